@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+// Four levels, each a project of its own, so that `npm test` can run them one after the other:
+// pure (no processes, no ports), process (real farms on this machine), control-plane (a real API
+// server) and cluster (a real node).
+const level = (name: string, include: string[], testTimeoutMs: number, extra: object = {}) => ({
+  test: { name, include, testTimeout: testTimeoutMs, hookTimeout: testTimeoutMs, ...extra },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      level('pure', ['test/**/*.test.ts'], 20_000, { exclude: ['test/**/*.process.test.ts', 'test/**/*.control-plane.test.ts', 'test/**/*.cluster.test.ts'] }),
+      level('process', ['test/**/*.process.test.ts'], 120_000),
+      level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
+      level('cluster', ['test/**/*.cluster.test.ts'], 600_000, { fileParallelism: false }),
+    ],
+  },
+});
