@@ -1,0 +1,92 @@
+// The farm's configuration as nodes receive it: `farm.json` in the mounted ConfigMap is the durable
+// copy, PUT /admin/config the fast path. Nodes apply the one with the higher (epoch, generation).
+import { z } from 'zod';
+
+const publicKey = z.string().regex(/^[0-9a-f]{64}$/, 'an Ed25519 public key in hex');
+const base64 = z.base64();
+
+export const schemeSchema = z
+  .object({
+    required: z.int().min(1).max(255),
+    repair: z.int().min(1).max(255),
+    optimal: z.int().min(1).max(255),
+    total: z.int().min(1).max(255),
+  })
+  .refine((s) => s.required <= s.repair && s.repair <= s.optimal && s.optimal <= s.total, {
+    message: 'redundancy must satisfy required ≤ repair ≤ optimal ≤ total',
+  });
+
+/** One farmer as the operator has met it. Not in the roster = lost. */
+export const rosterMemberSchema = z.object({
+  /** Pod name in Kubernetes (`demo-farmer-main-0`), folder name in `npm run farm` (`farmer-0`). */
+  slot: z.string(),
+  farmer: publicKey,
+  peerId: z.string(),
+  /** UID of the volume claim, or an id of the folder. */
+  volumeUid: z.string(),
+  zone: z.string(),
+  /** Failure domain: zone, else Kubernetes node, else the farmer. */
+  domain: z.string(),
+  /** Leaving = drains: takes nothing new. Lost = its volume is known to be gone. */
+  state: z.enum(['Active', 'Leaving', 'Lost']),
+  /** Piece plane. */
+  url: z.string(),
+  /** libp2p multiaddr with /p2p/<peer id>. */
+  multiaddr: z.string(),
+  /** Signed membership, base64. */
+  membership: base64,
+});
+export type RosterMember = z.infer<typeof rosterMemberSchema>;
+
+export const farmConfigSchema = z.object({
+  farmUid: z.string(),
+  /** `namespace/name`, or the folder: for logs and metrics. */
+  farmName: z.string(),
+  /** Ed25519 public key whose certificate may write on admin ports and which signs memberships. */
+  controlKey: publicKey,
+  epoch: z.int().min(0),
+  generation: z.int().min(0),
+  /** Scheme for new writes. */
+  redundancy: schemeSchema,
+  roster: z.array(rosterMemberSchema).max(10_000),
+  bridges: z.array(publicKey).max(100),
+  /** X25519 keys derive from the same seed; see core/keys.ts. */
+  repairers: z.array(z.object({ repairer: publicKey, box: publicKey })).max(100),
+  lostAfterMs: z.int().min(1000),
+  repairBytesPerSecond: z.int().min(0).describe('0 = no limit'),
+});
+export type FarmConfig = z.infer<typeof farmConfigSchema>;
+
+/** What the bridge should serve: PUT /admin/buckets, whole each time. Keys that aren't in it die. */
+export const accessKeySchema = z.object({
+  accessKeyId: z.string().min(3).max(128),
+  secretAccessKey: z.string().min(8).max(128),
+  owner: publicKey,
+  /** The only bucket that the key opens; null = the whole account (it may create and delete buckets). */
+  bucketName: z.string().nullable(),
+});
+export const bucketClaimSchema = z.object({
+  /** `namespace/name` of the StorjBucket. */
+  claim: z.string(),
+  owner: publicKey,
+  bucketName: z.string(),
+  maxBytes: z.int().min(0).nullable(),
+  maxObjects: z.int().min(0).nullable(),
+});
+export const bridgeDesiredSchema = z.object({
+  farmUid: z.string(),
+  epoch: z.int().min(0),
+  generation: z.int().min(0),
+  buckets: z.array(bucketClaimSchema).max(10_000),
+  accessKeys: z.array(accessKeySchema).max(10_000),
+});
+export type AccessKey = z.infer<typeof accessKeySchema>;
+export type BucketClaim = z.infer<typeof bucketClaimSchema>;
+export type BridgeDesired = z.infer<typeof bridgeDesiredSchema>;
+
+/** POST /admin/owners: the bridge signs the root statements with the words and forgets them. */
+export const ownerWordsSchema = z.object({ words: z.string() });
+export const ownerAnswerSchema = z.object({ owner: publicKey });
+
+/** POST /admin/buckets/delete: only for deletionPolicy Delete. */
+export const bucketDeleteSchema = z.object({ owner: publicKey, bucketName: z.string() });

@@ -1,0 +1,273 @@
+// What nodes and clients say to each other, as plain data. PROTOCOL.md gives the bytes.
+//
+// In memory: ids, hashes and public keys are lowercase hex strings (so they can be map keys and be
+// compared with ===); secrets and payloads are Uint8Array. On the wire all of them are byte strings.
+// Times are integer milliseconds since 1970 (`…Ms`), sizes are bytes (`…Bytes`).
+
+/** 32-byte Ed25519 public key, hex. Farmers, owners, bridges, repairers and logs are named by theirs. */
+export type PublicKey = string;
+/** 32-byte BLAKE3 hash, hex. */
+export type Hash = string;
+/** 16 random bytes, hex. The account's own log lives under `ACCOUNT_BUCKET_ID`. */
+export type BucketId = string;
+/** HMAC-SHA-256(segment secret, piece number), 32 bytes, hex. Says nothing to who lacks the secret. */
+export type PieceId = string;
+/** 32 bytes, hex: hash over piece-root tree, scheme and sizes (see `core/segments.ts`). */
+export type SegmentId = string;
+
+export const FORMAT_VERSION = 1;
+export const ACCOUNT_BUCKET_ID: BucketId = '0'.repeat(32);
+
+/** Unit of striping, of Merkle leaves and of encryption records: a record's ciphertext with its tag is exactly one leaf. */
+export const LEAF_BYTES = 64 * 1024;
+/** Plaintext in one full record: a leaf less the 16-byte GCM tag. */
+export const RECORD_PLAIN_BYTES = LEAF_BYTES - 16;
+/** A segment holds at most this much ciphertext. */
+export const MAX_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Objects up to this size live in log batches instead of segments. */
+export const MAX_INLINE_BYTES = 64 * 1024;
+/** One log batch, header and both parts. */
+export const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+/** CBOR head of a call or an answer. */
+export const MAX_HEAD_BYTES = 8 * 1024;
+/** Replicas refuse batches whose time lies further ahead than this. */
+export const MAX_CLOCK_SKEW_MS = 5 * 60_000;
+
+/** Storj's four numbers. required ≤ repair ≤ optimal ≤ total ≤ 255. f = min(4, optimal − required). */
+export interface Scheme {
+  required: number;
+  repair: number;
+  optimal: number;
+  total: number;
+}
+
+/** What the repair part says of a segment: enough to find, check and rebuild it, nothing to open it. */
+export interface SegmentPlacement {
+  segmentId: SegmentId;
+  /** HKDF(segment key, "secret"), 32 bytes: names pieces, finds and seals placement entries. */
+  secret: Uint8Array;
+  scheme: Scheme;
+  /** Ciphertext bytes, tags included, before padding to whole stripes. */
+  sizeBytes: number;
+  /** Merkle root over all n piece roots. */
+  root: Hash;
+  /** Holder of each piece by piece number; null where none was stored. Length = scheme.total. */
+  farmers: (PublicKey | null)[];
+  createdMs: number;
+}
+
+/** What the owner part says of a segment: what opens it. */
+export interface SegmentKey {
+  segmentId: SegmentId;
+  /** AES-256 key, 32 bytes, random for one attempt. */
+  key: Uint8Array;
+  /** 16 bytes, checked before decrypting. */
+  commitment: Uint8Array;
+  plainBytes: number;
+}
+
+/** Hybrid logical clock: (wallMs, counter), ties by the writer's log id. */
+export interface Clock {
+  wallMs: number;
+  counter: number;
+}
+
+/** A version of an object, as an owner entry. `replaces` names the versions that it supersedes. */
+export interface PutEntry {
+  kind: 'put';
+  key: string;
+  /** 16 random bytes, hex. */
+  versionId: string;
+  clock: Clock;
+  replaces: string[];
+  sizeBytes: number;
+  /** Without quotes. */
+  etag: string;
+  modifiedMs: number;
+  /** System and user metadata by lower-case header name: content-type, cache-control, x-amz-meta-… */
+  headers: Record<string, string>;
+  /** S3 checksums: {algorithm: CRC32|CRC32C|CRC64NVME|SHA1|SHA256, value: base64 (with -N for composite), type: FULL_OBJECT|COMPOSITE}. */
+  checksums: { algorithm: string; value: string; type: string }[];
+  /** Exactly one of inline and segments carries the bytes; an empty object has inline of length 0. */
+  inline?: Uint8Array;
+  segments?: SegmentKey[];
+  /** Sizes of multipart parts, in order, where there were any. */
+  partSizes?: number[];
+}
+export interface DeleteEntry {
+  kind: 'delete';
+  key: string;
+  clock: Clock;
+  /** The versions that go. A named version never wins, whatever its clock. */
+  names: string[];
+}
+/** Only in the account's log. */
+export interface BucketEntry {
+  kind: 'bucket';
+  bucketId: BucketId;
+  name: string;
+  clock: Clock;
+  createdMs: number;
+  deleted: boolean;
+}
+/** Open multipart uploads outlive a bridge: parts are entries of the bucket's log. */
+export interface UploadEntry {
+  kind: 'upload';
+  uploadId: string;
+  key: string;
+  clock: Clock;
+  createdMs: number;
+  headers: Record<string, string>;
+  /** 'closed' when completed or aborted. */
+  state: 'open' | 'closed';
+  checksumAlgorithm?: string;
+  checksumType?: string;
+}
+export interface PartEntry {
+  kind: 'part';
+  uploadId: string;
+  partNumber: number;
+  clock: Clock;
+  sizeBytes: number;
+  etag: string;
+  modifiedMs: number;
+  checksums: { algorithm: string; value: string; type: string }[];
+  inline?: Uint8Array;
+  segments?: SegmentKey[];
+}
+export type OwnerEntry = PutEntry | DeleteEntry | BucketEntry | UploadEntry | PartEntry;
+
+/** The repair part: segments that owner entries of the same batch brought in, and those they let go. */
+export interface RepairPart {
+  added: SegmentPlacement[];
+  /** Let go by a delete or a replacement; other entries may still name them. */
+  released: SegmentId[];
+}
+
+/** Found by tag, opened with the segment's secret: a repairer's word that one more farmer holds a piece. */
+export interface SealedPlacement {
+  /** HKDF(secret, "tag"), 16 bytes hex. */
+  tag: string;
+  /** 12-byte nonce ‖ AES-256-GCM of CBOR PlacementEntry under HKDF(secret, "placement"). */
+  sealed: Uint8Array;
+}
+export interface PlacementEntry {
+  pieceNumber: number;
+  farmer: PublicKey;
+  /** Signed receipt of the new holder. */
+  receipt: Uint8Array;
+}
+
+/** Header of a batch: clear, signed with the rest by the log's key. */
+export interface BatchHeader {
+  version: number;
+  /** `entries` = owner part and repair part; `placements` = a repairer's log, entries sealed one by one. */
+  kind: 'entries' | 'placements';
+  logId: PublicKey;
+  /** From 1, without gaps. */
+  seq: number;
+  /** Hash of the batch before; 64 zeros for the first. */
+  prevHash: Hash;
+  timeMs: number;
+  /** 32 fresh random bytes: the parts' keys are HKDF(log key, salt). */
+  salt: Uint8Array;
+}
+
+// ---- statements -----------------------------------------------------------------------------
+
+/** Anything signed: CBOR body, signer, Ed25519 over "storj-<kind>/1\0" ‖ body. */
+export interface Signed<Body> {
+  body: Body;
+  signer: PublicKey;
+  /** The exact bytes: version, body, signer, signature. What is stored, hashed and passed on. */
+  bytes: Uint8Array;
+}
+
+/** Key W has role R on bucket B (or all). Signed by the owner; doesn't expire. */
+export interface RoleStatement {
+  kind: 'role';
+  owner: PublicKey;
+  subject: PublicKey;
+  role: 'keeper' | 'writer' | 'reader';
+  bucketId: BucketId | '*';
+  /** The account secret sealed to the subject's X25519 key, so that a bridge that lost its disk goes on. */
+  sealedSecret: Uint8Array;
+  issuedMs: number;
+}
+/** A writer's key names its log. A repairer's (under a warrant) names its placement log. */
+export interface LogOpenedStatement {
+  kind: 'log-opened';
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  writer: PublicKey;
+  openedMs: number;
+}
+/** The log counts up to here and no further. Signed by a keeper or the owner. */
+export interface LogClosedStatement {
+  kind: 'log-closed';
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  lastSeq: number;
+  lastHash: Hash;
+  closedMs: number;
+}
+/** Where all logs of a bucket lie. The highest epoch counts. Signed by a keeper or the owner. */
+export interface ReplicaSetStatement {
+  kind: 'replica-set';
+  owner: PublicKey;
+  bucketId: BucketId;
+  epoch: number;
+  f: number;
+  members: PublicKey[];
+  issuedMs: number;
+}
+/** The owner's side lets a repairer move and rebuild pieces. One for an owner; the newest counts. */
+export interface WarrantStatement {
+  kind: 'warrant';
+  owner: PublicKey;
+  repairer: PublicKey;
+  repairEpoch: number;
+  /** The repair key of that epoch, sealed to the repairer's X25519 key. */
+  sealedRepairKey: Uint8Array;
+  /** Who may become a holder: members of these farms (control keys), and these farmers by name. */
+  farms: PublicKey[];
+  farmers: PublicKey[];
+  issuedMs: number;
+}
+export type RootStatement = RoleStatement | LogOpenedStatement | LogClosedStatement | ReplicaSetStatement | WarrantStatement;
+
+/** The farm's control key says: this farmer is one of ours. */
+export interface Membership {
+  kind: 'membership';
+  /** Control key of the farm. */
+  farm: PublicKey;
+  farmer: PublicKey;
+  issuedMs: number;
+}
+
+export type DurabilityClass = 'fsynced' | 'page-cache';
+
+/** A farmer's word: this piece, this root, this durability class, this time. Signed by the farmer. */
+export interface Receipt {
+  kind: 'receipt';
+  farmer: PublicKey;
+  owner: PublicKey;
+  pieceId: PieceId;
+  pieceRoot: Hash;
+  sizeBytes: number;
+  durability: DurabilityClass;
+  storedMs: number;
+  /** Signed<Membership> bytes, where the farmer belongs to a farm. */
+  membership: Uint8Array | null;
+}
+
+/** The owner's side orders replicas to accept nothing more. Signed by a keeper, the owner or the log's writer. */
+export interface SealOrder {
+  kind: 'seal';
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  issuedMs: number;
+}
