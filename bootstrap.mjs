@@ -54,7 +54,9 @@ function install() {
   say('Installing npm packages (npm ci, about a minute the first time) …');
   const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] });
   if (result.error || result.status !== 0) {
-    fail(`npm ci failed${result.error ? `: ${result.error.message}` : ''}. It needs a package registry; the lines above say what went wrong.`);
+    fail(
+      `npm ci failed${result.error ? `: ${result.error.message}` : ''}. It needs a package registry; the lines above say what went wrong.`,
+    );
   }
   writeFileSync(stamp, wanted);
 }

@@ -10,7 +10,9 @@ const level = (name: string, include: string[], testTimeoutMs: number, extra: ob
 export default defineConfig({
   test: {
     projects: [
-      level('pure', ['test/**/*.test.ts'], 20_000, { exclude: ['test/**/*.process.test.ts', 'test/**/*.control-plane.test.ts', 'test/**/*.cluster.test.ts'] }),
+      level('pure', ['test/**/*.test.ts'], 20_000, {
+        exclude: ['test/**/*.process.test.ts', 'test/**/*.control-plane.test.ts', 'test/**/*.cluster.test.ts'],
+      }),
       level('process', ['test/**/*.process.test.ts'], 120_000),
       level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
       level('cluster', ['test/**/*.cluster.test.ts'], 600_000, { fileParallelism: false }),
