@@ -1,0 +1,126 @@
+// `npm test`: all levels, one after the other, cheapest first.
+//   npm test                           everything
+//   npm test -- --without cluster      leaves a level out, by the user's word (not with CI=true)
+//   npm test -- --only pure            just these levels
+//   npm test -- --context NAME         the cluster level on an existing cluster of the kubeconfig
+// A level that this machine can't host is said loudly and counts as failed. The last line is
+// `N passed, N failed, N skipped`; the exit code is 1 if anything failed or was skipped.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { check } from './check.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const LEVELS = ['check', 'pure', 'process', 'control-plane', 'cluster'] as const;
+type Level = (typeof LEVELS)[number];
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const { values } = parseArgs({
+  options: {
+    without: { type: 'string', multiple: true, default: [] },
+    only: { type: 'string', multiple: true, default: [] },
+    context: { type: 'string' },
+  },
+});
+const without = levels(values.without, '--without');
+const only = levels(values.only, '--only');
+if (process.env['CI'] === 'true' && (without.length > 0 || only.length > 0)) {
+  die('With CI=true every level runs: drop --without and --only.');
+}
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const notes: string[] = [];
+for (const level of LEVELS) {
+  if (without.includes(level) || (only.length > 0 && !only.includes(level))) {
+    notes.push(`LEFT OUT: ${level} (by your word)`);
+    continue;
+  }
+  const obstacle = obstacleOf(level);
+  if (obstacle) {
+    notes.push(`NOT RUN: ${level} (${obstacle})`);
+    total.failed += 1;
+    continue;
+  }
+  console.log(`\n== ${level}`);
+  const counts = level === 'check' ? await runCheck() : await runVitest(level);
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+  notes.push(`${level}: ${line(counts)}`);
+}
+console.log(`\n${notes.join('\n')}`);
+console.log(line(total));
+process.exit(total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
+
+function line(counts: Counts): string {
+  return `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
+}
+
+/** Why this machine can't host the level, or null. */
+function obstacleOf(level: Level): string | null {
+  if (level !== 'cluster' && level !== 'control-plane') return null;
+  if (level === 'cluster' && values.context) return null;
+  if (process.platform === 'linux' && process.getuid?.() === 0) return null;
+  return level === 'cluster' ? 'needs Linux and root, or --context NAME' : 'needs Linux and root';
+}
+
+async function runCheck(): Promise<Counts> {
+  const { passed, failed } = await check();
+  return { passed: passed.length, failed: failed.length, skipped: 0 };
+}
+
+async function runVitest(level: Level): Promise<Counts> {
+  const folder = mkdtempSync(join(tmpdir(), 'storj-test-'));
+  const report = join(folder, 'report.json');
+  const args = ['run', '--project', level, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const env = { ...process.env, ...(values.context ? { STORJ_TEST_CONTEXT: values.context } : {}) };
+  const code = await new Promise<number>((resolve, reject) => {
+    const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...args], {
+      cwd: root,
+      stdio: 'inherit',
+      env,
+    });
+    child.on('error', reject);
+    child.on('close', (exitCode) => resolve(exitCode ?? 1));
+  });
+  const counts = readReport(report);
+  rmSync(folder, { recursive: true, force: true });
+  // A file that fails to load, a hook that fails or an unhandled error has no failed test of its own.
+  if (code !== 0 && counts.failed === 0) counts.failed += 1;
+  return counts;
+}
+
+function readReport(file: string): Counts {
+  try {
+    const report: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const numbers = report as Record<'numPassedTests' | 'numFailedTests' | 'numPendingTests' | 'numTodoTests', number>;
+    return {
+      passed: numbers.numPassedTests,
+      failed: numbers.numFailedTests,
+      skipped: numbers.numPendingTests + numbers.numTodoTests,
+    };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+function levels(words: string[], option: string): Level[] {
+  return words
+    .flatMap((word) => word.split(','))
+    .map(
+      (word) =>
+        LEVELS.find((level) => level === word) ?? die(`${option} ${word}: no such level; there are ${LEVELS.join(', ')}.`),
+    );
+}
+
+function die(text: string): never {
+  console.error(text);
+  process.exit(2);
+}
