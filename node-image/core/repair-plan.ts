@@ -1,0 +1,147 @@
+// What to do for one segment: which pieces go where, and from whom to read. Pure.
+//
+// Nothing is missing and some pieces sit on leaving farmers: copy each straight from its holder. As soon
+// as one piece must be rebuilt, `required` pieces are read anyway and all n are computed to check them
+// against the signed root, so the moving pieces come out of the same pass.
+import { choosePlaces } from '#node/core/placement.ts';
+import { promiseOf } from '#node/core/schemes.ts';
+import { movesUpTo, type FarmerState, type SegmentHealth, type SegmentHolders } from '#node/core/segment-health.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+
+/** A farmer of the roster, as the repairer sees it now. */
+export interface FarmerFacts {
+  farmer: PublicKey;
+  /** Failure domain. */
+  domain: string;
+  state: FarmerState;
+  /** It answered last time. A leaving farmer may or may not; an offline one doesn't. */
+  answers: boolean;
+  freeBytes?: number;
+}
+
+/** One piece that goes to one farmer. */
+export interface PieceTask {
+  pieceNumber: number;
+  to: PublicKey;
+}
+export interface CopyTask extends PieceTask {
+  /** Holders of that piece, best first. Never empty. */
+  from: PublicKey[];
+}
+export interface PieceSource {
+  pieceNumber: number;
+  farmer: PublicKey;
+  answers: boolean;
+}
+
+export interface RepairPlan {
+  /** Straight from a holder. */
+  copies: CopyTask[];
+  /** Computed from `required` other pieces. */
+  rebuilds: PieceTask[];
+  /** Whom to read for rebuilding, best first; silent farmers come last. */
+  sources: PieceSource[];
+  /** Pieces that should get a place and have none: no farmer left that answers, has room and holds nothing of it. */
+  unplaced: number[];
+  /** Why nothing can be done now: too few farmers to read from answer, or there is no place. */
+  blocked: 'NotEnoughSources' | 'NoPlaces' | null;
+}
+
+export interface PlanInput {
+  segment: SegmentHolders;
+  health: SegmentHealth;
+  farmers: readonly FarmerFacts[];
+  /** Size of one piece. */
+  pieceBytes: number;
+  /** Same seed, same plan: after a crash the same farmers are asked again, and have the piece already. */
+  seed: string;
+}
+
+/** Plans one segment. A plan without copies and rebuilds means: nothing to do, or blocked. */
+export function repairPlan(input: PlanInput): RepairPlan {
+  const { segment, health } = input;
+  if (!health.queued) return { copies: [], rebuilds: [], sources: [], unplaced: [], blocked: null };
+  const sources = sourcesOf(input);
+  const canRebuild = new Set(sources.map(({ pieceNumber }) => pieceNumber)).size >= segment.scheme.required;
+  // Missing pieces first: they are what is lacking; moving ones still count where they are.
+  const wanted = [...(canRebuild ? health.missing : []), ...health.leaving].slice(0, roomFor(input));
+  const places = choosePieces(input, wanted);
+  const tasks = places.map((to, index): PieceTask => ({ pieceNumber: wanted[index]!, to }));
+  const copies = tasks.map((task) => copyOf(task, sources)).filter((copy) => copy !== null);
+  const rebuild = canRebuild && copies.length < tasks.length;
+  return {
+    copies: rebuild ? [] : copies,
+    rebuilds: rebuild ? tasks : [],
+    sources,
+    unplaced: wanted.slice(places.length),
+    blocked: !canRebuild && health.missing.length > 0 ? 'NotEnoughSources' : tasks.length === 0 ? 'NoPlaces' : null,
+  };
+}
+
+/** How many pieces may get a new place before every farmer that stays has one. */
+function roomFor({ segment, health, farmers }: PlanInput): number {
+  const activeFarmers = farmers.filter(({ state }) => state === 'Online' || state === 'Offline').length;
+  return Math.max(0, movesUpTo(segment.scheme, { activeFarmers }) - health.staying);
+}
+
+/** Null for a piece that no farmer can hand over now. */
+function copyOf(task: PieceTask, sources: PieceSource[]): CopyTask | null {
+  const from = sources.filter((source) => source.pieceNumber === task.pieceNumber && source.answers).map(({ farmer }) => farmer);
+  return from.length > 0 ? { ...task, from } : null;
+}
+
+/**
+ * New holders, one after the other: only farmers that answer, stay, have room and don't count for this
+ * segment yet; in domains that hold fewer than f of its pieces where there are such, else in the emptiest.
+ */
+function choosePieces({ segment, health, farmers, pieceBytes, seed }: PlanInput, wanted: number[]): PublicKey[] {
+  const f = Math.max(1, promiseOf(segment.scheme));
+  const taken = new Set(health.counted.filter((farmer) => farmer !== null));
+  const domainOf = new Map(farmers.map(({ farmer, domain }) => [farmer, domain]));
+  const held = new Map<string, number>();
+  const hold = (domain: string) => held.set(domain, (held.get(domain) ?? 0) + 1);
+  for (const [number, farmer] of health.counted.entries()) {
+    const domain = farmer === null ? undefined : domainOf.get(farmer);
+    if (domain !== undefined && !health.leaving.includes(number)) hold(domain);
+  }
+  const places: PublicKey[] = [];
+  for (const pieceNumber of wanted) {
+    const open = farmers.filter(
+      ({ farmer, state, answers, freeBytes }) =>
+        state === 'Online' && answers && !taken.has(farmer) && (freeBytes ?? Infinity) > pieceBytes,
+    );
+    const least = Math.min(...open.map(({ domain }) => held.get(domain) ?? 0));
+    const limit = least < f ? f : least + 1;
+    const candidates = open.filter(({ domain }) => (held.get(domain) ?? 0) < limit);
+    const [place] = choosePlaces({
+      farmers: candidates.map(({ farmer, domain, freeBytes }) => ({
+        farmer,
+        domain,
+        ...(freeBytes === undefined ? {} : { freeBytes }),
+      })),
+      count: 1,
+      f,
+      seed: `${seed}/${pieceNumber}`,
+      exclude: taken,
+    });
+    if (place === undefined) break;
+    taken.add(place);
+    hold(domainOf.get(place) ?? place);
+    places.push(place);
+  }
+  return places;
+}
+
+/** Every holder that isn't known to be lost, those that answer and stay first; silent ones are a last try. */
+function sourcesOf({ segment, farmers }: PlanInput): PieceSource[] {
+  const facts = new Map(farmers.map((one) => [one.farmer, one]));
+  const ranked = segment.holders.flatMap((holders, pieceNumber) =>
+    holders.flatMap((farmer) => {
+      const one = facts.get(farmer);
+      if (!one || one.state === 'Lost') return [];
+      const rank = !one.answers ? 2 : one.state === 'Leaving' ? 1 : 0;
+      return [{ rank, source: { pieceNumber, farmer, answers: one.answers } }];
+    }),
+  );
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ source }) => source);
+}

@@ -1,0 +1,202 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { repairPlan, type FarmerFacts, type PlanInput } from '#node/core/repair-plan.ts';
+import { segmentHealth, type FarmerState } from '#node/core/segment-health.ts';
+import { promiseOf } from '#node/core/schemes.ts';
+import type { Scheme } from '#node/wire/types.ts';
+
+const SIX: Scheme = { required: 4, repair: 5, optimal: 6, total: 6 };
+const name = (index: number) => String(index).padStart(64, '0');
+
+interface World {
+  scheme?: Scheme;
+  farmers: { state?: FarmerState; answers?: boolean; domain?: string; freeBytes?: number }[];
+  /** Farmer numbers by piece; default: piece i on farmer i. */
+  holders?: number[][];
+  pieceBytes?: number;
+}
+
+function planFor({ scheme = SIX, farmers, holders, pieceBytes = 1000 }: World) {
+  const facts = farmers.map((one, index): FarmerFacts => {
+    const state = one.state ?? 'Online';
+    return {
+      farmer: name(index),
+      domain: one.domain ?? name(index),
+      state,
+      answers: one.answers ?? (state === 'Online' || state === 'Leaving'),
+      ...(one.freeBytes === undefined ? {} : { freeBytes: one.freeBytes }),
+    };
+  });
+  const segment = {
+    scheme,
+    holders: (holders ?? Array.from({ length: scheme.total }, (_, index) => [index])).map((some) => some.map(name)),
+  };
+  const stateOf = (farmer: string): FarmerState => facts.find((one) => one.farmer === farmer)?.state ?? 'Lost';
+  const activeFarmers = facts.filter(({ state }) => state === 'Online' || state === 'Offline').length;
+  const health = segmentHealth(segment, stateOf, { activeFarmers });
+  const input: PlanInput = { segment, health, farmers: facts, pieceBytes, seed: 'seed' };
+  return { plan: repairPlan(input), input, facts, segment, stateOf, activeFarmers };
+}
+
+const farmers = (count: number, some: Record<number, World['farmers'][number]> = {}) =>
+  Array.from({ length: count }, (_, index) => some[index] ?? {});
+
+describe('repair plan', () => {
+  it('does nothing for a healthy segment', () => {
+    expect(planFor({ farmers: farmers(8) }).plan).toEqual({ copies: [], rebuilds: [], sources: [], unplaced: [], blocked: null });
+  });
+
+  it('rebuilds what a lost farmer held, on a farmer that holds nothing of it', () => {
+    const { plan } = planFor({ farmers: farmers(7, { 2: { state: 'Lost' } }) });
+    expect(plan).toMatchObject({ copies: [], rebuilds: [{ pieceNumber: 2, to: name(6) }], unplaced: [], blocked: null });
+    expect(plan.sources.map(({ pieceNumber }) => pieceNumber).sort()).toEqual([0, 1, 3, 4, 5]);
+  });
+
+  it('copies straight from a leaving farmer', () => {
+    const { plan } = planFor({ farmers: farmers(7, { 2: { state: 'Leaving' } }) });
+    expect(plan).toMatchObject({ copies: [{ pieceNumber: 2, to: name(6), from: [name(2)] }], rebuilds: [], blocked: null });
+  });
+
+  it('rebuilds a leaving farmer’s piece when that farmer is silent', () => {
+    const { plan } = planFor({ farmers: farmers(7, { 2: { state: 'Leaving', answers: false } }) });
+    expect(plan).toMatchObject({ copies: [], rebuilds: [{ pieceNumber: 2, to: name(6) }] });
+  });
+
+  it('takes moving pieces along when it rebuilds anyway, missing ones first', () => {
+    const { plan } = planFor({ farmers: farmers(7, { 1: { state: 'Leaving' }, 4: { state: 'Lost' } }) });
+    // One place for two pieces: what is missing goes first.
+    expect(plan).toMatchObject({ copies: [], rebuilds: [{ pieceNumber: 4, to: name(6) }] });
+    const roomy = planFor({ farmers: farmers(8, { 1: { state: 'Leaving' }, 4: { state: 'Lost' } }) }).plan;
+    expect(roomy.rebuilds.map(({ pieceNumber }) => pieceNumber)).toEqual([4, 1]);
+    expect(roomy.copies).toEqual([]);
+  });
+
+  it('still copies from a leaving farmer where a segment can’t be rebuilt now', () => {
+    const lost = { state: 'Lost' } as const;
+    const { plan } = planFor({ farmers: farmers(9, { 0: lost, 1: lost, 2: lost, 3: { state: 'Leaving' } }) });
+    expect(plan).toMatchObject({ copies: [{ pieceNumber: 3, from: [name(3)] }], rebuilds: [], blocked: 'NotEnoughSources' });
+  });
+
+  it('says when there is no place, and fills what places there are', () => {
+    expect(planFor({ farmers: farmers(6, { 5: { state: 'Lost' } }) }).plan).toMatchObject({ rebuilds: [], blocked: 'NoPlaces' });
+    const { plan } = planFor({ farmers: farmers(7, { 4: { state: 'Lost' }, 5: { state: 'Lost' } }) });
+    expect(plan.rebuilds).toEqual([{ pieceNumber: 4, to: name(6) }]);
+    expect(plan.blocked).toBeNull();
+  });
+
+  it('gives nothing to farmers that leave, are silent or have no room', () => {
+    const { plan } = planFor({
+      farmers: farmers(10, {
+        0: { state: 'Lost' },
+        6: { state: 'Leaving' },
+        7: { state: 'Offline' },
+        8: { freeBytes: 999 },
+        9: { freeBytes: 5000 },
+      }),
+    });
+    expect(plan.rebuilds).toEqual([{ pieceNumber: 0, to: name(9) }]);
+  });
+
+  it('keeps a domain at f pieces where another has room', () => {
+    // Zones a and b hold two each already (f = 2), c holds one: only c's farmers may take the missing piece.
+    const zones = ['a', 'a', 'b', 'b', 'c', 'c', 'a', 'b', 'c'];
+    const { plan } = planFor({ farmers: zones.map((domain, index) => (index === 5 ? { domain, state: 'Lost' } : { domain })) });
+    expect(plan.rebuilds).toEqual([{ pieceNumber: 5, to: name(8) }]);
+  });
+
+  it('spreads evenly where there are too few domains', () => {
+    const zones = ['a', 'a', 'a', 'b', 'b', 'b', 'a', 'b'];
+    const { plan } = planFor({ farmers: zones.map((domain, index) => (index === 4 ? { domain, state: 'Lost' } : { domain })) });
+    expect(plan.rebuilds).toEqual([{ pieceNumber: 4, to: name(7) }]);
+  });
+
+  it('lets a farmer that holds a spare copy take another piece', () => {
+    // Piece 5 is on 5 and on 6; farmer 0 is lost; only 5 or 6 can be spared for piece 0.
+    const { plan } = planFor({
+      farmers: farmers(7, { 0: { state: 'Lost' } }),
+      holders: [[0], [1], [2], [3], [4], [5, 6]],
+    });
+    expect(plan.rebuilds).toEqual([{ pieceNumber: 0, to: name(6) }]);
+  });
+
+  it('reads silent holders last', () => {
+    const { plan } = planFor({ farmers: farmers(7, { 0: { state: 'Lost' }, 1: { state: 'Offline' }, 2: { state: 'Leaving' } }) });
+    expect(plan.sources.map(({ pieceNumber }) => pieceNumber)).toEqual([3, 4, 5, 2, 1]);
+  });
+});
+
+describe('repair plan, for any farm', () => {
+  const farmer = fc.record({
+    state: fc.constantFrom<FarmerState>('Online', 'Online', 'Online', 'Offline', 'Leaving', 'Lost'),
+    domain: fc.constantFrom('a', 'b', 'c', 'd'),
+    freeBytes: fc.constantFrom(500, 5000, 50_000),
+  });
+  const world = fc.record({
+    farmers: fc.array(farmer, { minLength: 6, maxLength: 14 }),
+    holders: fc.array(fc.uniqueArray(fc.nat(13), { maxLength: 2 }), { minLength: 6, maxLength: 6 }),
+  });
+
+  it('is the same for the same seed, and every task is sound', () => {
+    fc.assert(
+      fc.property(world, (one) => {
+        const { plan, input, facts, segment } = planFor(one);
+        expect(repairPlan(input)).toEqual(plan);
+        const tasks = [...plan.copies, ...plan.rebuilds];
+        const counted = input.health.counted.filter((held) => held !== null);
+        expect(new Set([...counted, ...tasks.map(({ to }) => to)]).size).toBe(counted.length + tasks.length);
+        for (const { to } of tasks) {
+          expect(facts.find(({ farmer: candidate }) => candidate === to)).toMatchObject({ state: 'Online', answers: true });
+          expect(facts.find(({ farmer: candidate }) => candidate === to)?.freeBytes).toBeGreaterThan(1000);
+        }
+        for (const { pieceNumber, from } of plan.copies) {
+          expect(from.length).toBeGreaterThan(0);
+          for (const holder of from) expect(segment.holders[pieceNumber]).toContain(holder);
+        }
+        if (plan.rebuilds.length > 0) {
+          const readable = new Set(plan.sources.map(({ pieceNumber }) => pieceNumber));
+          expect(readable.size).toBeGreaterThanOrEqual(SIX.required);
+        }
+      }),
+    );
+  });
+
+  it('carried out, leaves nothing that it could still do', () => {
+    fc.assert(
+      fc.property(world, (one) => {
+        const { plan, input, facts, segment, stateOf, activeFarmers } = planFor(one);
+        const holders = segment.holders.map((some, pieceNumber) => [
+          ...some,
+          ...[...plan.copies, ...plan.rebuilds].filter((task) => task.pieceNumber === pieceNumber).map(({ to }) => to),
+        ]);
+        const after = segmentHealth({ scheme: SIX, holders }, stateOf, { activeFarmers });
+        expect(after.staying).toBe(input.health.staying + plan.copies.length + plan.rebuilds.length);
+        const again = repairPlan({ ...input, segment: { scheme: SIX, holders }, health: after, farmers: facts });
+        expect(again.copies.length + again.rebuilds.length).toBe(0);
+      }),
+    );
+  });
+
+  it('never puts more than f pieces into a domain that wasn’t over it, while a domain below f has a farmer', () => {
+    fc.assert(
+      fc.property(world, (one) => {
+        const { plan, input, facts } = planFor(one);
+        const domain = new Map(facts.map((fact) => [fact.farmer, fact.domain]));
+        const f = promiseOf(SIX);
+        const held = new Map<string, number>();
+        const hold = (to: string) => held.set(domain.get(to)!, (held.get(domain.get(to)!) ?? 0) + 1);
+        const { counted, leaving } = input.health;
+        for (const [piece, at] of counted.entries()) if (at !== null && !leaving.includes(piece)) hold(at);
+        const taken = new Set(counted);
+        for (const { to } of [...plan.copies, ...plan.rebuilds]) {
+          const open = facts.filter(
+            (fact) => fact.state === 'Online' && !taken.has(fact.farmer) && (fact.freeBytes ?? 0) > 1000,
+          );
+          const before = held.get(domain.get(to)!) ?? 0;
+          if (open.some((fact) => (held.get(fact.domain) ?? 0) < f)) expect(before).toBeLessThan(f);
+          hold(to);
+          taken.add(to);
+        }
+      }),
+    );
+  });
+});
