@@ -69,7 +69,7 @@ export interface Applied<T extends KubeObject> {
 }
 
 export interface PatchOptions extends CallOptions {
-  subresource?: 'status' | 'scale';
+  subresource?: 'status';
 }
 
 export interface DeleteOptions extends CallOptions {
