@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline/promises';
 
 const args = process.argv.slice(2);
 const PORTS = { 'the API server': 6443, S3: 30900 };
-const CACHE = process.env.LK_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'local-kube');
+const CACHE = process.env.LOCAL_KUBE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'local-kube');
 const STATE = '/var/tmp/local-kube/demo';
 const GIB = 2 ** 30;
 
