@@ -99,9 +99,12 @@ export function describeImage(layers: readonly Layer[], run: RunConfig, architec
   return { manifest, config, layers, architecture };
 }
 
-/** The part of an image's digest that goes into its name: content decides it, nothing else does. */
+/**
+ * The part of the image's id that goes into its name. The id covers the configuration and the layers
+ * before compression, so what decides is the content, not a compressor.
+ */
 export function contentTag(image: Image): string {
-  return image.manifest.digest.slice('sha256:'.length, 'sha256:'.length + 16);
+  return image.config.digest.slice('sha256:'.length).slice(0, 16);
 }
 
 /** Writes the archive; name is what containerd will call the image. */
