@@ -85,6 +85,16 @@ export function movesUpTo(scheme: Scheme, farm: FarmSize): number {
   return Math.min(scheme.total, Math.max(scheme.optimal, farm.activeFarmers));
 }
 
+/**
+ * Order of repair, lowest first: what can still go, then what stays. Unreadable segments come last, since
+ * nothing but the return of a farmer helps them, and pieces to move come after pieces that are missing.
+ */
+export function urgency({ margin, staying, missing }: Pick<SegmentHealth, 'margin' | 'staying' | 'missing'>): number {
+  const later = margin < 0 ? 2 * LATER : missing.length > 0 ? 0 : LATER;
+  return later + Math.max(0, margin) * 256 + staying;
+}
+const LATER = 256 * 256;
+
 /** A log replica set stands by the same words: acknowledged at f + 1, so f members may be lost. */
 export function replicaSetHealth(
   set: { f: number; members: readonly PublicKey[] },

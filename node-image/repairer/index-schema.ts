@@ -1,0 +1,89 @@
+// Tables of the repairer's index. It is a view of the logs: a file of another version, or a damaged one,
+// is thrown away and read again from the farmers.
+export const INDEX_VERSION = 1;
+
+export const INDEX_SCHEMA = `
+CREATE TABLE farmers (
+  farmer_no INTEGER PRIMARY KEY,
+  farmer BLOB NOT NULL UNIQUE,
+  pieces INTEGER NOT NULL DEFAULT 0,
+  piece_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE buckets (
+  bucket_no INTEGER PRIMARY KEY,
+  owner BLOB NOT NULL,
+  bucket_id BLOB NOT NULL,
+  UNIQUE (owner, bucket_id)
+) STRICT;
+-- How far each log is applied.
+CREATE TABLE logs (
+  bucket_no INTEGER NOT NULL,
+  log_id BLOB NOT NULL,
+  seq INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  PRIMARY KEY (bucket_no, log_id)
+) STRICT, WITHOUT ROWID;
+-- refs counts how often the logs brought a segment in, less how often they let it go. It is below zero
+-- while a release was read before what it releases; live = refs > 0.
+CREATE TABLE segments (
+  id INTEGER PRIMARY KEY,
+  owner BLOB NOT NULL,
+  segment_id BLOB NOT NULL,
+  refs INTEGER NOT NULL DEFAULT 0,
+  tag BLOB,
+  secret BLOB,
+  root BLOB,
+  size_bytes INTEGER NOT NULL DEFAULT 0,
+  piece_bytes INTEGER NOT NULL DEFAULT 0,
+  required INTEGER NOT NULL DEFAULT 0,
+  repair INTEGER NOT NULL DEFAULT 0,
+  optimal INTEGER NOT NULL DEFAULT 0,
+  total INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL DEFAULT 0,
+  margin INTEGER NOT NULL DEFAULT 0,
+  state INTEGER NOT NULL DEFAULT 0,
+  queued INTEGER NOT NULL DEFAULT 0,
+  urgency INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  retry_ms INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (owner, segment_id)
+) STRICT;
+CREATE INDEX segments_by_tag ON segments (tag);
+CREATE INDEX segments_live ON segments (state, margin, optimal) WHERE refs > 0;
+CREATE INDEX segments_queue ON segments (urgency, id) WHERE queued = 1;
+CREATE INDEX segments_dead ON segments (id) WHERE refs = 0;
+-- A copy of an object in another bucket names the same segment: moves are told to every such bucket.
+CREATE TABLE segment_buckets (
+  segment INTEGER NOT NULL,
+  bucket_no INTEGER NOT NULL,
+  refs INTEGER NOT NULL,
+  PRIMARY KEY (segment, bucket_no)
+) STRICT, WITHOUT ROWID;
+-- suspect: the farmer said that it has no such piece, or sent wrong bytes. to_move: counts only while
+-- its farmer is there, and that farmer leaves or is lost.
+CREATE TABLE pieces (
+  segment INTEGER NOT NULL,
+  piece_number INTEGER NOT NULL,
+  farmer_no INTEGER NOT NULL,
+  suspect INTEGER NOT NULL DEFAULT 0,
+  to_move INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (segment, piece_number, farmer_no)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pieces_by_farmer ON pieces (farmer_no, segment);
+CREATE INDEX pieces_to_move ON pieces (farmer_no) WHERE to_move = 1;
+-- Placement entries read before the segment that they are about, and those already applied by bucket.
+CREATE TABLE placements_waiting (
+  tag BLOB NOT NULL,
+  bucket_no INTEGER NOT NULL,
+  sealed BLOB NOT NULL,
+  PRIMARY KEY (tag, bucket_no, sealed)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE moves (
+  segment INTEGER NOT NULL,
+  piece_number INTEGER NOT NULL,
+  farmer_no INTEGER NOT NULL,
+  bucket_no INTEGER NOT NULL,
+  receipt BLOB NOT NULL,
+  PRIMARY KEY (segment, piece_number, farmer_no, bucket_no)
+) STRICT, WITHOUT ROWID;
+`;

@@ -1,0 +1,86 @@
+// The farm report, put together from plain facts. Pure: the operator's drains, shrinks and disruption
+// budgets rest on it, so it says Unknown rather than guess.
+import { promiseOf } from '#node/core/schemes.ts';
+import { replicaSetHealth, worseState, type FarmerState, type HealthState } from '#node/core/segment-health.ts';
+import type { FarmConfig } from '#node/interface/config.ts';
+import type { FarmReport } from '#node/interface/status.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { FarmerCounts, IndexTotals } from './segment-index.ts';
+
+export interface ReplicaSetFacts {
+  f: number;
+  members: readonly PublicKey[];
+}
+/** What a farmer said of itself when it was asked last. */
+export interface HoldingsFacts {
+  owners: { owner: PublicKey; pieces: number }[];
+  cordonedMs: number | null;
+}
+
+export interface ReportFacts {
+  version: string;
+  repairer: PublicKey;
+  startedMs: number;
+  nowMs: number;
+  config: FarmConfig | null;
+  /** 0 = not every log was read yet. */
+  readThroughMs: number;
+  totals: IndexTotals;
+  replicaSets: readonly ReplicaSetFacts[];
+  stateOf: (farmer: PublicKey) => FarmerState;
+  lastSeenMs: (farmer: PublicKey) => number;
+  countsOf: (farmer: PublicKey) => FarmerCounts;
+  /** Undefined: it hasn't answered yet. */
+  holdingsOf: (farmer: PublicKey) => HoldingsFacts | undefined;
+  /** Owners whose logs this repairer reads. */
+  warranted: ReadonlySet<PublicKey>;
+  ownersWithoutWarrant: number;
+  repairedPieces: number;
+  repairedBytes: number;
+}
+
+export function farmReport(facts: ReportFacts): FarmReport {
+  const { config, totals, replicaSets, stateOf } = facts;
+  const sets = replicaSets.map((set) => replicaSetHealth(set, stateOf));
+  const margins = [...(totals.margin === null ? [] : [totals.margin]), ...sets.map(({ margin }) => margin)];
+  return {
+    role: 'repairer',
+    version: facts.version,
+    farmUid: config?.farmUid ?? '',
+    epoch: config?.epoch ?? 0,
+    generation: config?.generation ?? 0,
+    startedMs: facts.startedMs,
+    repairer: facts.repairer,
+    atMs: facts.nowMs,
+    readThroughMs: facts.readThroughMs,
+    state: facts.readThroughMs === 0 ? 'Unknown' : [...sets.map(({ state }) => state), worstSegment(totals)].reduce(worseState),
+    margin: margins.length > 0 ? Math.min(...margins) : config ? promiseOf(config.redundancy) : 0,
+    segments: totals.segments,
+    segmentsAtRisk: totals.byState.AtRisk,
+    segmentsQueued: totals.queued,
+    segmentsUnreadable: totals.byState.Unreadable,
+    segmentsByOptimal: totals.byOptimal,
+    repairedPieces: facts.repairedPieces,
+    repairedBytes: facts.repairedBytes,
+    farmers: (config?.roster ?? []).map(({ farmer }) => farmerFacts(farmer, facts)),
+    ownersWithoutWarrant: facts.ownersWithoutWarrant,
+  };
+}
+
+function farmerFacts(farmer: PublicKey, facts: ReportFacts): FarmReport['farmers'][number] {
+  const holdings = facts.holdingsOf(farmer);
+  const foreign = (holdings?.owners ?? []).filter(({ owner }) => !facts.warranted.has(owner));
+  return {
+    farmer,
+    state: facts.stateOf(farmer),
+    lastSeenMs: facts.lastSeenMs(farmer),
+    ...facts.countsOf(farmer),
+    replicaSets: facts.replicaSets.filter(({ members }) => members.includes(farmer)).length,
+    unwarrantedPieces: foreign.reduce((sum, { pieces }) => sum + pieces, 0),
+    cordonedMs: holdings?.cordonedMs ?? null,
+  };
+}
+
+function worstSegment(totals: IndexTotals): HealthState {
+  return (['Unreadable', 'AtRisk', 'Degraded'] as const).find((state) => totals.byState[state] > 0) ?? 'Healthy';
+}
