@@ -1,0 +1,163 @@
+// What a batch does to the catalog, once for all adapters. The rules are those of core/log-merge.ts kept
+// incrementally: a version that any entry names never counts, whatever arrives first; among the others
+// the highest (clock, log) is current. Everything else here is bookkeeping: usage, references, uploads.
+import type {
+  BucketEntry,
+  BucketId,
+  Clock,
+  PartEntry,
+  PublicKey,
+  PutEntry,
+  SealedPlacement,
+  SegmentPlacement,
+  UploadEntry,
+} from '#node/wire/types.ts';
+import { CatalogError, type AppliedBatch, type LogPosition } from './catalog.ts';
+
+/** A live version as the rules need it. */
+export interface LiveVersion {
+  versionId: string;
+  clock: Clock;
+  logId: PublicKey;
+  sizeBytes: number;
+  segmentIds: string[];
+  isCurrent: boolean;
+}
+export interface StoredPart {
+  clock: Clock;
+  sizeBytes: number;
+  segmentIds: string[];
+}
+
+/** Storage of one adapter; called inside one transaction. */
+export interface Tables {
+  position(owner: PublicKey, bucketId: BucketId, logId: PublicKey): LogPosition | null;
+  setPosition(owner: PublicKey, bucketId: BucketId, position: LogPosition): void;
+
+  bucketClock(bucketId: BucketId): { clock: Clock; logId: PublicKey } | null;
+  putBucket(owner: PublicKey, entry: BucketEntry, logId: PublicKey): void;
+
+  liveVersions(bucketId: BucketId, key: string): LiveVersion[];
+  addVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
+  removeVersion(bucketId: BucketId, key: string, versionId: string): void;
+  setCurrent(bucketId: BucketId, key: string, versionId: string, isCurrent: boolean): void;
+  /** Named before it was seen. True if it was there; taking it removes it. */
+  takeTombstone(bucketId: BucketId, key: string, versionId: string): boolean;
+  addTombstone(bucketId: BucketId, key: string, versionId: string): void;
+
+  uploadState(bucketId: BucketId, uploadId: string): 'open' | 'closed' | null;
+  putUpload(bucketId: BucketId, entry: UploadEntry): void;
+  part(bucketId: BucketId, uploadId: string, partNumber: number): StoredPart | null;
+  putPart(bucketId: BucketId, entry: PartEntry): void;
+  /** Removes all parts of the upload and returns them. */
+  removeParts(bucketId: BucketId, uploadId: string): StoredPart[];
+
+  addPlacement(bucketId: BucketId, placement: SegmentPlacement): void;
+  /** Adds to the number of references; the row may not have its placement yet. Goes with the last reference. */
+  addReferences(bucketId: BucketId, segmentId: string, count: number): void;
+  addMove(bucketId: BucketId, move: SealedPlacement): void;
+
+  addUsage(bucketId: BucketId, objects: number, bytes: number, uploadBytes: number): void;
+}
+
+/** False = it was applied before. */
+export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
+  const { owner, bucketId, logId } = batch;
+  const applied = tables.position(owner, bucketId, logId)?.seq ?? 0;
+  if (batch.seq <= applied) return false;
+  if (batch.seq !== applied + 1) {
+    throw new CatalogError('Gap', `batch ${batch.seq} of log ${logId.slice(0, 16)} can't be applied after ${applied}`);
+  }
+  for (const placement of batch.repair?.added ?? []) tables.addPlacement(bucketId, placement);
+  for (const move of batch.placements) tables.addMove(bucketId, move);
+  for (const entry of batch.entries) {
+    if (entry.kind === 'put') applyPut(tables, bucketId, logId, entry);
+    else if (entry.kind === 'delete')
+      changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, entry.names));
+    else if (entry.kind === 'bucket') applyBucket(tables, owner, logId, entry);
+    else if (entry.kind === 'upload') applyUpload(tables, bucketId, entry);
+    else applyPart(tables, bucketId, entry);
+  }
+  tables.setPosition(owner, bucketId, { logId, seq: batch.seq, hash: batch.hash });
+  return true;
+}
+
+function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
+  changeKey(tables, bucketId, entry.key, () => {
+    remove(tables, bucketId, entry.key, entry.replaces);
+    if (tables.takeTombstone(bucketId, entry.key, entry.versionId)) return;
+    tables.addVersion(bucketId, entry, logId);
+    for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+  });
+}
+
+function remove(tables: Tables, bucketId: BucketId, key: string, names: readonly string[]): void {
+  const live = tables.liveVersions(bucketId, key);
+  for (const name of names) {
+    const version = live.find((one) => one.versionId === name);
+    if (version === undefined) {
+      tables.addTombstone(bucketId, key, name);
+      continue;
+    }
+    if (version.isCurrent) tables.addUsage(bucketId, -1, -version.sizeBytes, 0);
+    tables.removeVersion(bucketId, key, name);
+    for (const segmentId of version.segmentIds) tables.addReferences(bucketId, segmentId, -1);
+  }
+}
+
+/** Runs a change of one key, then marks its current version anew and counts it. */
+function changeKey(tables: Tables, bucketId: BucketId, key: string, change: () => void): void {
+  change();
+  const live = tables.liveVersions(bucketId, key);
+  const winner = live.reduce<LiveVersion | null>((best, one) => (best === null || isLater(one, best) ? one : best), null);
+  for (const version of live) {
+    const isCurrent = version === winner;
+    if (version.isCurrent === isCurrent) continue;
+    tables.setCurrent(bucketId, key, version.versionId, isCurrent);
+    const sign = isCurrent ? 1 : -1;
+    tables.addUsage(bucketId, sign, sign * version.sizeBytes, 0);
+  }
+}
+
+interface Stamp {
+  clock: Clock;
+  logId: PublicKey;
+}
+export function isLater(left: Stamp & { versionId?: string }, right: Stamp & { versionId?: string }): boolean {
+  const byClock = compareClocks(left.clock, right.clock);
+  if (byClock !== 0) return byClock > 0;
+  if (left.logId !== right.logId) return left.logId > right.logId;
+  return (left.versionId ?? '') > (right.versionId ?? '');
+}
+
+export function compareClocks(left: Clock, right: Clock): number {
+  return left.wallMs - right.wallMs || left.counter - right.counter;
+}
+
+function applyBucket(tables: Tables, owner: PublicKey, logId: PublicKey, entry: BucketEntry): void {
+  const known = tables.bucketClock(entry.bucketId);
+  if (known === null || isLater({ clock: entry.clock, logId }, known)) tables.putBucket(owner, entry, logId);
+}
+
+function applyUpload(tables: Tables, bucketId: BucketId, entry: UploadEntry): void {
+  // Closed is final, whichever comes first: an upload id is never used again.
+  if (tables.uploadState(bucketId, entry.uploadId) === 'closed') return;
+  tables.putUpload(bucketId, entry);
+  if (entry.state === 'open') return;
+  for (const part of tables.removeParts(bucketId, entry.uploadId)) dropPart(tables, bucketId, part);
+}
+
+function applyPart(tables: Tables, bucketId: BucketId, entry: PartEntry): void {
+  if (tables.uploadState(bucketId, entry.uploadId) === 'closed') return;
+  const old = tables.part(bucketId, entry.uploadId, entry.partNumber);
+  if (old !== null && compareClocks(entry.clock, old.clock) < 0) return;
+  tables.putPart(bucketId, entry);
+  for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+  tables.addUsage(bucketId, 0, 0, entry.sizeBytes);
+  if (old !== null) dropPart(tables, bucketId, old);
+}
+
+function dropPart(tables: Tables, bucketId: BucketId, part: StoredPart): void {
+  for (const segmentId of part.segmentIds) tables.addReferences(bucketId, segmentId, -1);
+  tables.addUsage(bucketId, 0, 0, -part.sizeBytes);
+}

@@ -1,0 +1,164 @@
+// The catalog: the bridge's ordered index. It is a view of the logs and nothing else: every row comes from
+// a batch, and the applied sequence of each log is kept in the same transaction, so a lost or old catalog
+// is rebuilt by applying what is missing. Names, sizes and times lie in clear; whatever opens content
+// (segment keys, segment secrets, inline bytes, settings) is sealed with the bridge's key.
+// Adapters: sqlite-catalog.ts (the real one) and memory-catalog.ts. Exam: test/suites/catalog.ts.
+import type {
+  BucketId,
+  Clock,
+  Hash,
+  OwnerEntry,
+  PublicKey,
+  RepairPart,
+  SealedPlacement,
+  SegmentKey,
+  SegmentPlacement,
+} from '#node/wire/types.ts';
+
+/** What a batch of a log says, opened. `placements` come from repairers' logs. */
+export interface AppliedBatch {
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  seq: number;
+  hash: Hash;
+  entries: readonly OwnerEntry[];
+  repair: RepairPart | null;
+  placements: readonly SealedPlacement[];
+}
+
+export interface LogPosition {
+  logId: PublicKey;
+  seq: number;
+  hash: Hash;
+}
+
+export interface Checksum {
+  algorithm: string;
+  value: string;
+  type: string;
+}
+
+/** A version without what opens it. */
+export interface VersionRow {
+  key: string;
+  versionId: string;
+  clock: Clock;
+  logId: PublicKey;
+  sizeBytes: number;
+  etag: string;
+  modifiedMs: number;
+  headers: Record<string, string>;
+  checksums: Checksum[];
+  partSizes: number[] | null;
+}
+
+/** What opens a version or a part. An empty object has inline of length 0. */
+export interface Content {
+  inline: Uint8Array | null;
+  segments: SegmentKey[];
+}
+
+export interface BucketRow {
+  bucketId: BucketId;
+  owner: PublicKey;
+  name: string;
+  createdMs: number;
+}
+
+export interface UploadRow {
+  uploadId: string;
+  key: string;
+  createdMs: number;
+  headers: Record<string, string>;
+  checksumAlgorithm: string | null;
+  checksumType: string | null;
+}
+
+export interface PartRow {
+  partNumber: number;
+  sizeBytes: number;
+  etag: string;
+  modifiedMs: number;
+  checksums: Checksum[];
+}
+
+/** Exact, over the current versions; `uploadBytes` are parts of open uploads. */
+export interface Usage {
+  objects: number;
+  bytes: number;
+  uploadBytes: number;
+}
+
+export interface ListQuery {
+  prefix: string;
+  /** Empty = none. Any string. */
+  delimiter: string;
+  /** Start after this key (exclusive). If it lies inside a common prefix, that prefix is not told again. */
+  after: string;
+  limit: number;
+}
+export interface ListPage {
+  /** In byte order of UTF-8, objects and common prefixes mixed. */
+  items: ({ kind: 'object'; version: VersionRow } | { kind: 'prefix'; prefix: string })[];
+  /** Give it as `after` to go on; null at the end. */
+  next: string | null;
+}
+
+export interface UploadQuery extends ListQuery {
+  /** Only with `after`: within that key, start after this upload id. */
+  afterUploadId: string;
+}
+export interface UploadPage {
+  items: ({ kind: 'upload'; upload: UploadRow } | { kind: 'prefix'; prefix: string })[];
+  next: { key: string; uploadId: string } | null;
+}
+
+export interface Catalog {
+  /**
+   * Makes batches visible; resolves when they are. A batch that is already applied changes nothing. Many
+   * calls share one commit; calls for one log must be made in order.
+   * Errors: CatalogError Gap (the batch before is missing), Closed.
+   */
+  apply(batch: AppliedBatch): Promise<void>;
+  /** Positions of all logs of a bucket. */
+  positions(owner: PublicKey, bucketId: BucketId): LogPosition[];
+
+  buckets(owner: PublicKey): BucketRow[];
+  /** Oldest first, where owners chose the same name. */
+  bucketsNamed(name: string): BucketRow[];
+  usage(bucketId: BucketId): Usage;
+
+  /** The current version of a key. */
+  current(bucketId: BucketId, key: string): VersionRow | null;
+  /** Every version of the key that nothing has named: what a replacement or a delete has to name. */
+  liveVersions(bucketId: BucketId, key: string): string[];
+  content(bucketId: BucketId, key: string, versionId: string): Content | null;
+  list(bucketId: BucketId, query: ListQuery): ListPage;
+
+  upload(bucketId: BucketId, uploadId: string): UploadRow | null;
+  uploads(bucketId: BucketId, query: UploadQuery): UploadPage;
+  parts(bucketId: BucketId, uploadId: string, afterPart: number, limit: number): PartRow[];
+  part(bucketId: BucketId, uploadId: string, partNumber: number): (PartRow & Content) | null;
+
+  placement(bucketId: BucketId, segmentId: string): SegmentPlacement | null;
+  /** How many versions and parts name the segment. */
+  references(bucketId: BucketId, segmentId: string): number;
+  /** Placement entries by tag (`wire/placements.ts`), sealed as they came. */
+  moves(bucketId: BucketId, tag: string): SealedPlacement[];
+
+  /** Small named values of the bridge itself, sealed at rest: account secrets, desired buckets. */
+  setting(name: string): Uint8Array | null;
+  saveSetting(name: string, value: Uint8Array | null): Promise<void>;
+
+  close(): Promise<void>;
+}
+
+export class CatalogError extends Error {
+  readonly code: 'Gap' | 'Closed' | 'Storage';
+  constructor(code: CatalogError['code'], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'CatalogError';
+    this.code = code;
+  }
+}

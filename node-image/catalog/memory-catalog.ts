@@ -1,0 +1,244 @@
+// The catalog in memory: for tests and simulation. Same rules, plain maps.
+import type { BucketEntry, PartEntry, SealedPlacement, SegmentPlacement, UploadEntry } from '#node/wire/types.ts';
+import { applyBatch, type Tables } from './apply-batch.ts';
+import {
+  CatalogError,
+  type Catalog,
+  type Content,
+  type LogPosition,
+  type UploadRow,
+  type Usage,
+  type VersionRow,
+} from './catalog.ts';
+import { compareKeys, keyBytes, uploadPosition } from './key-order.ts';
+import { listPage, uploadPage } from './pages.ts';
+import type { Seek } from './skip-scan.ts';
+
+interface Version extends VersionRow, Content {
+  isCurrent: boolean;
+}
+interface Bucket {
+  keys: Map<string, Version[]>;
+  tombstones: Set<string>;
+  uploads: Map<string, UploadEntry>;
+  parts: Map<string, PartEntry[]>;
+  placements: Map<string, SegmentPlacement>;
+  references: Map<string, number>;
+  moves: Map<string, SealedPlacement[]>;
+  usage: Usage;
+}
+interface State {
+  buckets: Map<string, Bucket>;
+  rows: Map<string, { owner: string; entry: BucketEntry; logId: string }>;
+  positions: Map<string, LogPosition[]>;
+}
+
+export function createMemoryCatalog(): Catalog {
+  const state: State = { buckets: new Map(), rows: new Map(), positions: new Map() };
+  const settings = new Map<string, Uint8Array>();
+  const tables = memoryTables(state);
+  const bucket = (bucketId: string) => bucketOf(state, bucketId);
+  let closed = false;
+  const write = async (change: () => unknown): Promise<void> => {
+    // Like the real one: visible only after the caller had to wait.
+    await Promise.resolve();
+    if (closed) throw new CatalogError('Closed', 'the catalog is closed');
+    change();
+  };
+  const rows = () =>
+    [...state.rows.values()]
+      .filter(({ entry }) => !entry.deleted)
+      .map(({ owner, entry }) => ({ bucketId: entry.bucketId, owner, name: entry.name, createdMs: entry.createdMs }));
+  const current = (bucketId: string, key: string) =>
+    bucket(bucketId)
+      .keys.get(key)
+      ?.find((version) => version.isCurrent) ?? null;
+
+  return {
+    apply: (batch) => write(() => applyBatch(tables, batch)),
+    positions: (owner, bucketId) => [...(state.positions.get(`${owner}/${bucketId}`) ?? [])],
+    buckets: (owner) =>
+      rows()
+        .filter((row) => row.owner === owner)
+        .sort((a, b) => compareKeys(a.name, b.name)),
+    bucketsNamed: (name) =>
+      rows()
+        .filter((row) => row.name === name)
+        .sort((a, b) => a.createdMs - b.createdMs || compareKeys(a.bucketId, b.bucketId)),
+    usage: (bucketId) => ({ ...bucket(bucketId).usage }),
+    current: (bucketId, key) => versionRow(current(bucketId, key)),
+    liveVersions: (bucketId, key) => (bucket(bucketId).keys.get(key) ?? []).map((version) => version.versionId).sort(),
+    content(bucketId, key, versionId) {
+      const version = bucket(bucketId)
+        .keys.get(key)
+        ?.find((one) => one.versionId === versionId);
+      return version === undefined ? null : { inline: version.inline, segments: version.segments };
+    },
+    list(bucketId, query) {
+      const all = [...bucket(bucketId).keys.keys()].sort(compareKeys).flatMap((key) => versionRow(current(bucketId, key)) ?? []);
+      return listPage(
+        query,
+        seekIn(all, (row) => keyBytes(row.key)),
+      );
+    },
+    upload(bucketId, uploadId) {
+      const upload = bucket(bucketId).uploads.get(uploadId);
+      return upload?.state === 'open' ? uploadRow(upload) : null;
+    },
+    uploads(bucketId, query) {
+      const position = (row: { key: string; uploadId: string }) => uploadPosition(row.key, row.uploadId);
+      const open = [...bucket(bucketId).uploads.values()].filter((upload) => upload.state === 'open').map(uploadRow);
+      return uploadPage(
+        query,
+        seekIn(
+          open.sort((a, b) => Buffer.compare(position(a), position(b))),
+          position,
+        ),
+      );
+    },
+    parts: (bucketId, uploadId, afterPart, limit) =>
+      (bucket(bucketId).parts.get(uploadId) ?? [])
+        .filter((part) => part.partNumber > afterPart)
+        .sort((a, b) => a.partNumber - b.partNumber)
+        .slice(0, limit)
+        .map(partRow),
+    part(bucketId, uploadId, partNumber) {
+      const part = bucket(bucketId)
+        .parts.get(uploadId)
+        ?.find((one) => one.partNumber === partNumber);
+      return part === undefined ? null : { ...partRow(part), inline: part.inline ?? null, segments: part.segments ?? [] };
+    },
+    placement: (bucketId, segmentId) => bucket(bucketId).placements.get(segmentId) ?? null,
+    references: (bucketId, segmentId) => bucket(bucketId).references.get(segmentId) ?? 0,
+    moves: (bucketId, tag) => [...(bucket(bucketId).moves.get(tag) ?? [])],
+    setting: (name) => settings.get(name) ?? null,
+    saveSetting: (name, value) => write(() => (value === null ? settings.delete(name) : settings.set(name, value))),
+    async close() {
+      closed = true;
+    },
+  };
+}
+
+function bucketOf(state: State, bucketId: string): Bucket {
+  const known = state.buckets.get(bucketId);
+  if (known !== undefined) return known;
+  const bucket: Bucket = {
+    keys: new Map(),
+    tombstones: new Set(),
+    uploads: new Map(),
+    parts: new Map(),
+    placements: new Map(),
+    references: new Map(),
+    moves: new Map(),
+    usage: { objects: 0, bytes: 0, uploadBytes: 0 },
+  };
+  state.buckets.set(bucketId, bucket);
+  return bucket;
+}
+
+function memoryTables(state: State): Tables {
+  const bucket = (bucketId: string) => bucketOf(state, bucketId);
+  const segmentIds = (of: { segments?: { segmentId: string }[] }) => (of.segments ?? []).map((segment) => segment.segmentId);
+  const stored = (part: PartEntry) => ({ clock: part.clock, sizeBytes: part.sizeBytes, segmentIds: segmentIds(part) });
+  return {
+    position: (owner, bucketId, logId) => state.positions.get(`${owner}/${bucketId}`)?.find((one) => one.logId === logId) ?? null,
+    setPosition(owner, bucketId, position) {
+      const others = (state.positions.get(`${owner}/${bucketId}`) ?? []).filter((one) => one.logId !== position.logId);
+      state.positions.set(`${owner}/${bucketId}`, [...others, position]);
+    },
+    bucketClock(bucketId) {
+      const row = state.rows.get(bucketId);
+      return row === undefined ? null : { clock: row.entry.clock, logId: row.logId };
+    },
+    putBucket: (owner, entry, logId) => void state.rows.set(entry.bucketId, { owner, entry, logId }),
+    liveVersions: (bucketId, key) =>
+      (bucket(bucketId).keys.get(key) ?? []).map((version) => ({ ...version, segmentIds: segmentIds(version) })),
+    addVersion(bucketId, entry, logId) {
+      const { kind: _, replaces: __, segments = [], inline = null, partSizes = null, ...row } = entry;
+      const versions = bucket(bucketId).keys.get(entry.key) ?? [];
+      bucket(bucketId).keys.set(entry.key, [...versions, { ...row, segments, inline, partSizes, logId, isCurrent: false }]);
+    },
+    removeVersion(bucketId, key, versionId) {
+      const left = (bucket(bucketId).keys.get(key) ?? []).filter((version) => version.versionId !== versionId);
+      if (left.length === 0) bucket(bucketId).keys.delete(key);
+      else bucket(bucketId).keys.set(key, left);
+    },
+    setCurrent(bucketId, key, versionId, isCurrent) {
+      for (const version of bucket(bucketId).keys.get(key) ?? [])
+        if (version.versionId === versionId) version.isCurrent = isCurrent;
+    },
+    takeTombstone: (bucketId, key, versionId) => bucket(bucketId).tombstones.delete(`${key}\0${versionId}`),
+    addTombstone: (bucketId, key, versionId) => void bucket(bucketId).tombstones.add(`${key}\0${versionId}`),
+    uploadState: (bucketId, uploadId) => bucket(bucketId).uploads.get(uploadId)?.state ?? null,
+    putUpload: (bucketId, entry) => void bucket(bucketId).uploads.set(entry.uploadId, entry),
+    part(bucketId, uploadId, partNumber) {
+      const part = bucket(bucketId)
+        .parts.get(uploadId)
+        ?.find((one) => one.partNumber === partNumber);
+      return part === undefined ? null : stored(part);
+    },
+    putPart(bucketId, entry) {
+      const others = (bucket(bucketId).parts.get(entry.uploadId) ?? []).filter((part) => part.partNumber !== entry.partNumber);
+      bucket(bucketId).parts.set(entry.uploadId, [...others, entry]);
+    },
+    removeParts(bucketId, uploadId) {
+      const parts = bucket(bucketId).parts.get(uploadId) ?? [];
+      bucket(bucketId).parts.delete(uploadId);
+      return parts.map(stored);
+    },
+    addPlacement(bucketId, placement) {
+      const { placements, references } = bucket(bucketId);
+      placements.set(placement.segmentId, placement);
+      if (!references.has(placement.segmentId)) references.set(placement.segmentId, 0);
+    },
+    addReferences(bucketId, segmentId, count) {
+      const { placements, references } = bucket(bucketId);
+      const left = (references.get(segmentId) ?? 0) + count;
+      references.set(segmentId, left);
+      if (count > 0 || left > 0) return;
+      references.delete(segmentId);
+      placements.delete(segmentId);
+    },
+    addMove(bucketId, move) {
+      const known = bucket(bucketId).moves.get(move.tag) ?? [];
+      if (known.some((one) => Buffer.compare(one.sealed, move.sealed) === 0)) return;
+      bucket(bucketId).moves.set(move.tag, [...known, move]);
+    },
+    addUsage(bucketId, objects, bytes, uploadBytes) {
+      const { usage } = bucket(bucketId);
+      bucket(bucketId).usage = {
+        objects: usage.objects + objects,
+        bytes: usage.bytes + bytes,
+        uploadBytes: usage.uploadBytes + uploadBytes,
+      };
+    },
+  };
+}
+
+function seekIn<Row>(sorted: Row[], position: (row: Row) => Buffer): Seek<Row> {
+  return (from, end) =>
+    sorted.filter((row) => Buffer.compare(position(row), from) >= 0 && (end === null || Buffer.compare(position(row), end) < 0));
+}
+
+function versionRow(version: Version | null): VersionRow | null {
+  if (version === null) return null;
+  const { isCurrent: _, inline: __, segments: ___, ...row } = version;
+  return row;
+}
+
+const uploadRow = (entry: UploadEntry): UploadRow => ({
+  uploadId: entry.uploadId,
+  key: entry.key,
+  createdMs: entry.createdMs,
+  headers: entry.headers,
+  checksumAlgorithm: entry.checksumAlgorithm ?? null,
+  checksumType: entry.checksumType ?? null,
+});
+
+const partRow = ({ partNumber, sizeBytes, etag, modifiedMs, checksums }: PartEntry) => ({
+  partNumber,
+  sizeBytes,
+  etag,
+  modifiedMs,
+  checksums,
+});

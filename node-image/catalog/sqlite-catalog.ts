@@ -1,0 +1,221 @@
+// The SQLite catalog: reads here, on a connection of its own (WAL: they never wait for the writer), writes
+// in sqlite-writer.ts.
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
+import type { SegmentPlacement } from '#node/wire/types.ts';
+import {
+  CatalogError,
+  type BucketRow,
+  type Catalog,
+  type Checksum,
+  type Content,
+  type PartRow,
+  type UploadRow,
+  type VersionRow,
+} from './catalog.ts';
+import { keyBytes } from './key-order.ts';
+import { listPage, uploadPage } from './pages.ts';
+import { createSealer } from './seal.ts';
+import type { Seek } from './skip-scan.ts';
+import type { WriterRequest, WriterResult } from './sqlite-writer.ts';
+
+type Row = Record<string, SQLInputValue>;
+const VERSION_COLUMNS = 'key, version, wall_ms, counter, log, size, etag, modified_ms, attributes';
+/** Rows fetched at once while listing; few, because a common prefix ends the fetch. */
+const FETCH_ROWS = 256;
+
+/** `secret` seals what opens content; with another one the catalog can't be read and must be rebuilt. */
+export async function openSqliteCatalog({ path, secret }: { path: string; secret: Uint8Array }): Promise<Catalog> {
+  const writer = await startWriter(path, secret);
+  return createReader(path, secret, writer);
+}
+
+interface Writer {
+  send(request: DistributiveOmit<WriterRequest, 'id'>): Promise<void>;
+}
+type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
+
+async function startWriter(path: string, secret: Uint8Array): Promise<Writer> {
+  const worker = new Worker(new URL('./sqlite-writer.ts', import.meta.url), { workerData: { path, secret } });
+  const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
+  let nextId = 1;
+  let ended: CatalogError | null = null;
+  const opened = Promise.withResolvers<void>();
+  const end = (error: CatalogError) => {
+    ended ??= error;
+    opened.reject(error);
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  worker.on('message', (message: 'open' | WriterResult[]) => {
+    if (message === 'open') return opened.resolve();
+    for (const { id, error } of message) {
+      const caller = waiting.get(id);
+      waiting.delete(id);
+      if (error === null) caller?.resolve();
+      else caller?.reject(new CatalogError(error.code, error.message));
+    }
+  });
+  worker.on('error', (cause) => end(new CatalogError('Storage', `the catalog at ${path} failed: ${String(cause)}`, cause)));
+  worker.on('exit', () => end(new CatalogError('Closed', 'the catalog is closed')));
+  await opened.promise;
+  return {
+    send(request) {
+      if (ended !== null) return Promise.reject(ended);
+      const id = nextId++;
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      waiting.set(id, { resolve, reject });
+      worker.postMessage({ ...request, id });
+      return promise;
+    },
+  };
+}
+
+function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog {
+  const db = new DatabaseSync(path, { readOnly: true });
+  db.exec('PRAGMA cache_size = -64000; PRAGMA mmap_size = 268435456');
+  const sealer = createSealer(secret);
+  const statements = new Map<string, StatementSync>();
+  const prepared = (sql: string): StatementSync => {
+    const statement = statements.get(sql) ?? db.prepare(sql);
+    statements.set(sql, statement);
+    return statement;
+  };
+  const get = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as Row | undefined;
+  const all = (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as Row[];
+  const open = <Value>(place: string, sealed: SQLInputValue | undefined): Value | null =>
+    sealed instanceof Uint8Array ? sealer.open<Value>(place, sealed) : null;
+
+  /** Fetches in short runs: the scan stops in the middle when it meets a common prefix. */
+  const seek = <Result>(sql: string, column: string, toRow: (row: Row) => Result, bucketId: string): Seek<Result> =>
+    function* rows(from, end) {
+      let next = from;
+      for (;;) {
+        const found = all(sql, bucketId, next, end ?? Buffer.of(0xff), FETCH_ROWS);
+        for (const row of found) yield toRow(row);
+        const last = found.at(-1);
+        if (last === undefined || found.length < FETCH_ROWS) return;
+        next = Buffer.concat([last[column] as Uint8Array, Buffer.of(0)]);
+      }
+    };
+
+  return {
+    apply: (batch) => writer.send({ kind: 'apply', batch }),
+    positions: (owner, bucketId) =>
+      all('SELECT log, seq, hash FROM positions WHERE owner = ? AND bucket = ?', owner, bucketId).map((row) => ({
+        logId: String(row['log']),
+        seq: Number(row['seq']),
+        hash: String(row['hash']),
+      })),
+
+    buckets: (owner) => all('SELECT * FROM buckets WHERE owner = ? AND deleted = 0 ORDER BY name', owner).map(bucketRow),
+    bucketsNamed: (name) =>
+      all('SELECT * FROM buckets WHERE name = ? AND deleted = 0 ORDER BY created_ms, bucket', name).map(bucketRow),
+    usage(bucketId) {
+      const row = get('SELECT objects, bytes, upload_bytes FROM usage WHERE bucket = ?', bucketId);
+      const number = (name: string) => Number(row?.[name] ?? 0);
+      return { objects: number('objects'), bytes: number('bytes'), uploadBytes: number('upload_bytes') };
+    },
+
+    current(bucketId, key) {
+      const sql = `SELECT ${VERSION_COLUMNS} FROM versions WHERE bucket = ? AND key = ? AND is_current = 1`;
+      const row = get(sql, bucketId, keyBytes(key));
+      return row === undefined ? null : versionRow(row);
+    },
+    liveVersions: (bucketId, key) =>
+      all('SELECT version FROM versions WHERE bucket = ? AND key = ?', bucketId, keyBytes(key)).map((row) =>
+        String(row['version']),
+      ),
+    content(bucketId, key, versionId) {
+      const sql = `SELECT sealed FROM contents WHERE bucket = ?1 AND version = ?2
+        AND EXISTS (SELECT 1 FROM versions WHERE bucket = ?1 AND key = ?3 AND version = ?2)`;
+      return open<Content>(`${bucketId}/${versionId}`, get(sql, bucketId, versionId, keyBytes(key))?.['sealed']);
+    },
+    list(bucketId, query) {
+      const sql = `SELECT ${VERSION_COLUMNS} FROM versions
+        WHERE bucket = ? AND key >= ? AND key < ? AND is_current = 1 ORDER BY key LIMIT ?`;
+      return listPage(query, seek(sql, 'key', versionRow, bucketId));
+    },
+
+    upload(bucketId, uploadId) {
+      const row = get(`SELECT * FROM uploads WHERE bucket = ? AND upload = ? AND state = 'open'`, bucketId, uploadId);
+      return row === undefined ? null : uploadRow(row);
+    },
+    uploads(bucketId, query) {
+      const sql = `SELECT upload, position, name, created_ms, attributes FROM uploads INDEXED BY uploads_by_position
+        WHERE bucket = ? AND position >= ? AND position < ? AND state = 'open' ORDER BY position LIMIT ?`;
+      return uploadPage(query, seek(sql, 'position', uploadRow, bucketId));
+    },
+    parts: (bucketId, uploadId, afterPart, limit) =>
+      all(
+        'SELECT number, size, etag, modified_ms, checksums FROM parts WHERE bucket = ? AND upload = ? AND number > ? ORDER BY number LIMIT ?',
+        bucketId,
+        uploadId,
+        afterPart,
+        limit,
+      ).map(partRow),
+    part(bucketId, uploadId, partNumber) {
+      const row = get('SELECT * FROM parts WHERE bucket = ? AND upload = ? AND number = ?', bucketId, uploadId, partNumber);
+      const content = open<Content>(`${bucketId}/${uploadId}/${partNumber}`, row?.['sealed']);
+      return row === undefined || content === null ? null : { ...partRow(row), ...content };
+    },
+
+    placement(bucketId, segmentId) {
+      const row = get('SELECT sealed FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId);
+      return open<SegmentPlacement>(`${bucketId}/${segmentId}`, row?.['sealed']);
+    },
+    references: (bucketId, segmentId) =>
+      Number(get('SELECT refs FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId)?.['refs'] ?? 0),
+    moves: (bucketId, tag) =>
+      all('SELECT sealed FROM moves WHERE bucket = ? AND tag = ?', bucketId, tag).map((row) => ({
+        tag,
+        sealed: row['sealed'] as Uint8Array,
+      })),
+
+    setting: (name) => open<Uint8Array>(`setting/${name}`, get('SELECT sealed FROM settings WHERE name = ?', name)?.['sealed']),
+    saveSetting: (name, value) => writer.send({ kind: 'setting', name, value }),
+
+    async close() {
+      await writer.send({ kind: 'close' }).catch((error: unknown) => {
+        if (!(error instanceof CatalogError && error.code === 'Closed')) throw error;
+      });
+      if (db.isOpen) db.close();
+    },
+  };
+}
+
+const bucketRow = (row: Row): BucketRow => ({
+  bucketId: String(row['bucket']),
+  owner: String(row['owner']),
+  name: String(row['name']),
+  createdMs: Number(row['created_ms']),
+});
+
+function versionRow(row: Row): VersionRow {
+  const attributes = JSON.parse(String(row['attributes'])) as Pick<VersionRow, 'headers' | 'checksums' | 'partSizes'>;
+  return {
+    key: Buffer.from(row['key'] as Uint8Array).toString('utf8'),
+    versionId: String(row['version']),
+    clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
+    logId: String(row['log']),
+    sizeBytes: Number(row['size']),
+    etag: String(row['etag']),
+    modifiedMs: Number(row['modified_ms']),
+    ...attributes,
+  };
+}
+
+const uploadRow = (row: Row): UploadRow => ({
+  uploadId: String(row['upload']),
+  key: String(row['name']),
+  createdMs: Number(row['created_ms']),
+  ...(JSON.parse(String(row['attributes'])) as Pick<UploadRow, 'headers' | 'checksumAlgorithm' | 'checksumType'>),
+});
+
+const partRow = (row: Row): PartRow => ({
+  partNumber: Number(row['number']),
+  sizeBytes: Number(row['size']),
+  etag: String(row['etag']),
+  modifiedMs: Number(row['modified_ms']),
+  checksums: JSON.parse(String(row['checksums'])) as Checksum[],
+});

@@ -1,0 +1,29 @@
+// Tables of the SQLite catalog. Keys are BLOBs: SQLite then orders them by byte, and seeks can start at
+// byte strings that aren't text.
+
+/** Raised when the tables change: a catalog of another version is thrown away and rebuilt from the logs. */
+export const SCHEMA_VERSION = 1;
+
+export const SCHEMA = `
+  CREATE TABLE positions (owner TEXT, bucket TEXT, log TEXT, seq INTEGER, hash TEXT,
+    PRIMARY KEY (owner, bucket, log)) WITHOUT ROWID;
+  CREATE TABLE buckets (bucket TEXT PRIMARY KEY, owner TEXT, name TEXT, created_ms INTEGER,
+    wall_ms INTEGER, counter INTEGER, log TEXT, deleted INTEGER) WITHOUT ROWID;
+  CREATE INDEX buckets_by_name ON buckets (name, created_ms, bucket);
+  CREATE INDEX buckets_by_owner ON buckets (owner, name);
+  CREATE TABLE usage (bucket TEXT PRIMARY KEY, objects INTEGER, bytes INTEGER, upload_bytes INTEGER) WITHOUT ROWID;
+  CREATE TABLE versions (bucket TEXT, key BLOB, version TEXT, is_current INTEGER, wall_ms INTEGER, counter INTEGER,
+    log TEXT, size INTEGER, etag TEXT, modified_ms INTEGER, attributes TEXT, segments TEXT,
+    PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
+  CREATE TABLE contents (bucket TEXT, version TEXT, sealed BLOB, PRIMARY KEY (bucket, version)) WITHOUT ROWID;
+  CREATE TABLE tombstones (bucket TEXT, key BLOB, version TEXT, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
+  CREATE TABLE uploads (bucket TEXT, upload TEXT, position BLOB, name TEXT, state TEXT, created_ms INTEGER, attributes TEXT,
+    PRIMARY KEY (bucket, upload)) WITHOUT ROWID;
+  CREATE INDEX uploads_by_position ON uploads (bucket, position) WHERE state = 'open';
+  CREATE TABLE parts (bucket TEXT, upload TEXT, number INTEGER, wall_ms INTEGER, counter INTEGER, size INTEGER,
+    etag TEXT, modified_ms INTEGER, checksums TEXT, segments TEXT, sealed BLOB,
+    PRIMARY KEY (bucket, upload, number)) WITHOUT ROWID;
+  CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, PRIMARY KEY (bucket, segment)) WITHOUT ROWID;
+  CREATE TABLE moves (bucket TEXT, tag TEXT, sealed BLOB, PRIMARY KEY (bucket, tag, sealed)) WITHOUT ROWID;
+  CREATE TABLE settings (name TEXT PRIMARY KEY, sealed BLOB) WITHOUT ROWID;
+`;

@@ -1,0 +1,166 @@
+// The rules' storage (apply-batch.ts) on SQLite: used by the writer's thread, inside its transaction.
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { Tables } from './apply-batch.ts';
+import type { Content } from './catalog.ts';
+import { keyBytes, uploadPosition } from './key-order.ts';
+import type { Sealer } from './seal.ts';
+
+type Row = Record<string, SQLInputValue>;
+
+export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
+  const statements = new Map<string, StatementSync>();
+  const prepared = (sql: string): StatementSync => {
+    const statement = statements.get(sql) ?? db.prepare(sql);
+    statements.set(sql, statement);
+    return statement;
+  };
+  const run = (sql: string, ...values: SQLInputValue[]) => prepared(sql).run(...values);
+  const get = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as Row | undefined;
+  const all = (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as Row[];
+
+  return {
+    position(owner, bucketId, logId) {
+      const row = get('SELECT seq, hash FROM positions WHERE owner = ? AND bucket = ? AND log = ?', owner, bucketId, logId);
+      return row === undefined ? null : { logId, seq: Number(row['seq']), hash: String(row['hash']) };
+    },
+    setPosition(owner, bucketId, { logId, seq, hash }) {
+      run('INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)', owner, bucketId, logId, seq, hash);
+    },
+
+    bucketClock(bucketId) {
+      const row = get('SELECT wall_ms, counter, log FROM buckets WHERE bucket = ?', bucketId);
+      if (row === undefined) return null;
+      return { clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) }, logId: String(row['log']) };
+    },
+    putBucket(owner, entry, logId) {
+      run(
+        'INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        entry.bucketId,
+        owner,
+        entry.name,
+        entry.createdMs,
+        entry.clock.wallMs,
+        entry.clock.counter,
+        logId,
+        entry.deleted ? 1 : 0,
+      );
+    },
+
+    liveVersions(bucketId, key) {
+      const sql = 'SELECT version, wall_ms, counter, log, size, segments, is_current FROM versions WHERE bucket = ? AND key = ?';
+      return all(sql, bucketId, keyBytes(key)).map((row) => ({
+        versionId: String(row['version']),
+        clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
+        logId: String(row['log']),
+        sizeBytes: Number(row['size']),
+        segmentIds: JSON.parse(String(row['segments'])) as string[],
+        isCurrent: row['is_current'] === 1,
+      }));
+    },
+    addVersion(bucketId, entry, logId) {
+      const content: Content = { inline: entry.inline ?? null, segments: entry.segments ?? [] };
+      run(
+        'INSERT INTO contents VALUES (?, ?, ?)',
+        bucketId,
+        entry.versionId,
+        sealer.seal(`${bucketId}/${entry.versionId}`, content),
+      );
+      run(
+        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)',
+        bucketId,
+        keyBytes(entry.key),
+        entry.versionId,
+        entry.clock.wallMs,
+        entry.clock.counter,
+        logId,
+        entry.sizeBytes,
+        entry.etag,
+        entry.modifiedMs,
+        JSON.stringify({ headers: entry.headers, checksums: entry.checksums, partSizes: entry.partSizes ?? null }),
+        segmentIds(content),
+      );
+    },
+    removeVersion(bucketId, key, versionId) {
+      run('DELETE FROM versions WHERE bucket = ? AND key = ? AND version = ?', bucketId, keyBytes(key), versionId);
+      run('DELETE FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
+    },
+    setCurrent(bucketId, key, versionId, isCurrent) {
+      const sql = 'UPDATE versions SET is_current = ? WHERE bucket = ? AND key = ? AND version = ?';
+      run(sql, isCurrent ? 1 : 0, bucketId, keyBytes(key), versionId);
+    },
+    takeTombstone(bucketId, key, versionId) {
+      const sql = 'DELETE FROM tombstones WHERE bucket = ? AND key = ? AND version = ?';
+      return Number(run(sql, bucketId, keyBytes(key), versionId).changes) > 0;
+    },
+    addTombstone(bucketId, key, versionId) {
+      run('INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)', bucketId, keyBytes(key), versionId);
+    },
+
+    uploadState(bucketId, uploadId) {
+      const row = get('SELECT state FROM uploads WHERE bucket = ? AND upload = ?', bucketId, uploadId);
+      return row === undefined ? null : row['state'] === 'open' ? 'open' : 'closed';
+    },
+    putUpload(bucketId, entry) {
+      const { headers, checksumAlgorithm = null, checksumType = null } = entry;
+      const attributes = entry.state === 'closed' ? '' : JSON.stringify({ headers, checksumAlgorithm, checksumType });
+      const { uploadId, key, state, createdMs } = entry;
+      const sql = 'INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)';
+      run(sql, bucketId, uploadId, uploadPosition(key, uploadId), key, state, createdMs, attributes);
+    },
+    part(bucketId, uploadId, partNumber) {
+      const sql = 'SELECT wall_ms, counter, size, segments FROM parts WHERE bucket = ? AND upload = ? AND number = ?';
+      const row = get(sql, bucketId, uploadId, partNumber);
+      return row === undefined ? null : storedPart(row);
+    },
+    putPart(bucketId, entry) {
+      const content: Content = { inline: entry.inline ?? null, segments: entry.segments ?? [] };
+      run(
+        'INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        bucketId,
+        entry.uploadId,
+        entry.partNumber,
+        entry.clock.wallMs,
+        entry.clock.counter,
+        entry.sizeBytes,
+        entry.etag,
+        entry.modifiedMs,
+        JSON.stringify(entry.checksums),
+        segmentIds(content),
+        sealer.seal(`${bucketId}/${entry.uploadId}/${entry.partNumber}`, content),
+      );
+    },
+    removeParts(bucketId, uploadId) {
+      const rows = all('SELECT wall_ms, counter, size, segments FROM parts WHERE bucket = ? AND upload = ?', bucketId, uploadId);
+      run('DELETE FROM parts WHERE bucket = ? AND upload = ?', bucketId, uploadId);
+      return rows.map(storedPart);
+    },
+
+    addPlacement(bucketId, placement) {
+      const sealed = sealer.seal(`${bucketId}/${placement.segmentId}`, placement);
+      const sql = `INSERT INTO segments VALUES (?, ?, 0, ?) ON CONFLICT (bucket, segment) DO UPDATE SET sealed = excluded.sealed`;
+      run(sql, bucketId, placement.segmentId, sealed);
+    },
+    addReferences(bucketId, segmentId, count) {
+      const sql = `INSERT INTO segments VALUES (?, ?, ?, NULL) ON CONFLICT (bucket, segment) DO UPDATE SET refs = refs + excluded.refs`;
+      run(sql, bucketId, segmentId, count);
+      if (count < 0) run('DELETE FROM segments WHERE bucket = ? AND segment = ? AND refs <= 0', bucketId, segmentId);
+    },
+    addMove(bucketId, move) {
+      run('INSERT OR IGNORE INTO moves VALUES (?, ?, ?)', bucketId, move.tag, move.sealed);
+    },
+
+    addUsage(bucketId, objects, bytes, uploadBytes) {
+      const sql = `INSERT INTO usage VALUES (?, ?, ?, ?) ON CONFLICT (bucket) DO UPDATE SET objects = objects + excluded.objects,
+        bytes = bytes + excluded.bytes, upload_bytes = upload_bytes + excluded.upload_bytes`;
+      run(sql, bucketId, objects, bytes, uploadBytes);
+    },
+  };
+}
+
+const segmentIds = (content: Content): string => JSON.stringify(content.segments.map((segment) => segment.segmentId));
+
+const storedPart = (row: Row) => ({
+  clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
+  sizeBytes: Number(row['size']),
+  segmentIds: JSON.parse(String(row['segments'])) as string[],
+});

@@ -1,0 +1,340 @@
+// The exam that every catalog has to pass. `open` gives an empty one; `reopen` closes it and opens it again
+// (null where nothing outlives closing).
+import fc from 'fast-check';
+import { afterEach, expect, it } from 'vitest';
+import { CatalogError, type AppliedBatch, type Catalog, type ListPage } from '#node/catalog/catalog.ts';
+import type { OwnerEntry, PartEntry, PutEntry, SegmentPlacement, UploadEntry } from '#node/wire/types.ts';
+
+const OWNER = 'aa'.repeat(32);
+const BUCKET = 'b0'.repeat(16);
+const LOG = 'c1'.repeat(32);
+const OTHER_LOG = 'd2'.repeat(32);
+
+let counter = 0;
+const id = () => (++counter).toString(16).padStart(32, '0');
+
+export function put(key: string, more: Partial<PutEntry> = {}): PutEntry {
+  const versionId = more.versionId ?? id();
+  const base = { kind: 'put' as const, key, versionId, clock: { wallMs: 1000, counter: counter }, replaces: [] };
+  const about = { sizeBytes: 3, etag: versionId, modifiedMs: 5, headers: { 'content-type': 'text/plain' }, checksums: [] };
+  const bytes = more.segments === undefined ? { inline: new Uint8Array([1, 2, 3]) } : {};
+  return { ...base, ...about, ...bytes, ...more };
+}
+const segmentKey = (segmentId: string) => ({
+  segmentId,
+  key: new Uint8Array(32).fill(7),
+  commitment: new Uint8Array(16),
+  plainBytes: 9,
+});
+const placement = (segmentId: string): SegmentPlacement => ({
+  segmentId,
+  secret: new Uint8Array(32).fill(9),
+  scheme: { required: 1, repair: 1, optimal: 2, total: 2 },
+  sizeBytes: 25,
+  root: 'ee'.repeat(32),
+  farmers: [OWNER, null],
+  createdMs: 4,
+});
+const upload = (key: string, uploadId: string, state: 'open' | 'closed' = 'open'): UploadEntry => ({
+  kind: 'upload',
+  uploadId,
+  key,
+  clock: { wallMs: 1, counter: 0 },
+  createdMs: 7,
+  headers: { 'x-amz-meta-a': 'b' },
+  state,
+  checksumAlgorithm: 'CRC32',
+  checksumType: 'COMPOSITE',
+});
+const part = (uploadId: string, partNumber: number, more: Partial<PartEntry> = {}): PartEntry => ({
+  kind: 'part',
+  uploadId,
+  partNumber,
+  clock: { wallMs: 2, counter: ++counter },
+  sizeBytes: 9,
+  etag: `part-${partNumber}`,
+  modifiedMs: 8,
+  checksums: [{ algorithm: 'CRC32', value: 'AAAAAA==', type: 'COMPOSITE' }],
+  ...more,
+});
+
+export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Catalog) => Promise<Catalog>) | null): void {
+  const opened: Catalog[] = [];
+  const fresh = async (): Promise<Catalog> => {
+    const catalog = await open();
+    opened.push(catalog);
+    return catalog;
+  };
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((catalog) => catalog.close()));
+  });
+
+  const batchOf = (seq: number, entries: OwnerEntry[], more: Partial<AppliedBatch> = {}): AppliedBatch => ({
+    owner: OWNER,
+    bucketId: BUCKET,
+    logId: LOG,
+    seq,
+    hash: seq.toString(16).padStart(64, '0'),
+    entries,
+    repair: null,
+    placements: [],
+    ...more,
+  });
+  const writer = (catalog: Catalog, logId = LOG) => {
+    let seq = 0;
+    return (entries: OwnerEntry[], more: Partial<AppliedBatch> = {}) =>
+      catalog.apply(batchOf(++seq, entries, { logId, ...more }));
+  };
+  const names = (page: ListPage) => page.items.map((item) => (item.kind === 'object' ? item.version.key : `${item.prefix}*`));
+  const all = { prefix: '', delimiter: '', after: '', limit: 1000 };
+
+  it('shows a version as soon as apply resolves, with its content', async () => {
+    const catalog = await fresh();
+    const entry = put('a/ü', { partSizes: [3] });
+    await writer(catalog)([entry]);
+    expect(catalog.current(BUCKET, 'a/ü')).toEqual({
+      key: 'a/ü',
+      versionId: entry.versionId,
+      clock: entry.clock,
+      logId: LOG,
+      sizeBytes: 3,
+      etag: entry.etag,
+      modifiedMs: 5,
+      headers: { 'content-type': 'text/plain' },
+      checksums: [],
+      partSizes: [3],
+    });
+    expect([...(catalog.content(BUCKET, 'a/ü', entry.versionId)?.inline ?? [])]).toEqual([1, 2, 3]);
+    expect(catalog.current(BUCKET, 'a/')).toBeNull();
+    expect(catalog.content(BUCKET, 'other', entry.versionId)).toBeNull();
+  });
+
+  it('applies a batch once, keeps its position, and refuses a gap', async () => {
+    const catalog = await fresh();
+    const first = batchOf(1, [put('a')]);
+    await catalog.apply(first);
+    await catalog.apply(first);
+    expect(catalog.usage(BUCKET)).toEqual({ objects: 1, bytes: 3, uploadBytes: 0 });
+    const error: unknown = await catalog.apply(batchOf(3, [put('late')])).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(CatalogError);
+    expect((error as CatalogError).code).toBe('Gap');
+    expect(catalog.current(BUCKET, 'late')).toBeNull();
+    expect(catalog.positions(OWNER, BUCKET)).toEqual([{ logId: LOG, seq: 1, hash: first.hash }]);
+  });
+
+  it('keeps a failing batch out of the commit that it shares', async () => {
+    const catalog = await fresh();
+    const results = await Promise.allSettled([
+      catalog.apply(batchOf(1, [put('good')])),
+      catalog.apply(batchOf(9, [put('bad')], { logId: OTHER_LOG })),
+      catalog.apply(batchOf(2, [put('better')])),
+    ]);
+    expect(results.map((result) => result.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(names(catalog.list(BUCKET, all))).toEqual(['better', 'good']);
+  });
+
+  it('never lets a named version win, in whatever order logs are read', async () => {
+    const old = put('k', { clock: { wallMs: 9000, counter: 0 } });
+    const newer = put('k', { clock: { wallMs: 1, counter: 0 }, replaces: [old.versionId] });
+    for (const turned of [false, true]) {
+      const catalog = await fresh();
+      const [one, two] = [writer(catalog, LOG), writer(catalog, OTHER_LOG)];
+      const steps = [() => one([old]), () => two([newer])];
+      for (const step of turned ? steps.reverse() : steps) await step();
+      expect(catalog.current(BUCKET, 'k')?.versionId).toBe(newer.versionId);
+      expect(catalog.liveVersions(BUCKET, 'k')).toEqual([newer.versionId]);
+      expect(catalog.usage(BUCKET)).toEqual({ objects: 1, bytes: 3, uploadBytes: 0 });
+    }
+  });
+
+  it('lets the later clock win among versions that nobody named, and the loser come back after a delete of the winner only', async () => {
+    const catalog = await fresh();
+    const low = put('k', { clock: { wallMs: 5, counter: 1 }, sizeBytes: 10 });
+    const high = put('k', { clock: { wallMs: 5, counter: 2 }, sizeBytes: 20 });
+    await writer(catalog)([high]);
+    const other = writer(catalog, OTHER_LOG);
+    await other([low]);
+    expect(catalog.current(BUCKET, 'k')?.versionId).toBe(high.versionId);
+    expect(catalog.usage(BUCKET).bytes).toBe(20);
+    expect(catalog.liveVersions(BUCKET, 'k').sort()).toEqual([low.versionId, high.versionId].sort());
+    await other([{ kind: 'delete', key: 'k', clock: { wallMs: 6, counter: 0 }, names: [high.versionId] }]);
+    expect(catalog.current(BUCKET, 'k')?.versionId).toBe(low.versionId);
+    expect(catalog.usage(BUCKET)).toEqual({ objects: 1, bytes: 10, uploadBytes: 0 });
+    await other([{ kind: 'delete', key: 'k', clock: { wallMs: 6, counter: 1 }, names: [low.versionId] }]);
+    expect(catalog.current(BUCKET, 'k')).toBeNull();
+    expect(catalog.usage(BUCKET)).toEqual({ objects: 0, bytes: 0, uploadBytes: 0 });
+  });
+
+  it('lists in byte order, folds common prefixes and pages without loss', async () => {
+    const catalog = await fresh();
+    const keys = ['a', 'a/b', 'a/b/c', 'a/d', 'b', 'c/', 'c/1', 'c/2', '\uFFFD', '\u{1F600}'];
+    await writer(catalog)(keys.toReversed().map((key) => put(key)));
+    expect(names(catalog.list(BUCKET, all))).toEqual(keys);
+    expect(names(catalog.list(BUCKET, { ...all, delimiter: '/' }))).toEqual(['a', 'a/*', 'b', 'c/*', '\uFFFD', '\u{1F600}']);
+    expect(names(catalog.list(BUCKET, { ...all, prefix: 'a/', delimiter: '/' }))).toEqual(['a/b', 'a/b/*', 'a/d']);
+    expect(names(catalog.list(BUCKET, { ...all, prefix: 'c/', after: 'c/1' }))).toEqual(['c/2']);
+    expect(names(catalog.list(BUCKET, { ...all, after: 'a/b', delimiter: '/' }))).toEqual(['b', 'c/*', '\uFFFD', '\u{1F600}']);
+    expect(catalog.list(BUCKET, { ...all, limit: 0 })).toEqual({ items: [], next: null });
+    expect(names(catalog.list(BUCKET, { ...all, prefix: 'none' }))).toEqual([]);
+  });
+
+  it('pages like a list of everything, for any keys and page size', async () => {
+    const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', '0', 'é', '\u{1F600}'), minLength: 1, maxLength: 6 });
+    const catalog = await fresh();
+    const write = writer(catalog);
+    let round = 0;
+    const one = fc.record({
+      keys: fc.uniqueArray(key, { maxLength: 25 }),
+      limit: fc.integer({ min: 1, max: 5 }),
+      prefix: fc.constantFrom('', 'a', 'a/', 'b'),
+      delimiter: fc.constantFrom('', '/', 'ab'),
+    });
+    await fc.assert(
+      fc.asyncProperty(one, async ({ keys, limit, prefix, delimiter }) => {
+        const bucketId = (++round).toString(16).padStart(32, '9');
+        await write([]);
+        await catalog.apply(
+          batchOf(
+            1,
+            keys.map((name) => put(name)),
+            { bucketId },
+          ),
+        );
+        const folded = keys
+          .filter((name) => name.startsWith(prefix))
+          .map((name) => {
+            const at = delimiter === '' ? -1 : name.indexOf(delimiter, prefix.length);
+            return at < 0 ? name : `${name.slice(0, at + delimiter.length)}*`;
+          });
+        const expected = [...new Set(folded)].sort((a, b) =>
+          Buffer.compare(Buffer.from(a.replace(/\*$/, '')), Buffer.from(b.replace(/\*$/, ''))),
+        );
+        const seen: string[] = [];
+        let after: string | null = '';
+        while (after !== null) {
+          const page: ListPage = catalog.list(bucketId, { prefix, delimiter, after, limit });
+          expect(page.items.length).toBeLessThanOrEqual(limit);
+          seen.push(...names(page));
+          after = page.next;
+        }
+        expect(seen.toSorted()).toEqual(expected.toSorted());
+        expect(seen.map((name) => name.replace(/\*$/, ''))).toEqual(expected.map((name) => name.replace(/\*$/, '')));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('keeps uploads and parts until they are closed, and counts their bytes', async () => {
+    const catalog = await fresh();
+    const write = writer(catalog);
+    await write([upload('k', 'u1'), part('u1', 2), part('u1', 1, { segments: [segmentKey('s1')] })], {
+      repair: { added: [placement('s1')], released: [] },
+    });
+    expect(catalog.upload(BUCKET, 'u1')).toEqual({
+      uploadId: 'u1',
+      key: 'k',
+      createdMs: 7,
+      headers: { 'x-amz-meta-a': 'b' },
+      checksumAlgorithm: 'CRC32',
+      checksumType: 'COMPOSITE',
+    });
+    expect(catalog.parts(BUCKET, 'u1', 0, 10).map((row) => row.partNumber)).toEqual([1, 2]);
+    expect(catalog.parts(BUCKET, 'u1', 1, 10).map((row) => row.partNumber)).toEqual([2]);
+    expect(catalog.part(BUCKET, 'u1', 1)?.segments[0]?.segmentId).toBe('s1');
+    expect(catalog.usage(BUCKET).uploadBytes).toBe(18);
+    await write([part('u1', 2, { sizeBytes: 100, etag: 'again' })]);
+    expect(catalog.part(BUCKET, 'u1', 2)?.etag).toBe('again');
+    expect(catalog.usage(BUCKET).uploadBytes).toBe(109);
+    expect(catalog.references(BUCKET, 's1')).toBe(1);
+    await write([upload('k', 'u1', 'closed')]);
+    expect(catalog.upload(BUCKET, 'u1')).toBeNull();
+    expect(catalog.parts(BUCKET, 'u1', 0, 10)).toEqual([]);
+    expect(catalog.references(BUCKET, 's1')).toBe(0);
+    expect(catalog.placement(BUCKET, 's1')).toBeNull();
+    await write([part('u1', 3), upload('k', 'u1')]);
+    expect(catalog.upload(BUCKET, 'u1')).toBeNull();
+    expect(catalog.usage(BUCKET).uploadBytes).toBe(0);
+  });
+
+  it('lists uploads by key and id, from a marker', async () => {
+    const catalog = await fresh();
+    await writer(catalog)([upload('b', 'u2'), upload('a/x', 'u9'), upload('b', 'u1'), upload('a/y', 'u0'), upload('c', 'u5')]);
+    const query = { ...all, afterUploadId: '' };
+    const show = (more: object) =>
+      catalog
+        .uploads(BUCKET, { ...query, ...more })
+        .items.map((item) => (item.kind === 'upload' ? `${item.upload.key}:${item.upload.uploadId}` : item.prefix));
+    expect(show({})).toEqual(['a/x:u9', 'a/y:u0', 'b:u1', 'b:u2', 'c:u5']);
+    expect(show({ delimiter: '/' })).toEqual(['a/', 'b:u1', 'b:u2', 'c:u5']);
+    expect(show({ after: 'b' })).toEqual(['c:u5']);
+    expect(show({ after: 'b', afterUploadId: 'u1' })).toEqual(['b:u2', 'c:u5']);
+    expect(catalog.uploads(BUCKET, { ...query, limit: 3 }).next).toEqual({ key: 'b', uploadId: 'u1' });
+    expect(show({ prefix: 'a/' })).toEqual(['a/x:u9', 'a/y:u0']);
+  });
+
+  it('holds a placement as long as anything names its segment', async () => {
+    const catalog = await fresh();
+    const write = writer(catalog);
+    const first = put('one', { segments: [segmentKey('s')] });
+    const copy = put('two', { segments: [segmentKey('s')] });
+    await write([first], { repair: { added: [placement('s')], released: [] } });
+    await write([copy]);
+    expect(catalog.references(BUCKET, 's')).toBe(2);
+    expect(catalog.placement(BUCKET, 's')).toEqual(placement('s'));
+    await write([{ kind: 'delete', key: 'one', clock: { wallMs: 9, counter: 9 }, names: [first.versionId] }]);
+    expect(catalog.placement(BUCKET, 's')?.segmentId).toBe('s');
+    await write([put('two', { replaces: [copy.versionId] })]);
+    expect(catalog.placement(BUCKET, 's')).toBeNull();
+  });
+
+  it('finds moves by tag, each once', async () => {
+    const catalog = await fresh();
+    const move = { tag: '01'.repeat(16), sealed: new Uint8Array([1, 2]) };
+    await writer(catalog, OTHER_LOG)([], { placements: [move, move, { tag: '02'.repeat(16), sealed: new Uint8Array([3]) }] });
+    expect(catalog.moves(BUCKET, move.tag).map((one) => [...one.sealed])).toEqual([[1, 2]]);
+  });
+
+  it('keeps buckets by the later clock and finds them by name', async () => {
+    const catalog = await fresh();
+    const account = '0'.repeat(32);
+    const write = writer(catalog);
+    const bucket = (name: string, wallMs: number, deleted = false) =>
+      ({ kind: 'bucket', bucketId: BUCKET, name, clock: { wallMs, counter: 0 }, createdMs: 3, deleted }) as const;
+    await write([bucket('photos', 5)], { bucketId: account });
+    expect(catalog.buckets(OWNER)).toEqual([{ bucketId: BUCKET, owner: OWNER, name: 'photos', createdMs: 3 }]);
+    expect(catalog.bucketsNamed('photos')).toHaveLength(1);
+    await write([bucket('older', 4)], { bucketId: account });
+    expect(catalog.bucketsNamed('older')).toEqual([]);
+    await write([bucket('photos', 6, true)], { bucketId: account });
+    expect(catalog.buckets(OWNER)).toEqual([]);
+    expect(catalog.bucketsNamed('photos')).toEqual([]);
+  });
+
+  it('keeps settings', async () => {
+    const catalog = await fresh();
+    await catalog.saveSetting('desired', new Uint8Array([4, 5]));
+    expect([...(catalog.setting('desired') ?? [])]).toEqual([4, 5]);
+    await catalog.saveSetting('desired', null);
+    expect(catalog.setting('desired')).toBeNull();
+  });
+
+  it('says that it is closed', async () => {
+    const catalog = await open();
+    await catalog.close();
+    const error: unknown = await catalog.apply(batchOf(1, [put('a')])).catch((thrown: unknown) => thrown);
+    expect((error as CatalogError).code).toBe('Closed');
+  });
+
+  if (reopen !== null) {
+    it('has everything after it was closed and opened again', async () => {
+      const catalog = await open();
+      await catalog.apply(batchOf(1, [put('a')]));
+      const again = await reopen(catalog);
+      opened.push(again);
+      expect(again.current(BUCKET, 'a')?.key).toBe('a');
+      expect(again.positions(OWNER, BUCKET)).toHaveLength(1);
+      await again.apply(batchOf(2, [put('b')]));
+      expect(again.usage(BUCKET).objects).toBe(2);
+    });
+  }
+}
