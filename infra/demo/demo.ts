@@ -6,6 +6,19 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { s3ClientImage } from '#infra/images/client-images.ts';
 import { buildProductImage } from '#node/image.ts';
+import {
+  apply,
+  farmUntil,
+  healthy,
+  killWithVolume,
+  kubectl,
+  piecesOf,
+  ready,
+  s3,
+  summary,
+  type Place,
+  type Transfer,
+} from './farm-steps.ts';
 import { bucketManifest, clientManifest, farmManifest, namespaceManifest, NAMESPACE, FARM, BUCKET } from './manifests.ts';
 import { contextTarget, localTarget, removeLocalTarget, S3_NODE_PORT, type Target } from './target.ts';
 
@@ -16,22 +29,6 @@ const FILE_MIB = 256;
 const SECOND_FILE_MIB = 64;
 /** Slow enough that two farmers die and the repair starts while the read is running. */
 const THROTTLE_MIB_S = 12;
-const WAIT_MS = 300_000;
-
-interface Transfer {
-  sha256: string;
-  bytes: number;
-  seconds: number;
-}
-interface FarmStatus {
-  status?: {
-    replicas?: number;
-    data?: { state?: string; margin?: number };
-    endpoints?: { s3?: string };
-    conditions?: { type: string; status: string; reason: string; message: string; observedGeneration?: number }[];
-  };
-  metadata: { generation: number };
-}
 
 const { values: flags } = parseArgs({
   options: {
@@ -54,6 +51,7 @@ async function demo(): Promise<void> {
     const made = flags.context === undefined ? await localTarget(say) : await contextTarget(flags.context, flags.registry);
     return [made, flags.context ?? 'a local cluster in its own network namespace'];
   });
+  const place: Place = { target, namespace: NAMESPACE, farm: FARM };
   const image = await step('image of the nodes and the operator', async () => {
     const built = await buildProductImage({ onProgress: say });
     const name = await target.provideImage(built);
@@ -87,83 +85,86 @@ async function demo(): Promise<void> {
     return [undefined, `release ${RELEASE} in ${SYSTEM}, watching ${NAMESPACE}`];
   });
   await step('a farm of 6 farmers is Ready', async () => {
-    await apply(target, farmManifest({ replicas: 6, nodePort: S3_NODE_PORT, local: target.s3Endpoint !== null }));
-    await kubectl(target, ['scale', `storjfarm/${FARM}`, '--replicas=6']);
+    await apply(place, farmManifest({ replicas: 6, nodePort: S3_NODE_PORT, local: target.s3Endpoint !== null }));
+    await kubectl(place, ['scale', `storjfarm/${FARM}`, '--replicas=6']);
     const status = await farmUntil(
-      target,
+      place,
       'Ready with 6 farmers and healthy data',
       (farm) => ready(farm) && farm.status?.replicas === 6 && healthy(farm),
+      say,
     );
     return [undefined, `${summary(status)}, S3 at ${status.status?.endpoints?.s3}`];
   });
   await step('a bucket and its Secret', async () => {
-    await apply(target, bucketManifest());
-    await kubectl(target, ['wait', `storjbucket/${BUCKET}`, '--for=condition=Ready', '--timeout=120s']);
+    await apply(place, bucketManifest());
+    await kubectl(place, ['wait', `storjbucket/${BUCKET}`, '--for=condition=Ready', '--timeout=120s']);
     return [undefined, `Secret ${BUCKET}-s3`];
   });
   await step('an S3 client from PyPI (boto3) in a pod, by envFrom', async () => {
     const client = await target.provideImage(await s3ClientImage({ onProgress: say }));
-    await kubectl(target, ['delete', 'pod', 's3-client', '--ignore-not-found', '--grace-period=0', '--force', '--wait=true']);
-    await apply(target, clientManifest(client, readFileSync(join(root, 'infra/demo/s3-client.py'), 'utf8')));
-    await kubectl(target, ['wait', 'pod/s3-client', '--for=condition=Ready', '--timeout=120s']);
+    await kubectl(place, ['delete', 'pod', 's3-client', '--ignore-not-found', '--grace-period=0', '--force', '--wait=true']);
+    await apply(place, clientManifest(client, readFileSync(join(root, 'infra/demo/s3-client.py'), 'utf8')));
+    await kubectl(place, ['wait', 'pod/s3-client', '--for=condition=Ready', '--timeout=120s']);
     return [undefined, client];
   });
 
   const first = await step(`${FILE_MIB} MiB stored`, async () => {
-    const put = await s3(target, ['put', 'first.bin', String(FILE_MIB), '1']);
+    const put = await s3(place, ['put', 'first.bin', String(FILE_MIB), '1']);
     return [put, `${rate(put)}, sha256 ${put.sha256.slice(0, 16)}…`];
   });
   await step('read back', async () => {
-    const got = await s3(target, ['get', 'first.bin']);
+    const got = await s3(place, ['get', 'first.bin']);
     mustEqual(got, first);
     return [undefined, `${rate(got)}, sha256 equal`];
   });
 
   await step('two farmers killed with their volumes while a throttled read runs', async () => {
-    const reading = s3(target, ['get', 'first.bin', String(THROTTLE_MIB_S)]);
+    const reading = s3(place, ['get', 'first.bin', String(THROTTLE_MIB_S)]);
     reading.catch(() => {}); // judged below
     await sleep(3000);
-    await Promise.all([1, 4].map((ordinal) => killWithVolume(target, `${FARM}-farmer-main-${ordinal}`)));
+    await Promise.all([1, 4].map((ordinal) => killWithVolume(place, `${FARM}-farmer-main-${ordinal}`)));
     const got = await reading;
     mustEqual(got, first);
     return [undefined, `the read went on: ${rate(got)}, sha256 equal`];
   });
   await step('repaired', async () => {
     const status = await farmUntil(
-      target,
+      place,
       'repaired: Ready, data Healthy, margin 2',
       (farm) => ready(farm) && healthy(farm) && farm.status?.data?.margin === 2,
+      say,
     );
     return [undefined, summary(status)];
   });
 
   await step('scaled 6 → 8', async () => {
-    await kubectl(target, ['scale', `storjfarm/${FARM}`, '--replicas=8']);
-    const status = await farmUntil(target, 'Ready with 8 farmers', (farm) => ready(farm) && farm.status?.replicas === 8);
+    await kubectl(place, ['scale', `storjfarm/${FARM}`, '--replicas=8']);
+    const status = await farmUntil(place, 'Ready with 8 farmers', (farm) => ready(farm) && farm.status?.replicas === 8, say);
     return [undefined, summary(status)];
   });
   const second = await step(`a second file (${SECOND_FILE_MIB} MiB); the new farmers hold pieces`, async () => {
-    const put = await s3(target, ['put', 'second.bin', String(SECOND_FILE_MIB), '2']);
-    const held = await Promise.all([6, 7].map((ordinal) => piecesOf(target, `${FARM}-farmer-main-${ordinal}`)));
+    const put = await s3(place, ['put', 'second.bin', String(SECOND_FILE_MIB), '2']);
+    const held = await Promise.all([6, 7].map((ordinal) => piecesOf(place, `${FARM}-farmer-main-${ordinal}`)));
     if (held.some((pieces) => pieces === 0)) throw new Error(`a new farmer holds no pieces: ${held.join(', ')}`);
     return [put, `${rate(put)}, pieces on the new farmers: ${held.join(' and ')}`];
   });
   await step('scaled 8 → 6: drained with proof, volumes kept', async () => {
-    await kubectl(target, ['scale', `storjfarm/${FARM}`, '--replicas=6']);
+    await kubectl(place, ['scale', `storjfarm/${FARM}`, '--replicas=6']);
     const status = await farmUntil(
-      target,
+      place,
       'back at 6 farmers',
       (farm) => ready(farm) && farm.status?.replicas === 6 && healthy(farm),
+      say,
     );
     return [undefined, summary(status)];
   });
   await step('both files read back', async () => {
-    mustEqual(await s3(target, ['get', 'first.bin']), first);
-    mustEqual(await s3(target, ['get', 'second.bin']), second);
+    mustEqual(await s3(place, ['get', 'first.bin']), first);
+    mustEqual(await s3(place, ['get', 'second.bin']), second);
     return [undefined, 'sha256 of both equal'];
   });
   await step('metrics', async () => {
-    const metrics = await kubectl(target, [
+    const metrics = await kubectl(place, [
       'get',
       '--raw',
       `/api/v1/namespaces/${NAMESPACE}/pods/https:${FARM}-repairer-0:9464/proxy/metrics`,
@@ -174,7 +175,7 @@ async function demo(): Promise<void> {
       lines.slice(0, 3).join('; ') || 'storj_operator_*, storj_farmer_*, storj_bridge_*, storj_repairer_* on each pod',
     ];
   });
-  await report(target);
+  await report(target, place);
 }
 
 /** One line while it runs, one row at the end; a failure says which step it was and how to look further. */
@@ -204,74 +205,6 @@ function clock(): string {
   return `${((Date.now() - startedMs) / 1000).toFixed(0).padStart(4)} s`;
 }
 
-async function kubectl(target: Target, args: readonly string[]): Promise<string> {
-  return await target.kubectl(['-n', NAMESPACE, ...args], { timeoutMs: WAIT_MS + 10_000 });
-}
-
-async function apply(target: Target, manifest: string): Promise<void> {
-  await target.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], { input: manifest });
-}
-
-/** Runs the client in its pod; its one line of JSON. */
-async function s3(target: Target, args: readonly string[]): Promise<Transfer> {
-  const output = await kubectl(target, ['exec', 's3-client', '--', 'python3', '/client/s3-client.py', ...args]);
-  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Transfer;
-}
-
-async function farmUntil(target: Target, what: string, holds: (farm: FarmStatus) => boolean): Promise<FarmStatus> {
-  const deadlineMs = Date.now() + WAIT_MS;
-  let said = '';
-  for (;;) {
-    const farm = JSON.parse(await kubectl(target, ['get', `storjfarm/${FARM}`, '-o', 'json'])) as FarmStatus;
-    if (holds(farm)) return farm;
-    const now = summary(farm);
-    if (now !== said) say((said = now));
-    if (Date.now() > deadlineMs) throw new Error(`not within ${WAIT_MS / 1000} s: ${what}; the farm says: ${now}`);
-    await sleep(1000);
-  }
-}
-
-function condition(farm: FarmStatus, type: string) {
-  return farm.status?.conditions?.find((one) => one.type === type);
-}
-
-function ready(farm: FarmStatus): boolean {
-  const found = condition(farm, 'Ready');
-  return (
-    found?.status === 'True' &&
-    found.observedGeneration === farm.metadata.generation &&
-    condition(farm, 'Reconciling')?.status !== 'True'
-  );
-}
-
-function healthy(farm: FarmStatus): boolean {
-  return farm.status?.data?.state === 'Healthy';
-}
-
-function summary(farm: FarmStatus): string {
-  const facts = ['Ready', 'Reconciling', 'Stalled', 'Draining']
-    .map((type) => condition(farm, type))
-    .filter((one) => one !== undefined && (one.type === 'Ready' || one.status === 'True'))
-    .map((one) => `${one?.type}=${one?.status} ${one?.reason}`);
-  const data = farm.status?.data;
-  return [
-    `${farm.status?.replicas ?? 0} farmers`,
-    ...facts,
-    `data ${data?.state ?? 'Unknown'}, margin ${data?.margin ?? '?'}`,
-  ].join(', ');
-}
-
-/** Pod and volume: what was on it is gone for good. */
-async function killWithVolume(target: Target, pod: string): Promise<void> {
-  await kubectl(target, ['delete', 'pvc', `data-${pod}`, '--wait=false']);
-  await kubectl(target, ['delete', 'pod', pod, '--grace-period=0', '--force']);
-}
-
-async function piecesOf(target: Target, pod: string): Promise<number> {
-  const status = await kubectl(target, ['get', '--raw', `/api/v1/namespaces/${NAMESPACE}/pods/https:${pod}:9464/proxy/status`]);
-  return (JSON.parse(status) as { pieces: number }).pieces;
-}
-
 function mustEqual(got: Transfer, put: Transfer): void {
   if (got.sha256 !== put.sha256)
     throw new Error(`the bytes differ: put ${put.sha256} (${put.bytes} bytes), got ${got.sha256} (${got.bytes} bytes)`);
@@ -281,11 +214,11 @@ function rate(transfer: Transfer): string {
   return `${(transfer.bytes / 2 ** 20 / transfer.seconds).toFixed(0)} MiB/s`;
 }
 
-async function report(target: Target): Promise<void> {
+async function report(target: Target, place: Place): Promise<void> {
   const width = Math.max(...rows.map(([name]) => name.length));
   console.log(`\n${'step'.padEnd(width)}  seconds  result`);
   for (const [name, seconds, result] of rows) console.log(`${name.padEnd(width)}  ${seconds.padStart(7)}  ${result}`);
-  const secret = JSON.parse(await kubectl(target, ['get', 'secret', `${BUCKET}-s3`, '-o', 'json'])) as {
+  const secret = JSON.parse(await kubectl(place, ['get', 'secret', `${BUCKET}-s3`, '-o', 'json'])) as {
     data: Record<string, string>;
   };
   const plain = (key: string) => Buffer.from(secret.data[key] ?? '', 'base64').toString();
