@@ -1,6 +1,6 @@
 // The exam that every catalog has to pass. `open` gives an empty one; `reopen` closes it and opens it again
 // (null where nothing outlives closing).
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, expect, it } from 'vitest';
 import { CatalogError, type AppliedBatch, type Catalog, type ListPage } from '#node/catalog/catalog.ts';
 import type { OwnerEntry, PartEntry, PutEntry, SegmentPlacement, UploadEntry } from '#node/wire/types.ts';
