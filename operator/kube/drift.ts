@@ -24,6 +24,7 @@ export function sameContent(a: unknown, b: unknown): boolean {
 }
 
 function compare(want: unknown, have: unknown, path: string[], found: Difference[]): void {
+  if (want === undefined || want === null) return;
   if (isEmpty(want) && (isEmpty(have) || typeof have === 'object')) {
     // A list that must be empty has no items of others in it either.
     if (!Array.isArray(want) || isEmpty(have)) return;
