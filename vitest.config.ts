@@ -15,7 +15,10 @@ export default defineConfig({
       }),
       level('process', ['test/**/*.process.test.ts'], 120_000),
       level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
-      level('cluster', ['test/**/*.cluster.test.ts'], 600_000, { fileParallelism: false }),
+      level('cluster', ['test/**/*.cluster.test.ts'], 600_000, {
+        fileParallelism: false,
+        globalSetup: ['test/support/cluster-teardown.ts'],
+      }),
     ],
   },
 });

@@ -10,6 +10,7 @@ import {
   apply,
   farmUntil,
   healthy,
+  installOperator,
   killWithVolume,
   kubectl,
   piecesOf,
@@ -60,33 +61,11 @@ async function demo(): Promise<void> {
   await step('operator installed with Helm', async () => {
     // The operator's Role lives in the watched namespace, so that has to be there first.
     await target.kubectl(['apply', '-f', '-'], { input: namespaceManifest() });
-    const separator = image.lastIndexOf(':');
-    await target.helm(
-      [
-        'upgrade',
-        '--install',
-        RELEASE,
-        join(root, 'charts/storj-operator'),
-        '--namespace',
-        SYSTEM,
-        '--create-namespace',
-        '--wait',
-        '--timeout',
-        '3m',
-        '--set',
-        `image.repository=${image.slice(0, separator)}`,
-        '--set-string',
-        `image.tag=${image.slice(separator + 1)}`,
-        '--set',
-        `watchNamespaces={${NAMESPACE}}`,
-      ],
-      { timeoutMs: 240_000 },
-    );
+    await installOperator(target, { release: RELEASE, namespace: SYSTEM, image, watch: [NAMESPACE] });
     return [undefined, `release ${RELEASE} in ${SYSTEM}, watching ${NAMESPACE}`];
   });
   await step('a farm of 6 farmers is Ready', async () => {
     await apply(place, farmManifest({ replicas: 6, nodePort: S3_NODE_PORT, local: target.s3Endpoint !== null }));
-    await kubectl(place, ['scale', `storjfarm/${FARM}`, '--replicas=6']);
     const status = await farmUntil(
       place,
       'Ready with 6 farmers and healthy data',

@@ -1,6 +1,9 @@
 // What a person does with kubectl and an S3 client on a farm, as functions: the demo and the tests on a
 // real cluster share them.
+import { fileURLToPath } from 'node:url';
 import type { Target } from './target.ts';
+
+const CHART = fileURLToPath(new URL('../../charts/storj-operator', import.meta.url));
 
 /** Longest wait for any one state of a farm. */
 export const WAIT_MS = 300_000;
@@ -119,4 +122,28 @@ export async function piecesOf(place: Place, slot: string): Promise<number> {
 export async function s3(place: Place, args: readonly string[]): Promise<Transfer> {
   const output = await kubectl(place, ['exec', 's3-client', '--', 'python3', '/client/s3-client.py', ...args]);
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Transfer;
+}
+
+export interface Install {
+  release: string;
+  namespace: string;
+  /** name:tag */
+  image: string;
+  /** Namespaces to watch; they must exist. */
+  watch: readonly string[];
+  /** More `--set` values. */
+  set?: readonly string[];
+}
+
+/** The operator by its chart; also upgrades. Waits until it is ready. */
+export async function installOperator(target: Pick<Target, 'helm'>, install: Install): Promise<void> {
+  const separator = install.image.lastIndexOf(':');
+  const values = [
+    `image.repository=${install.image.slice(0, separator)}`,
+    `watchNamespaces={${install.watch.join(',')}}`,
+    ...(install.set ?? []),
+  ].flatMap((value) => ['--set', value]);
+  const where = ['--namespace', install.namespace, '--create-namespace', '--wait', '--timeout', '3m'];
+  const tag = ['--set-string', `image.tag=${install.image.slice(separator + 1)}`];
+  await target.helm(['upgrade', '--install', install.release, CHART, ...where, ...values, ...tag], { timeoutMs: 240_000 });
 }

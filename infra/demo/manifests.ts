@@ -18,7 +18,7 @@ export function farmManifest(options: { replicas: number; nodePort: number; loca
     apiVersion: 'storjfarm.io/v1alpha1',
     kind: 'StorjFarm',
     metadata: { name: FARM, namespace: NAMESPACE },
-    spec: { farmers: { storage: { size: '2Gi' } }, bridge: { service } },
+    spec: { farmers: { replicas: options.replicas, storage: { size: '2Gi' } }, bridge: { service } },
   });
 }
 
