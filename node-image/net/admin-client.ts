@@ -1,0 +1,96 @@
+// Calls the admin port of a node with the certificate of the farm's control key, and takes the answer
+// only from the identity that is expected there, where one is known.
+import { buildConnector, Client } from 'undici';
+import { generateCertificate, verifyPeerCertificate } from '@libp2p/tls/utils';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { peerIdOf } from '#node/core/ids.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+
+/** Answers and bodies of admin calls: a roster of 10,000 farmers is under 10 MiB. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+export class AdminError extends Error {
+  /** Unreachable = no answer; else the node's own word. */
+  readonly code: 'Unreachable' | 'Refused';
+  /** HTTP status; 0 when unreachable. */
+  readonly status: number;
+  constructor(code: 'Unreachable' | 'Refused', status: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AdminError';
+    this.code = code;
+    this.status = status;
+  }
+}
+
+export interface AdminCall {
+  /** https://host:port */
+  url: string;
+  method: 'GET' | 'PUT' | 'POST';
+  path: string;
+  body?: unknown;
+  /** Who must answer; absent where any node of the pod will do. */
+  expect?: PublicKey;
+  signal: AbortSignal;
+}
+
+export interface AdminClient {
+  /** The JSON answer. Rejects with AdminError. */
+  call(call: AdminCall): Promise<unknown>;
+}
+
+/** `seed`: the control key's 32 bytes. */
+export async function adminClient(seed: Uint8Array): Promise<AdminClient> {
+  const certificate = await generateCertificate(await generateKeyPairFromSeed('Ed25519', seed));
+  // On a resumed connection the peer's certificate is empty, and its identity couldn't be checked.
+  const base = buildConnector({
+    ...certificate,
+    minVersion: 'TLSv1.3',
+    rejectUnauthorized: false,
+    maxCachedSessions: 0,
+  } as never);
+  return {
+    call: async ({ url, method, path, body, expect, signal }) => {
+      const connect: typeof base = (options, callback) =>
+        base(options, (error, socket) => {
+          if (error || !socket) return callback(error ?? new Error('no socket'), null);
+          if (expect === undefined) return callback(null, socket);
+          const { raw } = (socket as { getPeerCertificate: () => { raw: Uint8Array } }).getPeerCertificate();
+          verifyPeerCertificate(raw, peerIdFromString(peerIdOf(expect))).then(
+            () => callback(null, socket),
+            (reason: unknown) => {
+              socket.destroy();
+              callback(new Error(`another identity answers at ${url}`, { cause: reason }), null);
+            },
+          );
+        });
+      const client = new Client(url, { connect, headersTimeout: 30_000, bodyTimeout: 30_000, maxResponseSize: MAX_ANSWER_BYTES });
+      try {
+        const response = await client.request({
+          method,
+          path,
+          signal,
+          ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+        });
+        const text = await response.body.text();
+        if (response.statusCode >= 300)
+          throw new AdminError(
+            'Refused',
+            response.statusCode,
+            `${method} ${path}: ${response.statusCode} ${text.slice(0, 1000)}`,
+          );
+        return text === '' ? null : (JSON.parse(text) as unknown);
+      } catch (cause) {
+        if (cause instanceof AdminError) throw cause;
+        throw new AdminError(
+          'Unreachable',
+          0,
+          `${method} ${url}${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+          { cause },
+        );
+      } finally {
+        await client.destroy();
+      }
+    },
+  };
+}
