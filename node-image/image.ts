@@ -23,15 +23,14 @@ import { findCluster } from '#infra/local/local-cluster.ts';
 import { runCommand } from '#infra/local/run-command.ts';
 import { imageArchitecture } from './oci/architecture.ts';
 import { bundleApp, nativeAddons } from './oci/bundle-app.ts';
-import { sharedLibraries } from './oci/elf-files.ts';
 import { contentTag, describeImage, writeImageArchive, writeLayer, type Image, type Layer } from './oci/image-archive.ts';
+import { IMAGE_USER_ID, nodeBaseEntries } from './oci/node-base.ts';
 import { pushImage } from './oci/push-image.ts';
 import type { TarEntry } from './oci/tar.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const ENTRIES = { operator: 'operator/main.ts', node: 'node-image/main.ts' };
 const REPOSITORY = 'localhost/storj-node';
-const USER_ID = 65_532;
 /** Older archives in the cache go. */
 const KEEP_ARCHIVES = 6;
 
@@ -59,14 +58,19 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
   const say = options.onProgress ?? (() => {});
   const layersDir = join(cacheDir, 'layers');
   const addons = nativeAddons(ROOT, process.arch);
-  const base = await cachedLayer('base with Node', baseEntries(addons.binaries), layersDir, say);
+  const base = await cachedLayer('base with Node', nodeBaseEntries(ROOT, addons.binaries), layersDir, say);
   say('bundling the app');
   const bundles = await bundleApp({ root: ROOT, entries: options.entries ?? ENTRIES });
   const files = [...bundles].map(([name, bytes]): TarEntry => ({ path: `app/${name}`, mode: 0o644, content: { bytes } }));
   const app = await cachedLayer('app', [...files, ...addons.entries], layersDir, say);
   const image = describeImage(
     [base, app],
-    { entrypoint: ['/usr/local/bin/node'], user: `${USER_ID}:${USER_ID}`, env: { NODE_ENV: 'production' }, labels: labels() },
+    {
+      entrypoint: ['/usr/local/bin/node'],
+      user: `${IMAGE_USER_ID}:${IMAGE_USER_ID}`,
+      env: { NODE_ENV: 'production' },
+      labels: labels(),
+    },
     imageArchitecture(),
   );
   const name = `${REPOSITORY}:${contentTag(image)}`;
@@ -76,26 +80,6 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
   const compressedBytes = [image.manifest, image.config, ...image.layers].reduce((sum, blob) => sum + blob.sizeBytes, 0);
   say(`${name}, ${(compressedBytes / 2 ** 20).toFixed(1)} MiB`);
   return { name, tar, image, compressedBytes };
-}
-
-/** A C library, Node, and the few files that a user id and DNS need. */
-function baseEntries(addons: readonly string[]): TarEntry[] {
-  const node = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
-  if (process.platform !== 'linux' || !existsSync(node))
-    throw new Error(`the image is built on Linux with glibc, after npm ci: there is no ${node}`);
-  const text = (path: string, lines: string[]): TarEntry => ({
-    path,
-    mode: 0o644,
-    content: { bytes: Buffer.from(`${lines.join('\n')}\n`) },
-  });
-  return [
-    text('etc/passwd', ['root:x:0:0:root:/root:/sbin/nologin', `nonroot:x:${USER_ID}:${USER_ID}:nonroot:/tmp:/sbin/nologin`]),
-    text('etc/group', ['root:x:0:', `nonroot:x:${USER_ID}:`]),
-    text('etc/nsswitch.conf', ['passwd: files', 'group: files', 'hosts: files dns']),
-    { path: 'tmp', mode: 0o1777, content: 'folder' },
-    { path: 'usr/local/bin/node', mode: 0o755, content: { file: node } },
-    ...sharedLibraries([node, ...addons]),
-  ];
 }
 
 /** Compressing Node takes seven seconds, so a layer is found again by the content of its files. */
