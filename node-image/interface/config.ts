@@ -64,6 +64,8 @@ export const accessKeySchema = z.object({
   owner: publicKey,
   /** The only bucket that the key opens; null = the whole account (it may create and delete buckets). */
   bucketName: z.string().nullable(),
+  /** Of the owner, in S3 answers; default: the first letters of the owner's key. */
+  displayName: z.string().max(64).optional(),
 });
 export const bucketClaimSchema = z.object({
   /** `namespace/name` of the StorjBucket. */

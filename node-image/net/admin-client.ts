@@ -1,11 +1,9 @@
 // Calls the admin port of a node with the certificate of the farm's control key, and takes the answer
 // only from the identity that is expected there, where one is known.
 import { buildConnector, Client } from 'undici';
-import { generateCertificate, verifyPeerCertificate } from '@libp2p/tls/utils';
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
-import { peerIdFromString } from '@libp2p/peer-id';
-import { peerIdOf } from '#node/core/ids.ts';
+import type { KeyPair } from '#node/core/keys.ts';
 import type { PublicKey } from '#node/wire/types.ts';
+import { provePeer, TLS_OPTIONS, tlsIdentity } from './tls-identity.ts';
 
 /** Answers and bodies of admin calls: a roster of 10,000 farmers is under 10 MiB. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -39,9 +37,8 @@ export interface AdminClient {
   call(call: AdminCall): Promise<unknown>;
 }
 
-/** `seed`: the control key's 32 bytes. */
-export async function adminClient(seed: Uint8Array): Promise<AdminClient> {
-  const certificate = await generateCertificate(await generateKeyPairFromSeed('Ed25519', seed));
+export async function adminClient(control: KeyPair): Promise<AdminClient> {
+  const { cert, key } = await tlsIdentity(control);
   // On a resumed connection the peer's certificate is empty, and its identity couldn't be checked.
   const base = buildConnector({
     ...certificate,
@@ -56,13 +53,15 @@ export async function adminClient(seed: Uint8Array): Promise<AdminClient> {
           if (error || !socket) return callback(error ?? new Error('no socket'), null);
           if (expect === undefined) return callback(null, socket);
           const { raw } = (socket as { getPeerCertificate: () => { raw: Uint8Array } }).getPeerCertificate();
-          verifyPeerCertificate(raw, peerIdFromString(peerIdOf(expect))).then(
-            () => callback(null, socket),
-            (reason: unknown) => {
+          provePeer(raw)
+            .then((found) => {
+              if (found !== expect) throw new Error(`another identity answers at ${url}`);
+              callback(null, socket);
+            })
+            .catch((reason: Error) => {
               socket.destroy();
-              callback(new Error(`another identity answers at ${url}`, { cause: reason }), null);
-            },
-          );
+              callback(reason, null);
+            });
         });
       const client = new Client(url, { connect, headersTimeout: 30_000, bodyTimeout: 30_000, maxResponseSize: MAX_ANSWER_BYTES });
       try {

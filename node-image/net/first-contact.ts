@@ -1,10 +1,10 @@
 // Who answers at an address? The identity in the certificate of a farmer's piece plane, read before the
 // farmer is in any roster. The operator and the local farm record it at first contact.
 import { connect } from 'node:tls';
-import { verifyPeerCertificate } from '@libp2p/tls/utils';
-import { publicKeyOf } from '#node/core/ids.ts';
+import { peerIdOf } from '#node/core/ids.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { CallError } from './net.ts';
+import { provePeer, TLS_OPTIONS } from './tls-identity.ts';
 
 export interface Identity {
   publicKey: PublicKey;
@@ -16,7 +16,7 @@ export async function firstContact(address: { host: string; port: number }, sign
   const raw = await new Promise<Uint8Array | undefined>((resolve, reject) => {
     const where = `${address.host}:${address.port}`;
     const fail = (cause: unknown) => reject(new CallError('Unreachable', `nobody answers at ${where}`, { cause }));
-    const socket = connect({ ...address, minVersion: 'TLSv1.3', rejectUnauthorized: false });
+    const socket = connect({ ...address, ...TLS_OPTIONS });
     const onAbort = () => socket.destroy(new Error('aborted'));
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once('error', fail);
@@ -30,11 +30,6 @@ export async function firstContact(address: { host: string; port: number }, sign
     });
     if (signal.aborted) onAbort();
   });
-  if (!raw) throw new CallError('WrongPeer', 'the other end shows no certificate');
-  try {
-    const peerId = (await verifyPeerCertificate(raw)).toString();
-    return { publicKey: publicKeyOf(peerId), peerId };
-  } catch (cause) {
-    throw new CallError('WrongPeer', 'the certificate carries no libp2p identity', { cause });
-  }
+  const publicKey = await provePeer(raw);
+  return { publicKey, peerId: peerIdOf(publicKey) };
 }
