@@ -40,12 +40,7 @@ export interface AdminClient {
 export async function adminClient(control: KeyPair): Promise<AdminClient> {
   const { cert, key } = await tlsIdentity(control);
   // On a resumed connection the peer's certificate is empty, and its identity couldn't be checked.
-  const base = buildConnector({
-    ...certificate,
-    minVersion: 'TLSv1.3',
-    rejectUnauthorized: false,
-    maxCachedSessions: 0,
-  } as never);
+  const base = buildConnector({ cert, key, ...TLS_OPTIONS, maxCachedSessions: 0 });
   return {
     call: async ({ url, method, path, body, expect, signal }) => {
       const connect: typeof base = (options, callback) =>
