@@ -73,13 +73,15 @@ export interface StatusBody {
 /** Makes the error for an answer that isn't 2xx, or for an ERROR frame of a watch. `call` reads like `GET pods farm/a-0`. */
 export function errorOf(call: string, status: number, body: StatusBody, retryAfterMs?: number): KubeError {
   const reason = body.reason ?? '';
-  const code = codeOf(status, reason);
+  const causes = body.details?.causes ?? [];
+  // Apply with the uid of an object that was replaced meanwhile: a precondition, whatever the server calls it.
+  const code = status === 422 && causes.some(({ field }) => field === 'metadata.uid') ? 'Conflict' : codeOf(status, reason);
   const after =
     retryAfterMs ?? (body.details?.retryAfterSeconds === undefined ? undefined : body.details.retryAfterSeconds * 1000);
   return new KubeError(code, `${call}: ${body.message ?? (reason || `HTTP ${status}`)}`, {
     status,
     reason,
-    causes: body.details?.causes ?? [],
+    causes,
     ...(after === undefined ? {} : { retryAfterMs: after }),
   });
 }

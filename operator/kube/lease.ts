@@ -8,7 +8,7 @@ import type { Lease, Live } from './resources.ts';
 import { sleep } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { find } from './client.ts';
-import { isAlreadyExists, isConflict } from './errors.ts';
+import { isAlreadyExists, isConflict, isNotFound } from './errors.ts';
 import { leases } from './resources.ts';
 
 export interface LeaseOptions {
@@ -166,7 +166,7 @@ function startTerm(settings: Settings, taken: Live<Lease>, takenMs: number): Ter
       held = await client.replace(leases, next, { signal: over, deadlineMs: renewDeadlineMs });
       guard(startMs);
     } catch (error) {
-      if (over.aborted || !isConflict(error)) throw error;
+      if (over.aborted || !(isConflict(error) || isNotFound(error))) throw error;
       const found = await find(client, leases, ref, { signal: over, deadlineMs: renewDeadlineMs });
       if (found?.spec?.holderIdentity !== identity) lose(`${found?.spec?.holderIdentity || 'nobody'} holds it`);
       else held = found;
@@ -194,10 +194,21 @@ function startTerm(settings: Settings, taken: Live<Lease>, takenMs: number): Ter
       released.abort(new LeaseLostError(name, 'it was released'));
       metrics?.leading(name, false);
       await kept;
-      const spec = { ...held.spec, holderIdentity: '', renewTime: microTime(clock.nowMs()) };
-      await client.replace(leases, { ...held, spec }, { deadlineMs: retryMs });
+      try {
+        await giveBack(settings);
+      } catch (error) {
+        log.warn({ lease: name }, `The Lease can't be given back; it runs out by itself: ${(error as Error).message}`);
+      }
     },
   };
+}
+
+/** Read anew: a renewal that was under way may have arrived. */
+async function giveBack({ client, clock, ref, identity, retryMs }: Settings): Promise<void> {
+  const held = await find(client, leases, ref, { deadlineMs: retryMs });
+  if (held?.spec?.holderIdentity !== identity) return;
+  const spec = { ...held.spec, holderIdentity: '', renewTime: microTime(clock.nowMs()) };
+  await client.replace(leases, { ...held, spec }, { deadlineMs: retryMs });
 }
 
 /** RFC 3339 with microseconds, which the API asks for. */

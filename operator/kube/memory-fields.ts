@@ -39,9 +39,8 @@ export function applyFields(
   }
   if (conflicts.length > 0 && !force) return { value: live, owners, conflicts };
   const othersOwn = new Set([...next].flatMap(([name, paths]) => (name === manager ? [] : [...paths])));
-  let value = merge(live, applied, []) as object;
-  for (const path of mine)
-    if (!said.has(path) && !othersOwn.has(path)) value = remove(value, JSON.parse(path) as Path, []) as object;
+  const gone = new Set([...mine].filter((path) => !said.has(path) && !othersOwn.has(path)));
+  const value = without(merge(live, applied, []), [], gone) as object;
   next.set(manager, new Set(said.keys()));
   return { value, owners: next, conflicts: [] };
 }
@@ -104,21 +103,19 @@ function merge(live: unknown, applied: unknown, path: Path): unknown {
   return result;
 }
 
-/** Without the leaf; what it leaves empty goes too. */
-function remove(value: unknown, path: Path, above: Path): unknown {
-  const [step, ...rest] = path;
-  if (step === undefined || typeof value !== 'object' || value === null) return undefined;
-  if ('item' in step) {
-    if (!Array.isArray(value)) return value;
-    const items = keyed(above, value) ?? new Map<string, unknown>();
-    const child = items.has(step.item) ? remove(items.get(step.item), rest, [...above, step]) : undefined;
-    if (child === undefined) items.delete(step.item);
-    else items.set(step.item, child);
-    return items.size === 0 ? undefined : [...items.values()];
+/** Without these leaves; what they leave empty goes too. In one pass, so that items keep their keys meanwhile. */
+function without(value: unknown, path: Path, gone: ReadonlySet<string>): unknown {
+  if (gone.has(JSON.stringify(path))) return undefined;
+  if (Array.isArray(value)) {
+    const items = value.length > 0 ? keyed(path, value) : undefined;
+    if (items === undefined) return value;
+    const left = [...items].flatMap(([item, child]) => without(child, [...path, { item }], gone) ?? []);
+    return left.length === 0 ? undefined : left;
   }
-  const { [step.field]: child, ...others } = value as Record<string, unknown>;
-  if (child === undefined) return value;
-  const left = remove(child, rest, [...above, step]);
-  const result = left === undefined ? others : { ...others, [step.field]: left };
-  return Object.keys(result).length === 0 && above.length > 0 ? undefined : result;
+  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0) return value;
+  const left = Object.entries(value).flatMap(([field, child]) => {
+    const kept = without(child, [...path, { field }], gone);
+    return kept === undefined ? [] : [[field, kept] as const];
+  });
+  return left.length === 0 ? undefined : Object.fromEntries(left);
 }

@@ -163,9 +163,9 @@ export function createMemoryKube(options: { nowMs?: () => number } = {}): Memory
     const { uid, resourceVersion, ...metadata } = object.metadata;
     const said = { ...object, metadata } as Fields & KubeObject;
     if (stored === undefined) {
-      if (o.subresource) mustGet(type, refOf(object), what);
       if (uid !== undefined || resourceVersion !== undefined)
         throw refusal(what, 409, 'Conflict', 'uid mismatch: there is no such object');
+      if (o.subresource) mustGet(type, refOf(object), what);
       const { owners } = applyFields({}, said, new Map(), manager, true);
       return { object: insert(type, said, owners) as Live<T>, created: true };
     }
