@@ -1,0 +1,177 @@
+// What an owner's root statements mean together: a pure function of the set, whatever the order.
+// A statement counts only if its signature is right and its signer may say this.
+import type { KeyPair } from '#node/core/keys.ts';
+import { signStatement, verifySigned } from './statements.ts';
+import type {
+  BucketId,
+  Hash,
+  LogClosedStatement,
+  PublicKey,
+  ReplicaSetStatement,
+  RoleStatement,
+  RootStatement,
+  SealOrder,
+  Signed,
+  WarrantStatement,
+} from './types.ts';
+
+export interface LogView {
+  logId: PublicKey;
+  bucketId: BucketId;
+  writer: PublicKey;
+  /** A repairer's log holds placements and nothing else counts in it; a writer's log holds entries. */
+  kind: 'entries' | 'placements';
+  openedMs: number;
+  /** It counts up to here. */
+  closed?: { lastSeq: number; lastHash: Hash };
+}
+
+export interface ReplicaSet {
+  epoch: number;
+  f: number;
+  members: PublicKey[];
+}
+
+export interface RootView {
+  owner: PublicKey;
+  roles: RoleStatement[];
+  /** By openedMs, then logId. */
+  logs: LogView[];
+  /** The highest epoch of each bucket. */
+  sets: Map<BucketId, ReplicaSet>;
+  /** The newest: who may act now. */
+  warrant?: WarrantStatement;
+  /** All, oldest first: whose placements still count, and which repair keys there were. */
+  warrants: WarrantStatement[];
+  /** What doesn't count, and why. */
+  rejected: { statement: Signed<RootStatement>; reason: string }[];
+}
+
+/** Reads the set. Statements of other owners, unsigned ones and those whose signer has no say land in `rejected`. */
+export function rootView(owner: PublicKey, statements: Iterable<Signed<RootStatement>>): RootView {
+  const rejected: RootView['rejected'] = [];
+  const good: Signed<RootStatement>[] = [];
+  for (const statement of inOrder(statements)) {
+    const reason = flaw(owner, statement);
+    if (reason) rejected.push({ statement, reason });
+    else good.push(statement);
+  }
+  const view: RootView = { owner, roles: [], logs: [], sets: new Map(), warrants: [], rejected };
+  const pass = (kind: RootStatement['kind'], take: (statement: Signed<RootStatement>) => string | null) => {
+    for (const statement of good.filter(({ body }) => body.kind === kind)) {
+      const reason = take(statement);
+      if (reason) rejected.push({ statement, reason });
+    }
+  };
+  // Roles and warrants first: they say who may say the rest.
+  pass('role', (statement) => takeRole(view, statement));
+  pass('warrant', (statement) => takeWarrant(view, statement));
+  pass('log-opened', (statement) => takeLog(view, statement));
+  pass('log-closed', (statement) => takeClosing(view, statement));
+  pass('replica-set', (statement) => takeSet(view, statement));
+  return view;
+}
+
+/** Has that role, on that bucket or on all. A keeper may also write, a writer may also read. */
+export function hasRole(view: RootView, subject: PublicKey, role: RoleStatement['role'], bucketId: BucketId): boolean {
+  const enough = { reader: ['reader', 'writer', 'keeper'], writer: ['writer', 'keeper'], keeper: ['keeper'] }[role];
+  return (
+    subject === view.owner ||
+    view.roles.some(
+      (one) => one.subject === subject && enough.includes(one.role) && (one.bucketId === '*' || one.bucketId === bucketId),
+    )
+  );
+}
+
+/** A keeper, the owner or the log's writer may order its end. */
+export function verifySealOrder(order: Signed<SealOrder>, view: RootView): boolean {
+  const { owner, bucketId, logId } = order.body;
+  const isWriter = view.logs.some((log) => log.logId === logId && log.bucketId === bucketId && log.writer === order.signer);
+  const maySeal = isWriter || hasRole(view, order.signer, 'keeper', bucketId);
+  return owner === view.owner && maySeal && verifySigned(order);
+}
+
+/** Signs a root statement; the type makes sure that it is one. */
+export function signRootStatement(key: KeyPair, body: RootStatement): Signed<RootStatement> {
+  return signStatement(key, body);
+}
+
+function flaw(owner: PublicKey, statement: Signed<RootStatement>): string | null {
+  if (statement.body.owner !== owner) return 'It speaks for another owner.';
+  return verifySigned(statement) ? null : 'Its signature is wrong.';
+}
+
+/** By bytes, each once: the order in which statements arrive must not matter. */
+function inOrder(statements: Iterable<Signed<RootStatement>>): Signed<RootStatement>[] {
+  const sorted = [...statements].sort((a, b) => Buffer.compare(a.bytes, b.bytes));
+  return sorted.filter((one, i) => i === 0 || Buffer.compare(sorted[i - 1]!.bytes, one.bytes) !== 0);
+}
+
+function takeRole(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'role') return null;
+  if (signer !== view.owner) return 'Only the owner gives roles.';
+  view.roles.push(body);
+  return null;
+}
+
+function takeWarrant(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'warrant') return null;
+  if (!mayKeep(view, signer, '*')) return 'Only the owner or a keeper of all buckets gives warrants.';
+  view.warrants.push(body);
+  view.warrants.sort((a, b) => a.issuedMs - b.issuedMs || a.repairEpoch - b.repairEpoch);
+  view.warrant = view.warrants.at(-1)!;
+  return null;
+}
+
+function takeLog(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'log-opened') return null;
+  const { logId, bucketId, writer, openedMs } = body;
+  if (signer !== writer) return 'Only the writer itself names its log.';
+  const isRepairer = view.warrants.some((warrant) => warrant.repairer === writer);
+  const isWriter = hasRole(view, writer, 'writer', bucketId);
+  if (!isWriter && !isRepairer) return 'Its writer has neither a role on the bucket nor a warrant.';
+  const log: LogView = { logId, bucketId, writer, kind: isWriter ? 'entries' : 'placements', openedMs };
+  const same = view.logs.findIndex((one) => one.logId === logId && one.bucketId === bucketId && one.writer === writer);
+  if (same >= 0) view.logs[same] = { ...log, openedMs: Math.min(openedMs, view.logs[same]!.openedMs) };
+  else view.logs.push(log);
+  view.logs.sort((a, b) => a.openedMs - b.openedMs || (a.logId < b.logId ? -1 : 1));
+  return null;
+}
+
+function takeClosing(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'log-closed') return null;
+  if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket closes logs.';
+  const logs = view.logs.filter((log) => log.logId === body.logId && log.bucketId === body.bucketId);
+  for (const log of logs) if (!log.closed || outdoes(body, log.closed)) log.closed = closing(body);
+  return logs.length > 0 ? null : 'No statement that counts opens this log.';
+}
+
+/** Two keepers may have sealed at once: the further one loses nothing that either acknowledged. */
+function outdoes(a: LogClosedStatement, b: { lastSeq: number; lastHash: Hash }): boolean {
+  return a.lastSeq > b.lastSeq || (a.lastSeq === b.lastSeq && a.lastHash < b.lastHash);
+}
+
+function closing({ lastSeq, lastHash }: LogClosedStatement): { lastSeq: number; lastHash: Hash } {
+  return { lastSeq, lastHash };
+}
+
+function takeSet(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'replica-set') return null;
+  if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket places its logs.';
+  const before = view.sets.get(body.bucketId);
+  // Statements come in the order of their bytes, so that of two of one epoch all readers take the same.
+  if (!before || body.epoch > before.epoch) view.sets.set(body.bucketId, replicaSetOf(body));
+  return null;
+}
+
+function replicaSetOf({ epoch, f, members }: ReplicaSetStatement): ReplicaSet {
+  return { epoch, f, members: [...members] };
+}
+
+/** The owner, a keeper of that bucket, or a keeper of all (`*` asks for that one). */
+function mayKeep(view: RootView, signer: PublicKey, bucketId: BucketId | '*'): boolean {
+  if (signer === view.owner) return true;
+  return view.roles.some(
+    (one) => one.subject === signer && one.role === 'keeper' && (one.bucketId === '*' || one.bucketId === bucketId),
+  );
+}

@@ -1,0 +1,178 @@
+// Everything signed: statements of owners, memberships, receipts, seal orders. One shape for all:
+// 01 ‖ CBOR [body, signer, signature]; body = CBOR [kind, …fields]; Ed25519 over "storj-<kind>/1\0" ‖ body.
+import { sign, verify, type KeyPair } from '#node/core/keys.ts';
+import {
+  bytes,
+  bytesUpTo,
+  decode,
+  encode,
+  hex,
+  hex32,
+  list,
+  nullable,
+  oneOf,
+  struct,
+  uint,
+  union,
+  where,
+  WireError,
+  type Codec,
+} from './codec.ts';
+import {
+  FORMAT_VERSION,
+  type BucketId,
+  type LogClosedStatement,
+  type LogOpenedStatement,
+  type Membership,
+  type Receipt,
+  type ReplicaSetStatement,
+  type RoleStatement,
+  type RootStatement,
+  type SealOrder,
+  type Signed,
+  type WarrantStatement,
+} from './types.ts';
+
+/** A sealed account secret or repair key: a box around 32 bytes has 81. */
+const MAX_SEALED_BYTES = 256;
+/** 2f + 1 with f ≤ 4 is 9; a repairer may add copies. */
+const MAX_SET_MEMBERS = 32;
+/** A warrant with this many is still one small statement (farms come by their control key). */
+const MAX_WARRANT_NAMES = 1000;
+const MAX_MEMBERSHIP_BYTES = 512;
+/** The largest is a warrant with all its names. */
+export const MAX_STATEMENT_BYTES = 80 * 1024;
+/** A bridge that opens a log every ten minutes for months stays below. */
+export const MAX_STATEMENTS = 20_000;
+
+const ms = uint();
+const bucketId = hex(16);
+const bucketOrAll: Codec<BucketId | '*'> = {
+  toCbor: (value) => (value === '*' ? '*' : bucketId.toCbor(value)),
+  fromCbor: (value) => (value === '*' ? '*' : bucketId.fromCbor(value)),
+};
+
+const role = struct<Omit<RoleStatement, 'kind'>>({
+  owner: hex32,
+  subject: hex32,
+  role: oneOf('keeper', 'writer', 'reader'),
+  bucketId: bucketOrAll,
+  sealedSecret: bytesUpTo(MAX_SEALED_BYTES),
+  issuedMs: ms,
+});
+const logOpened = struct<Omit<LogOpenedStatement, 'kind'>>({
+  owner: hex32,
+  bucketId,
+  logId: hex32,
+  writer: hex32,
+  openedMs: ms,
+});
+const logClosed = struct<Omit<LogClosedStatement, 'kind'>>({
+  owner: hex32,
+  bucketId,
+  logId: hex32,
+  lastSeq: uint(),
+  lastHash: hex32,
+  closedMs: ms,
+});
+const distinct = (names: readonly string[]) => (new Set(names).size === names.length ? null : 'A farmer is named twice.');
+const replicaSet = struct<Omit<ReplicaSetStatement, 'kind'>>({
+  owner: hex32,
+  bucketId,
+  epoch: uint(),
+  f: uint(4),
+  members: where(list(hex32, MAX_SET_MEMBERS), distinct),
+  issuedMs: ms,
+});
+const warrant = struct<Omit<WarrantStatement, 'kind'>>({
+  owner: hex32,
+  repairer: hex32,
+  repairEpoch: uint(),
+  sealedRepairKey: bytesUpTo(MAX_SEALED_BYTES),
+  farms: list(hex32, MAX_WARRANT_NAMES),
+  farmers: list(hex32, MAX_WARRANT_NAMES),
+  issuedMs: ms,
+});
+const membership = struct<Omit<Membership, 'kind'>>({ farm: hex32, farmer: hex32, issuedMs: ms });
+const receipt = struct<Omit<Receipt, 'kind'>>({
+  farmer: hex32,
+  owner: hex32,
+  pieceId: hex32,
+  pieceRoot: hex32,
+  sizeBytes: uint(),
+  durability: oneOf('fsynced', 'page-cache'),
+  storedMs: ms,
+  membership: nullable(bytesUpTo(MAX_MEMBERSHIP_BYTES)),
+});
+const sealOrder = struct<Omit<SealOrder, 'kind'>>({ owner: hex32, bucketId, logId: hex32, issuedMs: ms });
+
+const rootStatement = union<RootStatement>({
+  role,
+  'log-opened': logOpened,
+  'log-closed': logClosed,
+  'replica-set': replicaSet,
+  warrant,
+});
+export type SignedBody = RootStatement | Membership | Receipt | SealOrder;
+const anyBody = union<SignedBody>({
+  role,
+  'log-opened': logOpened,
+  'log-closed': logClosed,
+  'replica-set': replicaSet,
+  warrant,
+  membership,
+  receipt,
+  seal: sealOrder,
+});
+
+const envelope = struct<{ body: Uint8Array; signer: string; signature: Uint8Array }>({
+  body: bytesUpTo(MAX_STATEMENT_BYTES),
+  signer: hex32,
+  signature: bytes(64),
+});
+
+/** Signs a body with the key whose word it is. */
+export function signStatement<Body extends SignedBody>(key: KeyPair, body: Body): Signed<Body> {
+  const bodyBytes = encode(anyBody, body);
+  const signature = sign(key, signedBytes(body.kind, bodyBytes));
+  const inner = encode(envelope, { body: bodyBytes, signer: key.publicKey, signature });
+  return { body, signer: key.publicKey, bytes: Buffer.concat([Uint8Array.of(FORMAT_VERSION), inner]) };
+}
+
+/** Well-formed, signature not checked yet: see `verifySigned`. Throw WireError. */
+export const decodeRootStatement = (from: Uint8Array): Signed<RootStatement> => decodeSigned(rootStatement, from);
+export const decodeMembership = (from: Uint8Array): Signed<Membership> => decodeSigned(union<Membership>({ membership }), from);
+export const decodeReceipt = (from: Uint8Array): Signed<Receipt> => decodeSigned(union<Receipt>({ receipt }), from);
+export const decodeSealOrder = (from: Uint8Array): Signed<SealOrder> => decodeSigned(union<SealOrder>({ seal: sealOrder }), from);
+
+function decodeSigned<Body extends SignedBody>(codec: Codec<Body>, from: Uint8Array): Signed<Body> {
+  if (from[0] !== FORMAT_VERSION) throw new WireError(`A statement of version ${from[0]}; this program knows ${FORMAT_VERSION}.`);
+  const outer = decode(envelope, from.subarray(1), MAX_STATEMENT_BYTES);
+  const signed = { body: decode(codec, outer.body, MAX_STATEMENT_BYTES), signer: outer.signer, bytes: from };
+  return signed;
+}
+
+const verified = new WeakSet<Uint8Array>();
+
+/** Whether the named signer signed exactly these bytes. Checked once for each byte array: don't change it afterwards. */
+export function verifySigned(signed: Signed<SignedBody>): boolean {
+  if (verified.has(signed.bytes)) return true;
+  const outer = decode(envelope, signed.bytes.subarray(1), MAX_STATEMENT_BYTES);
+  if (!verify(outer.signer, signedBytes(signed.body.kind, outer.body), outer.signature)) return false;
+  verified.add(signed.bytes);
+  return true;
+}
+
+/** The farm's control key says so itself. */
+export function verifyMembership(signed: Signed<Membership>): boolean {
+  return signed.signer === signed.body.farm && verifySigned(signed);
+}
+
+/** The farmer says so itself. */
+export function verifyReceipt(signed: Signed<Receipt>): boolean {
+  return signed.signer === signed.body.farmer && verifySigned(signed);
+}
+
+function signedBytes(kind: string, body: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`storj-${kind}/1\0`), body]);
+}
