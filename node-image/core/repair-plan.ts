@@ -91,45 +91,29 @@ function copyOf(task: PieceTask, sources: PieceSource[]): CopyTask | null {
 }
 
 /**
- * New holders, one after the other: only farmers that answer, stay, have room and don't count for this
- * segment yet; in domains that hold fewer than f of its pieces where there are such, else in the emptiest.
+ * New holders, in the order of `wanted`: only farmers that answer, stay, have room and don't count for
+ * this segment yet. Domains are filled with an eye on the pieces that stay.
  */
 function choosePieces({ segment, health, farmers, pieceBytes, seed }: PlanInput, wanted: number[]): PublicKey[] {
-  const f = Math.max(1, promiseOf(segment.scheme));
-  const taken = new Set(health.counted.filter((farmer) => farmer !== null));
-  const domainOf = new Map(farmers.map(({ farmer, domain }) => [farmer, domain]));
-  const held = new Map<string, number>();
-  const hold = (domain: string) => held.set(domain, (held.get(domain) ?? 0) + 1);
-  for (const [number, farmer] of health.counted.entries()) {
-    const domain = farmer === null ? undefined : domainOf.get(farmer);
-    if (domain !== undefined && !health.leaving.includes(number)) hold(domain);
-  }
-  const places: PublicKey[] = [];
-  for (const pieceNumber of wanted) {
-    const open = farmers.filter(
-      ({ farmer, state, answers, freeBytes }) =>
-        state === 'Online' && answers && !taken.has(farmer) && (freeBytes ?? Infinity) > pieceBytes,
-    );
-    const least = Math.min(...open.map(({ domain }) => held.get(domain) ?? 0));
-    const limit = least < f ? f : least + 1;
-    const candidates = open.filter(({ domain }) => (held.get(domain) ?? 0) < limit);
-    const [place] = choosePlaces({
-      farmers: candidates.map(({ farmer, domain, freeBytes }) => ({
-        farmer,
-        domain,
-        ...(freeBytes === undefined ? {} : { freeBytes }),
-      })),
-      count: 1,
-      f,
-      seed: `${seed}/${pieceNumber}`,
-      exclude: taken,
-    });
-    if (place === undefined) break;
-    taken.add(place);
-    hold(domainOf.get(place) ?? place);
-    places.push(place);
-  }
-  return places;
+  const counted = health.counted.filter((farmer) => farmer !== null);
+  const leaving = new Set(health.leaving.map((number) => health.counted[number]));
+  const takers = new Set(
+    farmers
+      .filter(({ state, answers, freeBytes }) => state === 'Online' && answers && (freeBytes ?? Infinity) > pieceBytes)
+      .map(({ farmer }) => farmer),
+  );
+  return choosePlaces({
+    farmers: farmers.map(({ farmer, domain, freeBytes }) => ({
+      farmer,
+      domain,
+      ...(freeBytes === undefined ? {} : { freeBytes }),
+    })),
+    count: wanted.length,
+    f: promiseOf(segment.scheme),
+    seed,
+    placed: counted.filter((farmer) => !leaving.has(farmer)),
+    exclude: new Set(farmers.map(({ farmer }) => farmer).filter((farmer) => !takers.has(farmer))),
+  });
 }
 
 /** Every holder that isn't known to be lost, those that answer and stay first; silent ones are a last try. */

@@ -108,7 +108,8 @@ export class SegmentIndex {
   /** Forgets everything of an owner, to read it again (a log was cut back) or because the warrant is gone. */
   forgetOwner(owner: PublicKey): void {
     this.transaction(() => {
-      for (const { id } of this.#all('SELECT id FROM segments WHERE owner = ? AND refs > 0', fromHex(owner))) this.#count(num(id), -1);
+      for (const { id } of this.#all('SELECT id FROM segments WHERE owner = ? AND refs > 0', fromHex(owner)))
+        this.#count(num(id), -1);
       const ofSegments = '(SELECT id FROM segments WHERE owner = ?)';
       const ofBuckets = '(SELECT bucket_no FROM buckets WHERE owner = ?)';
       for (const table of ['pieces', 'moves', 'segment_buckets']) {
@@ -166,7 +167,11 @@ export class SegmentIndex {
       fromHex(owner),
       fromHex(segmentId),
     );
-    const row = this.#get('SELECT id, refs FROM segments WHERE owner = ? AND segment_id = ?', fromHex(owner), fromHex(segmentId))!;
+    const row = this.#get(
+      'SELECT id, refs FROM segments WHERE owner = ? AND segment_id = ?',
+      fromHex(owner),
+      fromHex(segmentId),
+    )!;
     const id = num(row['id']);
     const before = num(row['refs']);
     this.#run('UPDATE segments SET refs = refs + ? WHERE id = ?', by, id);
@@ -214,7 +219,9 @@ export class SegmentIndex {
 
   /** Segments that a placement entry may be about. */
   segmentsByTag(owner: PublicKey, tag: string): number[] {
-    return this.#all('SELECT id FROM segments WHERE tag = ? AND owner = ?', fromHex(tag), fromHex(owner)).map((row) => num(row['id']));
+    return this.#all('SELECT id FROM segments WHERE tag = ? AND owner = ?', fromHex(tag), fromHex(owner)).map((row) =>
+      num(row['id']),
+    );
   }
 
   /** A placement entry that came before its segment. */
@@ -344,7 +351,9 @@ export class SegmentIndex {
   }
 
   allSegments(after: number, limit: number): number[] {
-    return this.#all('SELECT id FROM segments WHERE id > ? AND refs > 0 ORDER BY id LIMIT ?', after, limit).map((row) => num(row['id']));
+    return this.#all('SELECT id FROM segments WHERE id > ? AND refs > 0 ORDER BY id LIMIT ?', after, limit).map((row) =>
+      num(row['id']),
+    );
   }
 
   // ---- queue --------------------------------------------------------------------------------

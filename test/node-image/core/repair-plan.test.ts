@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { repairPlan, type FarmerFacts, type PlanInput } from '#node/core/repair-plan.ts';
 import { segmentHealth, type FarmerState } from '#node/core/segment-health.ts';
@@ -160,41 +160,49 @@ describe('repair plan, for any farm', () => {
     );
   });
 
-  it('carried out, leaves nothing that it could still do', () => {
+  it('carried out, always gets further, and comes to an end', () => {
     fc.assert(
       fc.property(world, (one) => {
-        const { plan, input, facts, segment, stateOf, activeFarmers } = planFor(one);
-        const holders = segment.holders.map((some, pieceNumber) => [
-          ...some,
-          ...[...plan.copies, ...plan.rebuilds].filter((task) => task.pieceNumber === pieceNumber).map(({ to }) => to),
-        ]);
-        const after = segmentHealth({ scheme: SIX, holders }, stateOf, { activeFarmers });
-        expect(after.staying).toBe(input.health.staying + plan.copies.length + plan.rebuilds.length);
-        const again = repairPlan({ ...input, segment: { scheme: SIX, holders }, health: after, farmers: facts });
-        expect(again.copies.length + again.rebuilds.length).toBe(0);
+        let { segment, health, ...rest } = planFor(one).input;
+        const { stateOf, activeFarmers } = planFor(one);
+        for (let round = 0; ; round++) {
+          const plan = repairPlan({ segment, health, ...rest });
+          const tasks = [...plan.copies, ...plan.rebuilds];
+          if (tasks.length === 0) break;
+          const holders = segment.holders.map((some, pieceNumber) => [
+            ...some,
+            ...tasks.filter((task) => task.pieceNumber === pieceNumber).map(({ to }) => to),
+          ]);
+          segment = { ...segment, holders };
+          const after = segmentHealth(segment, stateOf, { activeFarmers });
+          expect(after.staying).toBe(health.staying + tasks.length);
+          expect(round).toBeLessThan(SIX.total);
+          health = after;
+        }
       }),
     );
   });
 
-  it('never puts more than f pieces into a domain that wasn’t over it, while a domain below f has a farmer', () => {
+  it('never puts more than f pieces into a domain, or as few more as the farm allows', () => {
     fc.assert(
       fc.property(world, (one) => {
         const { plan, input, facts } = planFor(one);
-        const domain = new Map(facts.map((fact) => [fact.farmer, fact.domain]));
-        const f = promiseOf(SIX);
-        const held = new Map<string, number>();
-        const hold = (to: string) => held.set(domain.get(to)!, (held.get(domain.get(to)!) ?? 0) + 1);
+        const tasks = [...plan.copies, ...plan.rebuilds];
+        const domainOf = (farmer: string) => facts.find((fact) => fact.farmer === farmer)?.domain ?? '';
         const { counted, leaving } = input.health;
-        for (const [piece, at] of counted.entries()) if (at !== null && !leaving.includes(piece)) hold(at);
-        const taken = new Set(counted);
-        for (const { to } of [...plan.copies, ...plan.rebuilds]) {
-          const open = facts.filter(
-            (fact) => fact.state === 'Online' && !taken.has(fact.farmer) && (fact.freeBytes ?? 0) > 1000,
-          );
-          const before = held.get(domain.get(to)!) ?? 0;
-          if (open.some((fact) => (held.get(fact.domain) ?? 0) < f)) expect(before).toBeLessThan(f);
-          hold(to);
-          taken.add(to);
+        const stays = counted.filter((at, piece): at is string => at !== null && !leaving.includes(piece));
+        const inDomain = (farmers: string[], domain: string) => farmers.filter((at) => domainOf(at) === domain).length;
+        const fits = (limit: number) =>
+          ['a', 'b', 'c', 'd'].reduce((sum, domain) => {
+            const open = facts.filter(
+              (fact) =>
+                fact.domain === domain && fact.state === 'Online' && !counted.includes(fact.farmer) && fact.freeBytes! > 1000,
+            );
+            return sum + Math.min(open.length, Math.max(0, limit - inDomain(stays, domain)));
+          }, 0);
+        for (const { to } of tasks) {
+          const held = inDomain([...stays, ...tasks.map((task) => task.to)], domainOf(to));
+          if (held > promiseOf(SIX)) expect(fits(held - 1)).toBeLessThan(tasks.length + plan.unplaced.length);
         }
       }),
     );

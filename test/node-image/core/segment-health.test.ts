@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   movesUpTo,
@@ -113,7 +113,12 @@ describe('segment health, for any segment', () => {
     holders: fc.array(fc.uniqueArray(farmer, { maxLength: 3 }), { minLength: 1, maxLength: 6 }),
     states: fc.dictionary(farmer, state),
   });
-  const schemeOf = (total: number): Scheme => ({ required: Math.ceil(total / 2), repair: Math.ceil(total / 2), optimal: total, total });
+  const schemeOf = (total: number): Scheme => ({
+    required: Math.ceil(total / 2),
+    repair: Math.ceil(total / 2),
+    optimal: total,
+    total,
+  });
 
   /** The slow and obvious way: try every choice. */
   const most = (holders: readonly (readonly string[])[], used: Set<string>, piece = 0): number => {
@@ -131,8 +136,18 @@ describe('segment health, for any segment', () => {
       fc.property(world, ({ holders, states: some }) => {
         const of = states(some);
         const health = segmentHealth({ scheme: schemeOf(holders.length), holders }, of, { activeFarmers: 6 });
-        expect(health.healthy).toBe(most(only(holders, (one) => of(one) !== 'Lost'), new Set()));
-        expect(health.staying).toBe(most(only(holders, (one) => ['Online', 'Offline'].includes(of(one))), new Set()));
+        expect(health.healthy).toBe(
+          most(
+            only(holders, (one) => of(one) !== 'Lost'),
+            new Set(),
+          ),
+        );
+        expect(health.staying).toBe(
+          most(
+            only(holders, (one) => ['Online', 'Offline'].includes(of(one))),
+            new Set(),
+          ),
+        );
       }),
     );
   });

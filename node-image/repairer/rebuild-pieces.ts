@@ -1,0 +1,242 @@
+// Rebuilds pieces of one segment: reads `required` pieces stripe by stripe, computes all n, sends the
+// wanted ones on as they come, and only at the end, when the roots of all n pieces hash to the root that
+// the writer signed, sends the footers that make farmers keep them. Memory: a few leaves for each piece.
+import type { PieceSource, PieceTask } from '#node/core/repair-plan.ts';
+import type { Hash, Scheme } from '#node/wire/types.ts';
+import { LeafFeed } from './leaf-feed.ts';
+
+export interface Stored extends PieceTask {
+  /** Signed receipt, checked. */
+  receipt: Uint8Array;
+  pieceRoot: Hash;
+}
+
+/** What rebuilding needs of the network. */
+export interface PieceLink {
+  /** Leaves from `firstLeaf` on, each checked against the segment's root. Rejects with whatever is wrong. */
+  read(source: PieceSource, firstLeaf: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined>;
+  /** Sends a piece with its footer; answers the receipt, checked, and the root that it names. */
+  put(task: PieceTask, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ receipt: Uint8Array; pieceRoot: Hash }>;
+}
+
+/** What rebuilding computes: the code and the trees, one object for one segment. */
+export interface PieceMath {
+  stripes: number;
+  /** Bytes of each piece's leaf in that stripe. */
+  leafBytes(stripe: number): number;
+  /** All n leaves of a stripe from `required` of them. They hold until the next call. */
+  complete(have: { pieceNumber: number; leaf: Uint8Array }[], leafBytes: number): Uint8Array[];
+  /** Takes the leaves of each stripe in order. */
+  hash(leaves: Uint8Array[]): void;
+  /** Roots and footers of all n pieces; null when they don't hash to the signed root. */
+  finish(): { pieceRoot: Hash; footer: Uint8Array }[] | null;
+}
+
+export interface RebuildInput {
+  scheme: Scheme;
+  tasks: readonly PieceTask[];
+  /** Best first; several for one piece number are tried in turn. */
+  sources: readonly PieceSource[];
+  link: PieceLink;
+  math: PieceMath;
+  /** Waits for its share of bandwidth. */
+  spend(bytes: number, signal: AbortSignal): Promise<void>;
+  /** Longest wait for one leaf, from a source or to a new holder. */
+  stallMs: number;
+  signal: AbortSignal;
+  onSourceFailed(source: PieceSource, error: unknown): void;
+  onTargetFailed(task: PieceTask, error: unknown): void;
+}
+
+export class RebuildError extends Error {
+  /** TooFewSources: fewer than `required` pieces could be read. NotACodeword: the pieces don't belong together. */
+  readonly code: 'TooFewSources' | 'NotACodeword' | 'NoTargets';
+  constructor(code: RebuildError['code'], message: string) {
+    super(message);
+    this.name = 'RebuildError';
+    this.code = code;
+  }
+}
+
+/** Answers those that were stored, maybe fewer than asked for. Rejects with RebuildError when none can be. */
+export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
+  const abort = new AbortController();
+  const signal = AbortSignal.any([input.signal, abort.signal]);
+  const readers = new SourceReaders(input, signal);
+  const targets = input.tasks.map((task) => startTarget(task, input, signal));
+  try {
+    for (let stripe = 0; stripe < input.math.stripes; stripe++) {
+      const leafBytes = input.math.leafBytes(stripe);
+      await input.spend(leafBytes * (input.scheme.required + targets.length), signal);
+      const leaves = input.math.complete(await readers.stripe(stripe), leafBytes);
+      input.math.hash(leaves);
+      // The computed leaves live in the codec's memory: what waits to be sent is a copy.
+      await Promise.all(
+        targets
+          .filter((target) => !target.failed)
+          .map((target) => pushTo(target, leaves[target.task.pieceNumber]!.slice(), input)),
+      );
+      if (targets.every((target) => target.failed)) throw new RebuildError('NoTargets', 'Every new holder failed: try others.');
+    }
+    const pieces = input.math.finish();
+    if (!pieces) {
+      throw new RebuildError(
+        'NotACodeword',
+        'The pieces were each what the writer signed, but not of one segment: it can’t be rebuilt, only its pieces be kept.',
+      );
+    }
+    for (const { feed, task } of targets) {
+      void feed.push(pieces[task.pieceNumber]!.footer);
+      feed.end();
+    }
+    const stored = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
+    return stored.filter((one) => one !== null).filter((one) => one.pieceRoot === pieces[one.pieceNumber]!.pieceRoot);
+  } catch (error) {
+    for (const { feed } of targets) feed.fail(error instanceof Error ? error : new Error(String(error)));
+    abort.abort(error);
+    await Promise.all(targets.map((target) => target.done));
+    throw error;
+  } finally {
+    await readers.close();
+  }
+}
+
+interface Target {
+  task: PieceTask;
+  feed: LeafFeed;
+  abort: AbortController;
+  failed: boolean;
+  /** Null when it failed. */
+  done: Promise<Stored | null>;
+}
+
+function startTarget(task: PieceTask, { link, onTargetFailed }: RebuildInput, signal: AbortSignal): Target {
+  const feed = new LeafFeed();
+  const abort = new AbortController();
+  const target: Target = {
+    task,
+    feed,
+    abort,
+    failed: false,
+    done: link.put(task, feed, AbortSignal.any([signal, abort.signal])).then(
+      (word) => ({ ...task, ...word }),
+      (error: unknown) => {
+        target.failed = true;
+        feed.end();
+        if (!signal.aborted) onTargetFailed(task, error);
+        return null;
+      },
+    ),
+  };
+  return target;
+}
+
+/** A new holder that doesn't take its leaf in time is given up; the others go on. */
+async function pushTo(target: Target, leaf: Uint8Array, { stallMs }: RebuildInput): Promise<void> {
+  try {
+    await withinTime(target.feed.push(leaf), stallMs);
+  } catch (error) {
+    giveUp(target, error);
+  }
+}
+
+/** After the footer, the holder has to write it all down and sign. */
+async function lastWord(target: Target, limitMs: number): Promise<Stored | null> {
+  try {
+    return await withinTime(target.done, limitMs);
+  } catch (error) {
+    giveUp(target, error);
+    return null;
+  }
+}
+
+function giveUp(target: Target, error: unknown): void {
+  target.failed = true;
+  target.feed.fail(error instanceof Error ? error : new Error(String(error)));
+  target.abort.abort(error);
+}
+
+interface OpenSource {
+  source: PieceSource;
+  leaves: AsyncGenerator<Uint8Array, void, undefined>;
+  abort: AbortController;
+}
+
+/** `required` open sources; one that fails is replaced by the next, from the same stripe on. */
+class SourceReaders {
+  readonly #input: RebuildInput;
+  readonly #signal: AbortSignal;
+  readonly #spare: PieceSource[];
+  readonly #open = new Map<number, OpenSource>();
+
+  constructor(input: RebuildInput, signal: AbortSignal) {
+    this.#input = input;
+    this.#signal = signal;
+    this.#spare = [...input.sources];
+  }
+
+  /** The leaves of one stripe, of `required` different pieces. */
+  async stripe(stripe: number): Promise<{ pieceNumber: number; leaf: Uint8Array }[]> {
+    const got: { pieceNumber: number; leaf: Uint8Array }[] = [];
+    while (got.length < this.#input.scheme.required) {
+      this.#openMore(stripe);
+      const round = [...this.#open.keys()].filter((number) => !got.some(({ pieceNumber }) => pieceNumber === number));
+      if (round.length + got.length < this.#input.scheme.required) {
+        throw new RebuildError(
+          'TooFewSources',
+          `Only ${round.length + got.length} of ${this.#input.scheme.required} needed pieces can be read now.`,
+        );
+      }
+      const leaves = await Promise.all(round.map((pieceNumber) => this.#leaf(pieceNumber, stripe)));
+      got.push(...leaves.filter((one) => one !== null));
+    }
+    return got;
+  }
+
+  #openMore(stripe: number): void {
+    while (this.#open.size < this.#input.scheme.required) {
+      const at = this.#spare.findIndex(({ pieceNumber }) => !this.#open.has(pieceNumber));
+      if (at < 0) return;
+      const source = this.#spare.splice(at, 1)[0]!;
+      const abort = new AbortController();
+      const leaves = this.#input.link.read(source, stripe, AbortSignal.any([this.#signal, abort.signal]));
+      this.#open.set(source.pieceNumber, { source, leaves, abort });
+    }
+  }
+
+  async #leaf(pieceNumber: number, stripe: number): Promise<{ pieceNumber: number; leaf: Uint8Array } | null> {
+    const { source, leaves, abort } = this.#open.get(pieceNumber)!;
+    try {
+      const next = await withinTime(leaves.next(), this.#input.stallMs);
+      if (next.done) throw new Error('The piece ended early.');
+      if (next.value.length !== this.#input.math.leafBytes(stripe)) throw new Error('A leaf has the wrong length.');
+      return { pieceNumber, leaf: next.value };
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#open.delete(pieceNumber);
+      abort.abort(error);
+      this.#input.onSourceFailed(source, error);
+      void leaves.return().catch(() => {});
+      return null;
+    }
+  }
+
+  /** Frees the connections: what was read to its end closes by itself, the rest is cut. */
+  async close(): Promise<void> {
+    const open = [...this.#open.values()];
+    await Promise.all(open.map(({ leaves }) => withinTime(leaves.return(), 1000).catch(() => {})));
+    for (const { abort } of open) abort.abort();
+  }
+}
+
+async function withinTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`No answer within ${limitMs} ms.`)), limitMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

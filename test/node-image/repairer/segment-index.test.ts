@@ -1,0 +1,204 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { segmentHealth, type FarmerState } from '#node/core/segment-health.ts';
+import { SegmentIndex } from '#node/repairer/segment-index.ts';
+import type { SegmentPlacement } from '#node/wire/types.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'repairer-index-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const key = (name: string) => Buffer.from(name.padEnd(32, '.')).toString('hex');
+const OWNER = key('owner');
+const BUCKET = '1'.repeat(32);
+const COPY = '2'.repeat(32);
+const tagOf = (name: string) => Buffer.from(name.padEnd(16, '.')).toString('hex');
+
+function placement(name: string, farmers: (string | null)[] = ['a', 'b', 'c']): SegmentPlacement {
+  return {
+    segmentId: key(name),
+    secret: Buffer.from(name.padEnd(32, '#')),
+    scheme: { required: 2, repair: 2, optimal: 3, total: farmers.length },
+    sizeBytes: 200,
+    root: key(`root ${name}`),
+    farmers: farmers.map((farmer) => (farmer === null ? null : key(farmer))),
+    createdMs: 7,
+  };
+}
+const add = (index: SegmentIndex, name: string, bucket = BUCKET, farmers?: (string | null)[]) =>
+  index.addSegment(OWNER, bucket, placement(name, farmers), { tag: tagOf(name), pieceBytes: 100 });
+
+describe('segment index', () => {
+  it('gives back what was put in', () => {
+    const index = new SegmentIndex(':memory:');
+    const id = add(index, 'one', BUCKET, ['a', null, 'c']);
+    expect(index.segment(id)).toEqual({
+      id,
+      owner: OWNER,
+      segmentId: key('one'),
+      secret: new Uint8Array(Buffer.from('one'.padEnd(32, '#'))),
+      root: key('root one'),
+      sizeBytes: 200,
+      pieceBytes: 100,
+      scheme: { required: 2, repair: 2, optimal: 3, total: 3 },
+      holders: [[key('a')], [], [key('c')]],
+      attempts: 0,
+    });
+    expect(index.farmerCounts(key('a'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
+    expect(index.owners()).toEqual([OWNER]);
+    expect(index.segmentsByTag(OWNER, tagOf('one'))).toEqual([id]);
+    expect(index.segmentsByTag(key('other'), tagOf('one'))).toEqual([]);
+  });
+
+  it('keeps a segment while one of its entries lives, in whatever order the logs are read', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({ name: fc.constantFrom('one', 'two'), by: fc.constantFrom(1, -1), bucket: fc.constantFrom(BUCKET, COPY) }),
+          {
+            maxLength: 12,
+          },
+        ),
+        (changes) => {
+          const index = new SegmentIndex(':memory:');
+          const refs = new Map<string, number>();
+          for (const { name, by, bucket } of changes) {
+            if (by === 1) add(index, name, bucket);
+            else index.releaseSegment(OWNER, bucket, key(name));
+            refs.set(name, (refs.get(name) ?? 0) + by);
+          }
+          const live = [...refs].filter(([, count]) => count > 0).map(([name]) => key(name));
+          expect(
+            index
+              .allSegments(0, 100)
+              .map((id) => index.segment(id)!.segmentId)
+              .sort(),
+          ).toEqual(live.sort());
+          expect(index.totals().segments).toBe(live.length);
+          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: live.length, pieceBytes: 100 * live.length });
+          index.purgeReleased();
+          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: live.length, pieceBytes: 100 * live.length });
+          // What is released must still be known to be released when its entry comes at last.
+          for (const [name, count] of refs) {
+            for (let again = count; again < 1; again++) add(index, name);
+            expect(index.segmentsByTag(OWNER, tagOf(name)).map((id) => index.segment(id)?.segmentId)).toEqual([key(name)]);
+          }
+          index.close();
+        },
+      ),
+    );
+  });
+
+  it('follows moves, and keeps those that come before their segment', () => {
+    const index = new SegmentIndex(':memory:');
+    index.keepWaiting(OWNER, BUCKET, tagOf('one'), Buffer.from('sealed'));
+    const id = add(index, 'one');
+    expect(index.takeWaiting(tagOf('one'))).toEqual([{ bucketId: BUCKET, sealed: new Uint8Array(Buffer.from('sealed')) }]);
+    expect(index.takeWaiting(tagOf('one'))).toEqual([]);
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
+    expect(index.segment(id)?.holders).toEqual([[key('a')], [key('b'), key('x')], [key('c')]]);
+    expect(index.farmerCounts(key('x'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
+  });
+
+  it('finds moves that a copy’s readers haven’t heard of', () => {
+    const index = new SegmentIndex(':memory:');
+    const id = add(index, 'one');
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
+    expect(index.untoldMoves(10)).toEqual([]);
+    add(index, 'one', COPY);
+    expect(index.bucketsOf(id).sort()).toEqual([BUCKET, COPY]);
+    const move = { pieceNumber: 1, farmer: key('x'), receipt: new Uint8Array(Buffer.from('r')) };
+    expect(index.untoldMoves(10)).toEqual([{ id, bucketId: COPY, move }]);
+    index.addMove(id, COPY, move);
+    expect(index.untoldMoves(10)).toEqual([]);
+    index.releaseSegment(OWNER, COPY, key('one'));
+    expect(index.bucketsOf(id)).toEqual([BUCKET]);
+  });
+
+  it('queues the most endangered first, and lets those that failed wait', () => {
+    const index = new SegmentIndex(':memory:');
+    const lost = new Set([key('a')]);
+    const stateOf = (farmer: string): FarmerState => (lost.has(farmer) ? 'Lost' : 'Online');
+    const judge = (id: number) => {
+      const health = segmentHealth(index.segment(id)!, stateOf, { activeFarmers: 9 });
+      index.setHealth(
+        id,
+        health,
+        health.missing.map((pieceNumber) => ({ pieceNumber, farmer: key('a') })),
+      );
+      return id;
+    };
+    const whole = judge(add(index, 'whole', BUCKET, ['d', 'e', 'f']));
+    const one = judge(add(index, 'one', BUCKET, ['a', 'e', 'f']));
+    lost.add(key('b')).add(key('c'));
+    const gone = judge(add(index, 'gone', BUCKET, ['a', 'b', 'f']));
+    const wide = index.addSegment(
+      OWNER,
+      BUCKET,
+      { ...placement('wide', ['a', 'd', 'e', 'f']), scheme: { required: 2, repair: 3, optimal: 4, total: 4 } },
+      { tag: tagOf('wide'), pieceBytes: 100 },
+    );
+    judge(wide);
+    expect(index.queued(0, 10)).toEqual([one, wide, gone]);
+    expect(index.totals()).toEqual({
+      segments: 4,
+      queued: 3,
+      byState: { Healthy: 1, Degraded: 1, AtRisk: 1, Unreadable: 1 },
+      margin: -1,
+      byOptimal: { '3': 3, '4': 1 },
+    });
+    expect(index.farmerCounts(key('a')).piecesToMove).toBe(3);
+    index.retryLater(one, 500);
+    expect(index.queued(499, 10)).toEqual([wide, gone]);
+    expect(index.queued(500, 1)).toEqual([one]);
+    expect(index.segment(one)?.attempts).toBe(1);
+    index.retryAll();
+    expect(index.queued(0, 10)).toEqual([one, wide, gone]);
+    index.releaseSegment(OWNER, BUCKET, key('one'));
+    expect(index.queued(0, 10)).toEqual([wide, gone]);
+    expect(index.farmerCounts(key('a')).piecesToMove).toBe(2);
+    expect(index.segmentsOn(key('f'), 0, 2)).toEqual([whole, one]);
+    expect(index.segmentsOn(key('f'), one, 9)).toEqual([gone, wide]);
+  });
+
+  it('leaves suspects out of the holders until a new receipt or a second word', () => {
+    const index = new SegmentIndex(':memory:');
+    const id = add(index, 'one');
+    index.setSuspect(id, 0, key('a'), true);
+    expect(index.segment(id)?.holders[0]).toEqual([]);
+    index.setSuspect(id, 0, key('a'), false);
+    expect(index.segment(id)?.holders[0]).toEqual([key('a')]);
+  });
+
+  it('keeps everything over a restart, forgets an owner whole, and starts empty after damage', () => {
+    const path = join(folder, 'index.sqlite');
+    const first = new SegmentIndex(path);
+    const id = first.transaction(() => {
+      first.setPosition(OWNER, BUCKET, key('log'), { seq: 3, hash: key('hash') });
+      return add(first, 'one');
+    });
+    expect(() =>
+      first.transaction(() => {
+        add(first, 'two', BUCKET, ['new']);
+        throw new Error('no');
+      }),
+    ).toThrow('no');
+    first.close();
+    const second = new SegmentIndex(path);
+    expect(second.positions(OWNER, BUCKET)).toEqual(new Map([[key('log'), { seq: 3, hash: key('hash') }]]));
+    expect(second.allSegments(0, 9)).toEqual([id]);
+    second.forgetOwner(OWNER);
+    expect([second.positions(OWNER, BUCKET).size, second.owners(), second.totals().segments]).toEqual([0, [OWNER], 0]);
+    expect(second.farmerCounts(key('a'))).toEqual({ pieces: 0, pieceBytes: 0, piecesToMove: 0 });
+    add(second, 'one');
+    second.close();
+    writeFileSync(path, 'not a database, but long enough to be read as one? no.'.repeat(100));
+    const third = new SegmentIndex(path);
+    expect(third.totals().segments).toBe(0);
+    add(third, 'one');
+    third.close();
+  });
+});
