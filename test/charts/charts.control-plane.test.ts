@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { ensureCluster, type LocalCluster } from '#infra/local/local-cluster.ts';
+import { prometheusOperatorCrds } from '#test/support/prometheus-operator-crds.ts';
 
 const OPERATOR = fileURLToPath(new URL('../../charts/storj-operator', import.meta.url));
 const FARM = fileURLToPath(new URL('../../charts/storj-farm', import.meta.url));
@@ -187,5 +188,28 @@ describe('installing', () => {
     await cluster.helm(['uninstall', 'op', '--namespace', 'sys']);
     expect(await cluster.kubectl(['-n', 'a', 'get', 'storj', '-o', 'name'])).toContain('storjfarm.storjfarm.io/demo');
     await cluster.helm(['install', 'op', OPERATOR, '--namespace', 'sys', ...TAG]);
+  });
+
+  it('installs ServiceMonitor and PodMonitor against the real CRDs of the Prometheus operator', async () => {
+    const files = await prometheusOperatorCrds(['servicemonitors', 'podmonitors']);
+    await cluster.kubectl(['apply', '--server-side', ...files.flatMap((file) => ['-f', file])]);
+    const on =
+      'metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.serviceMonitor.labels.release=prometheus';
+    await cluster.helm(['upgrade', '--install', 'op', OPERATOR, '--namespace', 'sys', ...TAG, '--set', on]);
+    const made = await cluster.kubectl([
+      '-n',
+      'sys',
+      'get',
+      'servicemonitors,podmonitors',
+      '-l',
+      'app.kubernetes.io/instance=op',
+      '-o',
+      'name',
+    ]);
+    expect(made.trim().split('\n')).toHaveLength(2);
+    const yaml = await template(OPERATOR, ...TAG, '--set', on);
+    await cluster.kubectl(['apply', '--dry-run=server', '--validate=strict', '--server-side', '--force-conflicts', '-f', '-'], {
+      input: yaml,
+    });
   });
 });
