@@ -10,6 +10,7 @@ import {
 } from 'node:crypto';
 import { entropyToMnemonic, mnemonicToEntropy } from '@scure/bip39';
 import { wordlist } from '@scure/bip39/wordlists/english.js';
+import { concat } from './bytes.ts';
 import { fromHex, toHex } from './ids.ts';
 import { hkdf } from './hkdf.ts';
 import { open, OpenError, seal, ZERO_NONCE } from './sealing.ts';
@@ -90,11 +91,11 @@ function publicKeyObject(publicKey: PublicKey): KeyObject {
 
 function importPrivate(prefix: Uint8Array, seed: Uint8Array): KeyObject {
   if (seed.length !== 32) throw new RangeError(`A seed has 32 bytes, not ${seed.length}.`);
-  return createPrivateKey({ key: Buffer.concat([prefix, seed]), format: 'der', type: 'pkcs8' });
+  return createPrivateKey({ key: Buffer.from(concat(prefix, seed).buffer), format: 'der', type: 'pkcs8' });
 }
 
 function importPublic(prefix: Uint8Array, publicKey: string): KeyObject {
-  return createPublicKey({ key: Buffer.concat([prefix, fromHex(publicKey, 32)]), format: 'der', type: 'spki' });
+  return createPublicKey({ key: Buffer.from(concat(prefix, fromHex(publicKey, 32)).buffer), format: 'der', type: 'spki' });
 }
 
 function rawPublicKey(key: KeyObject): string {
@@ -114,10 +115,10 @@ export function boxPublicKey(seed: Uint8Array): string {
 /** Only the holder of the box's seed opens it. `random32` must be fresh. Version ‖ ephemeral key ‖ ciphertext ‖ tag. */
 export function sealTo(boxKey: string, plain: Uint8Array, random32: Uint8Array): Uint8Array {
   const ephemeral = importPrivate(PKCS8_X25519, random32);
-  const header = Buffer.concat([Uint8Array.of(BOX_VERSION), fromHex(rawPublicKey(ephemeral), 32)]);
+  const header = concat(Uint8Array.of(BOX_VERSION), fromHex(rawPublicKey(ephemeral), 32));
   const shared = diffieHellman({ privateKey: ephemeral, publicKey: importPublic(SPKI_X25519, boxKey) });
-  const key = hkdf(shared, 'storj/1 box', 32, Buffer.concat([header.subarray(1), fromHex(boxKey, 32)]));
-  return new Uint8Array(Buffer.concat([header, seal(key, ZERO_NONCE, plain, header)]));
+  const key = hkdf(shared, 'storj/1 box', 32, concat(header.subarray(1), fromHex(boxKey, 32)));
+  return concat(header, seal(key, ZERO_NONCE, plain, header));
 }
 
 /** Throws OpenError. */
@@ -133,7 +134,7 @@ export function openSealed(seed: Uint8Array, sealed: Uint8Array): Uint8Array {
   } catch (cause) {
     throw new OpenError('The box names a key that is none.', { cause });
   }
-  const key = hkdf(shared, 'storj/1 box', 32, Buffer.concat([header.subarray(1), fromHex(rawPublicKey(own), 32)]));
+  const key = hkdf(shared, 'storj/1 box', 32, concat(header.subarray(1), fromHex(rawPublicKey(own), 32)));
   return open(key, ZERO_NONCE, sealed.subarray(BOX_HEADER_BYTES), header);
 }
 

@@ -22,15 +22,14 @@ export function leafHashes(piece: Uint8Array): Uint8Array[] {
   return hashes;
 }
 
-/** Root over at least one hash. */
-export function merkleRoot(hashes: readonly Uint8Array[]): Uint8Array {
-  const tree = checkedTree(hashes.length, 0, hashes.length);
-  return rootOf(hashes, 0, tree);
+/** Root of a piece over the hashes of its leaves (at least one). */
+export function pieceRoot(hashes: readonly Uint8Array[]): Uint8Array {
+  return rootOf(hashes, 0, checkedTree(hashes.length, 0, hashes.length));
 }
-/** Root of a piece over the hashes of its leaves. */
-export const pieceRoot = merkleRoot;
 /** Root of a segment over the roots of its n pieces. */
-export const segmentRoot = merkleRoot;
+export function segmentRoot(pieceRoots: readonly Uint8Array[]): Uint8Array {
+  return pieceRoot(pieceRoots);
+}
 
 /** What is needed beside `count` hashes from `first` on to come to the root: the subtrees outside, left to right. */
 export function rangeProof(hashes: readonly Uint8Array[], first: number, count: number): Uint8Array[] {

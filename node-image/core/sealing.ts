@@ -1,5 +1,6 @@
 // AES-256-GCM with the tag behind the ciphertext: the one cipher of all sealed things.
 import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { concat } from './bytes.ts';
 
 export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
@@ -19,7 +20,7 @@ export class OpenError extends Error {
 export function seal(key: Uint8Array, nonce: Uint8Array, plain: Uint8Array, associated: Uint8Array): Uint8Array {
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(associated);
-  return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  return concat(cipher.update(plain), cipher.final(), cipher.getAuthTag());
 }
 
 /** The plaintext. Throws OpenError. */
@@ -30,7 +31,7 @@ export function open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, ass
   decipher.setAAD(associated);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()]);
+    return concat(decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final());
   } catch (cause) {
     throw new OpenError('It does not open: another key sealed it, or its bytes were changed.', { cause });
   }

@@ -3,6 +3,7 @@
 // full stripe is leaf `stripe` of piece i, byte for byte. The last stripe is shared out evenly: its
 // shards have ceil(rest / required) bytes, rounded up to 16, the end filled with zeros.
 import { createHmac } from 'node:crypto';
+import { ascii } from './bytes.ts';
 import { blake3 } from './hash.ts';
 import { fromHex, toHex } from './ids.ts';
 import {
@@ -39,12 +40,18 @@ export function plainToCipherBytes(plainBytes: number): number {
   return plainBytes + RECORD_OVERHEAD_BYTES * Math.ceil(plainBytes / RECORD_PLAIN_BYTES);
 }
 
+/** Whether a segment can have that many bytes of ciphertext. */
+export function isSegmentSize(cipherBytes: number): boolean {
+  if (!Number.isSafeInteger(cipherBytes) || cipherBytes > MAX_SEGMENT_BYTES) return false;
+  const plainBytes = cipherBytes - RECORD_OVERHEAD_BYTES * Math.ceil(cipherBytes / LEAF_BYTES);
+  return plainBytes > 0 && plainToCipherBytes(plainBytes) === cipherBytes;
+}
+
 /** Everything that follows from the two numbers. Throws RangeError for sizes that no segment has. */
 export function segmentGeometry(cipherBytes: number, required: number): SegmentGeometry {
   const records = Math.ceil(cipherBytes / LEAF_BYTES);
   const plainBytes = cipherBytes - RECORD_OVERHEAD_BYTES * records;
-  const isPossible = cipherBytes <= MAX_SEGMENT_BYTES && plainBytes > 0 && plainToCipherBytes(plainBytes) === cipherBytes;
-  if (!isPossible) throw new RangeError(`No segment has ${cipherBytes} bytes of ciphertext.`);
+  if (!isSegmentSize(cipherBytes)) throw new RangeError(`No segment has ${cipherBytes} bytes of ciphertext.`);
   if (!Number.isInteger(required) || required < 1 || required > 255)
     throw new RangeError(`No scheme requires ${required} pieces.`);
   const stripes = Math.ceil(records / required);
@@ -125,7 +132,7 @@ export function pieceId(secret: Uint8Array, pieceNumber: number): PieceId {
   return createHmac('sha256', secret).update(number).digest('hex');
 }
 
-const SEGMENT_LABEL = Buffer.from('storj-segment/1\0');
+const SEGMENT_LABEL = ascii('storj-segment/1\0');
 
 /** BLAKE3 over root, scheme and size: two segments with one id are the same segment. */
 export function segmentId(root: Hash, scheme: Scheme, sizeBytes: number): SegmentId {

@@ -1,5 +1,6 @@
 // A batch of a log: 01 ‖ u32 header ‖ u32 first part ‖ u32 second part ‖ signature. Farmers check header,
 // hash and signature and read no part; parts are sealed under keys of their own, fresh for each batch.
+import { ascii, concat } from '#node/core/bytes.ts';
 import { blake3 } from '#node/core/hash.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { toHex } from '#node/core/ids.ts';
@@ -26,7 +27,7 @@ export const NO_HASH: Hash = '0'.repeat(64);
 
 const MAX_HEADER_BYTES = 256;
 const SIGNATURE_BYTES = 64;
-const SIGNATURE_LABEL = Buffer.from('storj-batch/1\0');
+const SIGNATURE_LABEL = ascii('storj-batch/1\0');
 const OWNER_PART = 'storj/1 batch owner part';
 const REPAIR_PART = 'storj/1 batch repair part';
 
@@ -70,9 +71,9 @@ export function encodeBatch(input: {
   const head = headerOf('entries', input.logKey, input.position);
   const owner = encode(ownerPart, { entries: [...input.entries], heads: [...(input.heads ?? [])] });
   const repair = encode(repairPart, input.repair);
-  return signBatch(input.logKey, head, [
-    sealPart(OWNER_PART, input.ownerPartKey, head, owner),
-    sealPart(REPAIR_PART, input.repairPartKey, head, repair),
+  return signBatch(input.logKey, head, (headerBytes) => [
+    seal(partKey(OWNER_PART, input.ownerPartKey, head), ZERO_NONCE, owner, headerBytes),
+    seal(partKey(REPAIR_PART, input.repairPartKey, head), ZERO_NONCE, repair, headerBytes),
   ]);
 }
 
@@ -83,27 +84,34 @@ export function encodePlacementsBatch(input: {
   placements: readonly SealedPlacement[];
 }): EncodedBatch {
   const head = headerOf('placements', input.logKey, input.position);
-  return signBatch(input.logKey, head, [encode(sealedPlacements, [...input.placements]), new Uint8Array(0)]);
+  return signBatch(input.logKey, head, () => [encode(sealedPlacements, [...input.placements]), new Uint8Array(0)]);
 }
 
 function headerOf(kind: BatchHeader['kind'], logKey: KeyPair, position: BatchPosition): BatchHeader {
   return { version: FORMAT_VERSION, kind, logId: logKey.publicKey, ...position };
 }
 
-function signBatch(logKey: KeyPair, head: BatchHeader, parts: [Uint8Array, Uint8Array]): EncodedBatch {
-  const unsigned = Buffer.concat([Uint8Array.of(FORMAT_VERSION), frameAll([encode(header, head), ...parts])]);
+function signBatch(
+  logKey: KeyPair,
+  head: BatchHeader,
+  sealParts: (headerBytes: Uint8Array) => [Uint8Array, Uint8Array],
+): EncodedBatch {
+  const headerBytes = encode(header, head);
+  const parts = sealParts(headerBytes);
+  const unsigned = concat(Uint8Array.of(FORMAT_VERSION), frameAll([headerBytes, ...parts]));
   if (unsigned.length + SIGNATURE_BYTES > MAX_BATCH_BYTES) {
     throw new WireError(`A batch of ${unsigned.length} bytes: at most ${MAX_BATCH_BYTES} go into one; split it.`);
   }
   const digest = blake3(unsigned);
-  const signature = sign(logKey, Buffer.concat([SIGNATURE_LABEL, digest]));
-  return { header: head, hash: toHex(digest), bytes: Buffer.concat([unsigned, signature]) };
+  const signature = sign(logKey, concat(SIGNATURE_LABEL, digest));
+  return { header: head, hash: toHex(digest), bytes: concat(unsigned, signature) };
 }
 
 // ---- reading --------------------------------------------------------------------------------
 
 interface Cut {
   header: BatchHeader;
+  headerBytes: Uint8Array;
   first: Uint8Array;
   second: Uint8Array;
   unsigned: Uint8Array;
@@ -126,7 +134,7 @@ function cut(batch: Uint8Array): Cut {
   const [first, second] = [part(), part()];
   if (batch.length - offset !== SIGNATURE_BYTES) throw new WireError('A batch ends with a signature of 64 bytes.');
   const head = decode(header, headerBytes, MAX_HEADER_BYTES);
-  return { header: head, first, second, unsigned: batch.subarray(0, offset), signature: batch.subarray(offset) };
+  return { header: head, headerBytes, first, second, unsigned: batch.subarray(0, offset), signature: batch.subarray(offset) };
 }
 
 /** The header alone; nothing is verified. Throws WireError. */
@@ -143,7 +151,7 @@ export function batchHash(batch: Uint8Array): Hash {
 export function verifyBatch(batch: Uint8Array): { header: BatchHeader; hash: Hash } {
   const parts = cut(batch);
   const digest = blake3(parts.unsigned);
-  if (!verify(parts.header.logId, Buffer.concat([SIGNATURE_LABEL, digest]), parts.signature)) {
+  if (!verify(parts.header.logId, concat(SIGNATURE_LABEL, digest), parts.signature)) {
     throw new WireError('The signature of a batch is wrong.');
   }
   return { header: parts.header, hash: toHex(digest) };
@@ -152,14 +160,14 @@ export function verifyBatch(batch: Uint8Array): { header: BatchHeader; hash: Has
 /** Entries and known heads. Throws WireError, also where the key is another's. */
 export function openOwnerPart(batch: Uint8Array, ownerPartKey: Uint8Array): OwnerPart {
   const parts = cut(batch);
-  const plain = openPart(OWNER_PART, ownerPartKey, parts.header, parts.first);
+  const plain = openPart(OWNER_PART, ownerPartKey, parts, parts.first);
   return decode(ownerPart, plain, MAX_BATCH_BYTES);
 }
 
 /** Throws WireError, also where the key is another's (or of another repair epoch). */
 export function openRepairPart(batch: Uint8Array, repairPartKey: Uint8Array): RepairPart {
   const parts = cut(batch);
-  const plain = openPart(REPAIR_PART, repairPartKey, parts.header, parts.second);
+  const plain = openPart(REPAIR_PART, repairPartKey, parts, parts.second);
   return decode(repairPart, plain, MAX_BATCH_BYTES);
 }
 
@@ -172,21 +180,21 @@ export function readPlacements(batch: Uint8Array): SealedPlacement[] {
 
 // The part's key is fresh for each batch (salt), so the nonce may be zero; the header as a whole is bound
 // to the ciphertext: a part can't be moved to another log, place or time.
-function sealPart(label: string, partKey: Uint8Array, head: BatchHeader, plain: Uint8Array): Uint8Array {
-  return seal(hkdf(partKey, label, 32, head.salt), ZERO_NONCE, plain, encode(header, head));
+function partKey(label: string, keyOfLog: Uint8Array, head: BatchHeader): Uint8Array {
+  return hkdf(keyOfLog, label, 32, head.salt);
 }
 
-function openPart(label: string, partKey: Uint8Array, head: BatchHeader, sealed: Uint8Array): Uint8Array {
+function openPart(label: string, keyOfLog: Uint8Array, { header: head, headerBytes }: Cut, sealed: Uint8Array): Uint8Array {
   if (head.kind !== 'entries') throw new WireError('A batch of placements has no sealed parts.');
   try {
-    return open(hkdf(partKey, label, 32, head.salt), ZERO_NONCE, sealed, encode(header, head));
+    return open(partKey(label, keyOfLog, head), ZERO_NONCE, sealed, headerBytes);
   } catch (cause) {
     if (cause instanceof OpenError) throw new WireError('This key does not open this part of the batch.', { cause });
     throw cause;
   }
 }
 
-/** What a log's name and place are for two batches in a row. */
+/** Whether a batch comes right after that head of its log. */
 export function follows(batch: { header: BatchHeader }, head: { logId: PublicKey; seq: number; hash: Hash }): boolean {
   const { logId, seq, prevHash } = batch.header;
   return logId === head.logId && seq === head.seq + 1 && prevHash === head.hash;

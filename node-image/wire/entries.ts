@@ -1,4 +1,5 @@
 // What lies inside a batch: owner entries, the repair part, placement entries, as CBOR by schema.
+import { isSegmentSize, MAX_SEGMENT_PLAIN_BYTES, segmentId } from '#node/core/segments.ts';
 import {
   bool,
   bytes,
@@ -59,7 +60,7 @@ export const segmentKey = struct<SegmentKey>({
   segmentId: hex32,
   key: bytes(32),
   commitment: bytes(16),
-  plainBytes: uint(MAX_SEGMENT_BYTES, 1),
+  plainBytes: uint(MAX_SEGMENT_PLAIN_BYTES, 1),
 });
 const segments = list(segmentKey, MAX_SEGMENTS);
 const inline = bytesUpTo(MAX_INLINE_BYTES);
@@ -145,13 +146,17 @@ export const segmentPlacement = where(
     segmentId: hex32,
     secret: bytes(32),
     scheme,
-    // One record is at least one byte and its tag.
-    sizeBytes: uint(MAX_SEGMENT_BYTES, 17),
+    sizeBytes: uint(MAX_SEGMENT_BYTES),
     root: hex32,
     farmers: list(nullable(hex32), 255),
     createdMs: ms,
   }),
-  (one) => (one.farmers.length === one.scheme.total ? null : `${one.scheme.total} pieces, but ${one.farmers.length} places.`),
+  (one) => {
+    if (one.farmers.length !== one.scheme.total) return `${one.scheme.total} pieces, but ${one.farmers.length} places.`;
+    if (!isSegmentSize(one.sizeBytes)) return `No segment has ${one.sizeBytes} bytes of ciphertext.`;
+    const isNamedRight = one.segmentId === segmentId(one.root, one.scheme, one.sizeBytes);
+    return isNamedRight ? null : "The segment's id doesn't follow from its root, scheme and size.";
+  },
 );
 export const repairPart = struct<RepairPart>({
   added: list(segmentPlacement, MAX_SEGMENTS),
@@ -164,8 +169,9 @@ export const placementEntry = struct<PlacementEntry>({
   pieceNumber: uint(254),
   farmer: hex32,
   receipt: bytesUpTo(MAX_RECEIPT_BYTES),
+  path: list(bytes(32), 8),
 });
 export const sealedPlacements = list(
-  struct<SealedPlacement>({ tag: hex(16), sealed: bytesUpTo(MAX_RECEIPT_BYTES + 128) }),
+  struct<SealedPlacement>({ tag: hex(16), sealed: bytesUpTo(MAX_RECEIPT_BYTES + 512) }),
   MAX_ENTRIES,
 );

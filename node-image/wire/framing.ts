@@ -1,17 +1,16 @@
 // Bodies that carry several things: each behind its length (u32, big endian), and the piece whose
 // footer lies behind it. Nothing here holds more than the limit it is given.
+import { concat } from '#node/core/bytes.ts';
 import { WireError } from './codec.ts';
 
 /** `part` behind its length. */
 export function frame(part: Uint8Array): Uint8Array[] {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(part.length);
-  return [length, part];
+  return [u32(part.length), part];
 }
 
 /** All parts, each behind its length, in one buffer. */
 export function frameAll(parts: readonly Uint8Array[]): Uint8Array {
-  return Buffer.concat(parts.flatMap(frame));
+  return concat(...parts.flatMap(frame));
 }
 
 /** The parts of a whole body. Throws WireError. */
@@ -64,7 +63,7 @@ export class FrameReader {
   }
 
   #joined(): Uint8Array {
-    const all = this.#held.length === 1 ? this.#held[0]! : new Uint8Array(Buffer.concat(this.#held));
+    const all = this.#held.length === 1 ? this.#held[0]! : concat(...this.#held);
     this.#held = [all];
     return all;
   }
@@ -81,7 +80,7 @@ export async function readFirstPart(
   while (held.length < needed) {
     const next = await iterator.next();
     if (next.done) throw new WireError('The body ends before its first part is complete.');
-    held = held.length === 0 ? next.value : Buffer.concat([held, next.value]);
+    held = held.length === 0 ? next.value : concat(held, next.value);
     if (held.length < 4) continue;
     needed = 4 + readU32(held, 0);
     if (needed - 4 > maxPartBytes) {
@@ -122,7 +121,7 @@ export async function collect(body: AsyncIterable<Uint8Array> | undefined, maxBy
     if (sizeBytes > maxBytes) throw new WireError(`A body of more than ${maxBytes} bytes.`);
     chunks.push(chunk);
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+  return chunks.length === 1 ? chunks[0]! : concat(...chunks);
 }
 
 /**
@@ -144,7 +143,7 @@ export class FooterReader {
       this.#tail = chunk.slice(chunk.length - keep);
       return out.filter((part) => part.length > 0);
     }
-    const all = new Uint8Array(Buffer.concat([this.#tail, chunk]));
+    const all = concat(this.#tail, chunk);
     const free = Math.max(0, all.length - keep);
     this.#tail = all.subarray(free);
     return free > 0 ? [all.subarray(0, free)] : [];
@@ -162,11 +161,15 @@ export class FooterReader {
 
 /** `footer ‖ u32be footer length`: what goes behind the data. */
 export function footerBytes(footer: Uint8Array): Uint8Array {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(footer.length);
-  return Buffer.concat([footer, length]);
+  return concat(footer, u32(footer.length));
 }
 
 function readU32(bytes: Uint8Array, offset: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(offset);
+}
+
+function u32(value: number): Uint8Array {
+  const out = new Uint8Array(4);
+  new DataView(out.buffer).setUint32(0, value);
+  return out;
 }

@@ -1,9 +1,11 @@
 // A repairer's word that one more farmer holds a piece. Found by a tag and sealed under a key, both from
 // the segment's secret: who may read the segment follows its moves, and nobody else.
+import { concat } from '#node/core/bytes.ts';
 import { hkdf } from '#node/core/hkdf.ts';
-import { toHex } from '#node/core/ids.ts';
+import { fromHex, toHex } from '#node/core/ids.ts';
+import { verifyRootPath } from '#node/core/merkle.ts';
 import { NONCE_BYTES, open, OpenError, seal } from '#node/core/sealing.ts';
-import { pieceId } from '#node/core/segments.ts';
+import { pieceBytes, pieceId } from '#node/core/segments.ts';
 import { decode, encode, WireError } from './codec.ts';
 import { placementEntry } from './entries.ts';
 import { decodeMembership, decodeReceipt, verifyMembership, verifyReceipt } from './statements.ts';
@@ -20,7 +22,7 @@ export function placementTag(secret: Uint8Array): string {
 /** `nonce12` must be fresh: one key seals all moves of a segment. */
 export function sealPlacement(secret: Uint8Array, entry: PlacementEntry, nonce12: Uint8Array): SealedPlacement {
   const sealed = seal(placementKey(secret), nonce12, encode(placementEntry, entry), NO_DATA);
-  return { tag: placementTag(secret), sealed: Buffer.concat([nonce12, sealed]) };
+  return { tag: placementTag(secret), sealed: concat(nonce12, sealed) };
 }
 
 /** Throws WireError where the secret is another's or the entry is malformed. */
@@ -37,8 +39,8 @@ export function openPlacement(secret: Uint8Array, { sealed }: SealedPlacement): 
 
 /**
  * Why a placement entry doesn't count for this segment; null where it does. It takes the new holder's
- * own receipt for that very piece, and a warrant that admits the holder: by name, or by a membership
- * in one of its farms that the receipt carries.
+ * own receipt for that very piece, under the root that the segment's writer signed, and a warrant that
+ * admits the holder: by name, or by a membership in one of its farms that the receipt carries.
  */
 export function placementProblem(
   entry: PlacementEntry,
@@ -46,12 +48,18 @@ export function placementProblem(
   warrants: readonly WarrantStatement[],
 ): string | null {
   const { owner, placement } = segment;
-  if (entry.pieceNumber >= placement.scheme.total) return 'The segment has no piece of that number.';
-  const receipt = decodeReceipt(entry.receipt);
-  if (receipt.body.farmer !== entry.farmer || !verifyReceipt(receipt)) return "The receipt isn't the holder's.";
-  if (receipt.body.owner !== owner) return "The receipt is for another owner's piece.";
-  if (receipt.body.pieceId !== pieceId(placement.secret, entry.pieceNumber)) return 'The receipt is for another piece.';
-  return warrants.some((warrant) => admits(warrant, entry.farmer, receipt.body.membership))
+  const { scheme, secret } = placement;
+  if (entry.pieceNumber >= scheme.total) return 'The segment has no piece of that number.';
+  const receipt = attempt(() => decodeReceipt(entry.receipt));
+  if (!receipt || receipt.body.farmer !== entry.farmer || !verifyReceipt(receipt)) return "The receipt isn't the holder's.";
+  const { body } = receipt;
+  if (body.owner !== owner) return "The receipt is for another owner's piece.";
+  if (body.pieceId !== pieceId(secret, entry.pieceNumber)) return 'The receipt is for another piece.';
+  const isWhole = body.sizeBytes === pieceBytes(placement.sizeBytes, scheme.required);
+  const root = fromHex(placement.root, 32);
+  const isSigned = verifyRootPath(root, scheme.total, entry.pieceNumber, fromHex(body.pieceRoot, 32), entry.path);
+  if (!isWhole || !isSigned) return "The receipt is for other bytes than the segment's writer signed.";
+  return warrants.some((warrant) => admits(warrant, entry.farmer, body.membership))
     ? null
     : 'No warrant admits this farmer as a holder.';
 }
@@ -59,9 +67,18 @@ export function placementProblem(
 /** Whether the warrant lets this farmer become a holder, by name or by a signed membership. */
 export function admits(warrant: WarrantStatement, farmer: PublicKey, membership: Uint8Array | null): boolean {
   if (warrant.farmers.includes(farmer)) return true;
-  if (!membership) return false;
-  const signed = decodeMembership(membership);
-  return signed.body.farmer === farmer && warrant.farms.includes(signed.body.farm) && verifyMembership(signed);
+  const signed = membership && attempt(() => decodeMembership(membership));
+  return !!signed && signed.body.farmer === farmer && warrant.farms.includes(signed.body.farm) && verifyMembership(signed);
+}
+
+/** One malformed entry among thousands is no reason to stop reading. */
+function attempt<T>(run: () => T): T | null {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof WireError) return null;
+    throw error;
+  }
 }
 
 function placementKey(secret: Uint8Array): Uint8Array {

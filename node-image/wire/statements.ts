@@ -1,5 +1,6 @@
 // Everything signed: statements of owners, memberships, receipts, seal orders. One shape for all:
 // 01 ‖ CBOR [body, signer, signature]; body = CBOR [kind, …fields]; Ed25519 over "storj-<kind>/1\0" ‖ body.
+import { ascii, concat } from '#node/core/bytes.ts';
 import { sign, verify, type KeyPair } from '#node/core/keys.ts';
 import {
   bytes,
@@ -44,6 +45,8 @@ const MAX_MEMBERSHIP_BYTES = 512;
 export const MAX_STATEMENT_BYTES = 80 * 1024;
 /** A bridge that opens a log every ten minutes for months stays below. */
 export const MAX_STATEMENTS = 20_000;
+/** All statements of an owner as a body. */
+export const MAX_ROOTS_BYTES = 8 * 1024 * 1024;
 
 const ms = uint();
 const bucketId = hex(16);
@@ -136,7 +139,7 @@ export function signStatement<Body extends SignedBody>(key: KeyPair, body: Body)
   const bodyBytes = encode(anyBody, body);
   const signature = sign(key, signedBytes(body.kind, bodyBytes));
   const inner = encode(envelope, { body: bodyBytes, signer: key.publicKey, signature });
-  return { body, signer: key.publicKey, bytes: Buffer.concat([Uint8Array.of(FORMAT_VERSION), inner]) };
+  return { body, signer: key.publicKey, bytes: concat(Uint8Array.of(FORMAT_VERSION), inner) };
 }
 
 /** Well-formed, signature not checked yet: see `verifySigned`. Throw WireError. */
@@ -148,8 +151,8 @@ export const decodeSealOrder = (from: Uint8Array): Signed<SealOrder> => decodeSi
 function decodeSigned<Body extends SignedBody>(codec: Codec<Body>, from: Uint8Array): Signed<Body> {
   if (from[0] !== FORMAT_VERSION) throw new WireError(`A statement of version ${from[0]}; this program knows ${FORMAT_VERSION}.`);
   const outer = decode(envelope, from.subarray(1), MAX_STATEMENT_BYTES);
-  const signed = { body: decode(codec, outer.body, MAX_STATEMENT_BYTES), signer: outer.signer, bytes: from };
-  return signed;
+  // A copy: it is kept, and `verifySigned` remembers it; the caller's buffer may be used again.
+  return { body: decode(codec, outer.body, MAX_STATEMENT_BYTES), signer: outer.signer, bytes: from.slice() };
 }
 
 const verified = new WeakSet<Uint8Array>();
@@ -174,5 +177,5 @@ export function verifyReceipt(signed: Signed<Receipt>): boolean {
 }
 
 function signedBytes(kind: string, body: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.from(`storj-${kind}/1\0`), body]);
+  return concat(ascii(`storj-${kind}/1\0`), body);
 }

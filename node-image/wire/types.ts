@@ -156,6 +156,8 @@ export interface PlacementEntry {
   farmer: PublicKey;
   /** Signed receipt of the new holder. */
   receipt: Uint8Array;
+  /** From the piece root that the receipt names up to the segment's root: the receipt is for the right bytes. */
+  path: Uint8Array[];
 }
 
 /** Header of a batch: clear, signed with the rest by the log's key. */

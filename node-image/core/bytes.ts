@@ -1,0 +1,17 @@
+/** Parts one after the other, in memory of their own: never a slice of Node's buffer pool, which is shared. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let sizeBytes = 0;
+  for (const part of parts) sizeBytes += part.length;
+  const out = new Uint8Array(sizeBytes);
+  let offset = 0;
+  for (const part of parts) {
+    out.set(part, offset);
+    offset += part.length;
+  }
+  return out;
+}
+
+/** ASCII label as bytes. */
+export function ascii(label: string): Uint8Array {
+  return Uint8Array.from(label, (letter) => letter.charCodeAt(0));
+}
