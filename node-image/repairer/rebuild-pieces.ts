@@ -24,10 +24,8 @@ export interface PieceMath {
   stripes: number;
   /** Bytes of each piece's leaf in that stripe. */
   leafBytes(stripe: number): number;
-  /** All n leaves of a stripe from `required` of them. They hold until the next call. */
+  /** All n leaves of the next stripe from `required` of them. They hold until the event loop turns. */
   complete(have: { pieceNumber: number; leaf: Uint8Array }[], leafBytes: number): Uint8Array[];
-  /** Takes the leaves of each stripe in order. */
-  hash(leaves: Uint8Array[]): void;
   /** Roots and footers of all n pieces; null when they don't hash to the signed root. */
   finish(): { pieceRoot: Hash; footer: Uint8Array }[] | null;
 }
@@ -68,8 +66,8 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
     for (let stripe = 0; stripe < input.math.stripes; stripe++) {
       const leafBytes = input.math.leafBytes(stripe);
       await input.spend(leafBytes * (input.scheme.required + targets.length), signal);
+      signal.throwIfAborted();
       const leaves = input.math.complete(await readers.stripe(stripe), leafBytes);
-      input.math.hash(leaves);
       // The computed leaves live in the codec's memory: what waits to be sent is a copy.
       await Promise.all(
         targets
