@@ -71,7 +71,7 @@ CREATE TABLE pieces (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pieces_by_farmer ON pieces (farmer_no, segment);
 CREATE INDEX pieces_to_move ON pieces (farmer_no) WHERE to_move = 1;
--- Placement entries read before the segment that they are about, and those already applied by bucket.
+-- Placement entries read before the segment that they are about, and those that count, by the bucket that told them.
 CREATE TABLE placements_waiting (
   tag BLOB NOT NULL,
   bucket_no INTEGER NOT NULL,
@@ -83,7 +83,7 @@ CREATE TABLE moves (
   piece_number INTEGER NOT NULL,
   farmer_no INTEGER NOT NULL,
   bucket_no INTEGER NOT NULL,
-  receipt BLOB NOT NULL,
+  sealed BLOB NOT NULL,
   PRIMARY KEY (segment, piece_number, farmer_no, bucket_no)
 ) STRICT, WITHOUT ROWID;
 `;

@@ -68,10 +68,14 @@ export function pieceMath(benches: Benches, segment: { scheme: Scheme; sizeBytes
     finish() {
       const roots = hashes.map((ofPiece) => pieceRoot(ofPiece));
       if (toHex(segmentRoot(roots)) !== segment.root) return null;
-      return roots.map((root, index) => ({
-        pieceRoot: toHex(root),
-        footer: footerBytes(pieceFooter.encode({ segmentRoot: segment.root, index, total, path: rootPath(roots, index) })),
-      }));
+      return roots.map((root, index) => {
+        const path = rootPath(roots, index);
+        return {
+          pieceRoot: toHex(root),
+          path,
+          footer: footerBytes(pieceFooter.encode({ segmentRoot: segment.root, index, total, path })),
+        };
+      });
     },
   };
 }

@@ -8,7 +8,8 @@ import { LeafFeed } from './leaf-feed.ts';
 export interface Stored extends PieceTask {
   /** Signed receipt, checked. */
   receipt: Uint8Array;
-  pieceRoot: Hash;
+  /** From the receipt's piece root to the segment's. */
+  path: Uint8Array[];
 }
 
 /** What rebuilding needs of the network. */
@@ -26,8 +27,8 @@ export interface PieceMath {
   leafBytes(stripe: number): number;
   /** All n leaves of the next stripe from `required` of them. They hold until the event loop turns. */
   complete(have: { pieceNumber: number; leaf: Uint8Array }[], leafBytes: number): Uint8Array[];
-  /** Roots and footers of all n pieces; null when they don't hash to the signed root. */
-  finish(): { pieceRoot: Hash; footer: Uint8Array }[] | null;
+  /** Roots, paths to the signed root and footers of all n pieces; null when they don't hash to it. */
+  finish(): { pieceRoot: Hash; path: Uint8Array[]; footer: Uint8Array }[] | null;
 }
 
 export interface RebuildInput {
@@ -87,8 +88,11 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
       void feed.push(pieces[task.pieceNumber]!.footer);
       feed.end();
     }
-    const stored = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
-    return stored.filter((one) => one !== null).filter((one) => one.pieceRoot === pieces[one.pieceNumber]!.pieceRoot);
+    const sent = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
+    return sent
+      .filter((one) => one !== null)
+      .filter((one) => one.pieceRoot === pieces[one.pieceNumber]!.pieceRoot)
+      .map(({ pieceNumber, to, receipt }) => ({ pieceNumber, to, receipt, path: pieces[pieceNumber]!.path }));
   } catch (error) {
     for (const { feed } of targets) feed.fail(error instanceof Error ? error : new Error(String(error)));
     abort.abort(error);
@@ -99,13 +103,17 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
   }
 }
 
+interface Sent extends PieceTask {
+  receipt: Uint8Array;
+  pieceRoot: Hash;
+}
 interface Target {
   task: PieceTask;
   feed: LeafFeed;
   abort: AbortController;
   failed: boolean;
   /** Null when it failed. */
-  done: Promise<Stored | null>;
+  done: Promise<Sent | null>;
 }
 
 function startTarget(task: PieceTask, { link, onTargetFailed }: RebuildInput, signal: AbortSignal): Target {
@@ -139,7 +147,7 @@ async function pushTo(target: Target, leaf: Uint8Array, { stallMs }: RebuildInpu
 }
 
 /** After the footer, the holder has to write it all down and sign. */
-async function lastWord(target: Target, limitMs: number): Promise<Stored | null> {
+async function lastWord(target: Target, limitMs: number): Promise<Sent | null> {
   try {
     return await withinTime(target.done, limitMs);
   } catch (error) {

@@ -31,7 +31,8 @@ export interface LogPosition {
 export interface Move {
   pieceNumber: number;
   farmer: PublicKey;
-  receipt: Uint8Array;
+  /** The sealed entry: the same for every bucket that names the segment. */
+  sealed: Uint8Array;
 }
 export interface IndexTotals {
   segments: number;
@@ -243,17 +244,17 @@ export class SegmentIndex {
     return rows.map((row) => ({ bucketId: hex(row['bucket_id']), sealed: bytes(row['sealed']) }));
   }
 
-  /** One more holder, told in the log of this bucket. A fresh receipt clears a suspicion. */
+  /** One more holder, told in the log of this bucket. */
   addMove(id: number, bucketId: BucketId, move: Move): void {
     const owner = hex(this.#get('SELECT owner FROM segments WHERE id = ?', id)!['owner']);
     this.#addPiece(id, move.pieceNumber, move.farmer);
     this.#run(
-      'INSERT INTO moves (segment, piece_number, farmer_no, bucket_no, receipt) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET receipt = excluded.receipt',
+      'INSERT INTO moves (segment, piece_number, farmer_no, bucket_no, sealed) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed',
       id,
       move.pieceNumber,
       this.#farmerNo(move.farmer),
       this.#bucketNo(owner, bucketId),
-      move.receipt,
+      move.sealed,
     );
   }
 
@@ -278,7 +279,7 @@ export class SegmentIndex {
   /** Moves that a bucket's readers haven't heard of: a copy made after the move, or a crash in between. */
   untoldMoves(limit: number): { id: number; bucketId: BucketId; move: Move }[] {
     return this.#all(
-      `SELECT m.segment AS id, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.receipt AS receipt
+      `SELECT m.segment AS id, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
        FROM moves m JOIN segment_buckets s ON s.segment = m.segment AND s.refs > 0 AND s.bucket_no <> m.bucket_no
        JOIN buckets b ON b.bucket_no = s.bucket_no JOIN farmers f ON f.farmer_no = m.farmer_no
        WHERE NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
@@ -288,7 +289,7 @@ export class SegmentIndex {
     ).map((row) => ({
       id: num(row['id']),
       bucketId: hex(row['bucket_id']),
-      move: { pieceNumber: num(row['piece_number']), farmer: hex(row['farmer']), receipt: bytes(row['receipt']) },
+      move: { pieceNumber: num(row['piece_number']), farmer: hex(row['farmer']), sealed: bytes(row['sealed']) },
     }));
   }
 

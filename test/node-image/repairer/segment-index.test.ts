@@ -97,8 +97,8 @@ describe('segment index', () => {
     const id = add(index, 'one');
     expect(index.takeWaiting(tagOf('one'))).toEqual([{ bucketId: BUCKET, sealed: new Uint8Array(Buffer.from('sealed')) }]);
     expect(index.takeWaiting(tagOf('one'))).toEqual([]);
-    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
-    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     expect(index.segment(id)?.holders).toEqual([[key('a')], [key('b'), key('x')], [key('c')]]);
     expect(index.farmerCounts(key('x'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
   });
@@ -106,11 +106,11 @@ describe('segment index', () => {
   it('finds moves that a copy’s readers haven’t heard of', () => {
     const index = new SegmentIndex(':memory:');
     const id = add(index, 'one');
-    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), receipt: Buffer.from('r') });
+    index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     expect(index.untoldMoves(10)).toEqual([]);
     add(index, 'one', COPY);
     expect(index.bucketsOf(id).sort()).toEqual([BUCKET, COPY]);
-    const move = { pieceNumber: 1, farmer: key('x'), receipt: new Uint8Array(Buffer.from('r')) };
+    const move = { pieceNumber: 1, farmer: key('x'), sealed: new Uint8Array(Buffer.from('r')) };
     expect(index.untoldMoves(10)).toEqual([{ id, bucketId: COPY, move }]);
     index.addMove(id, COPY, move);
     expect(index.untoldMoves(10)).toEqual([]);
