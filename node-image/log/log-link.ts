@@ -1,0 +1,41 @@
+// What logs and statements need of the farm: who is there, how to reach them, what is promised.
+import type { FarmerAddress, Network } from '#node/net/net.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { Runtime } from './runtime.ts';
+
+export interface LogFarmer {
+  farmer: PublicKey;
+  /** Failure domain. */
+  domain: string;
+  state: 'Active' | 'Leaving' | 'Lost';
+}
+
+export interface LogLink {
+  network: Network;
+  runtime: Runtime;
+  /** Null for a farmer that the farm doesn't know (any more). */
+  addressOf(farmer: PublicKey): FarmerAddress | null;
+  /** The roster now. */
+  farmers(): readonly LogFarmer[];
+  /** f of the farm's scheme. */
+  promise(): number;
+  /** Longest wait for one answer. */
+  answerTimeoutMs: number;
+}
+
+export type LogErrorCode =
+  | 'NotEnoughReplicas' // fewer members answered than it takes; try again
+  | 'NotEnoughRoots' // fewer of the nearest farmers answered than it takes; try again
+  | 'NoReplicaSet' // the bucket has none: it was never written
+  | 'LogEnded' // sealed, closed or overtaken: open a new one
+  | 'TooLarge' // entries don't fit into one batch
+  | 'Damaged'; // no replica gives what its head promises
+
+export class LogError extends Error {
+  readonly code: LogErrorCode;
+  constructor(code: LogErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'LogError';
+    this.code = code;
+  }
+}
