@@ -12,6 +12,7 @@ import type {
   SegmentPlacement,
   UploadEntry,
 } from '#node/wire/types.ts';
+import { compareClocks } from '#node/core/log-merge.ts';
 import { CatalogError, type AppliedBatch, type LogPosition } from './catalog.ts';
 
 /** A live version as the rules need it. */
@@ -128,10 +129,6 @@ export function isLater(left: Stamp & { versionId?: string }, right: Stamp & { v
   if (byClock !== 0) return byClock > 0;
   if (left.logId !== right.logId) return left.logId > right.logId;
   return (left.versionId ?? '') > (right.versionId ?? '');
-}
-
-export function compareClocks(left: Clock, right: Clock): number {
-  return left.wallMs - right.wallMs || left.counter - right.counter;
 }
 
 function applyBucket(tables: Tables, owner: PublicKey, logId: PublicKey, entry: BucketEntry): void {

@@ -8,7 +8,7 @@ const TAG_BYTES = 16;
 export interface Sealer {
   /** `place` binds the sealed value to its row. */
   seal(place: string, value: unknown): Uint8Array;
-  open<Value>(place: string, sealed: Uint8Array): Value;
+  open(place: string, sealed: Uint8Array): unknown;
 }
 
 /** `secret`: from the bridge's Secret, never on its volume. */

@@ -1,6 +1,6 @@
 // The SQLite catalog: reads here, on a connection of its own (WAL: they never wait for the writer), writes
 // in sqlite-writer.ts.
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import type { SegmentPlacement } from '#node/wire/types.ts';
 import {
@@ -17,9 +17,9 @@ import { keyBytes } from './key-order.ts';
 import { listPage, uploadPage } from './pages.ts';
 import { createSealer } from './seal.ts';
 import type { Seek } from './skip-scan.ts';
+import { blob, number, preparedStatements, text, type Row } from './sqlite-rows.ts';
 import type { WriterRequest, WriterResult } from './sqlite-writer.ts';
 
-type Row = Record<string, SQLInputValue>;
 const VERSION_COLUMNS = 'key, version, wall_ms, counter, log, size, etag, modified_ms, attributes';
 /** Rows fetched at once while listing; few, because a common prefix ends the fetch. */
 const FETCH_ROWS = 256;
@@ -65,6 +65,7 @@ async function startWriter(path: string, secret: Uint8Array): Promise<Writer> {
       const id = nextId++;
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       waiting.set(id, { resolve, reject });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, no window
       worker.postMessage({ ...request, id });
       return promise;
     },
@@ -75,16 +76,9 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
   const db = new DatabaseSync(path, { readOnly: true });
   db.exec('PRAGMA cache_size = -64000; PRAGMA mmap_size = 268435456');
   const sealer = createSealer(secret);
-  const statements = new Map<string, StatementSync>();
-  const prepared = (sql: string): StatementSync => {
-    const statement = statements.get(sql) ?? db.prepare(sql);
-    statements.set(sql, statement);
-    return statement;
-  };
-  const get = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as Row | undefined;
-  const all = (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as Row[];
-  const open = <Value>(place: string, sealed: SQLInputValue | undefined): Value | null =>
-    sealed instanceof Uint8Array ? sealer.open<Value>(place, sealed) : null;
+  const { get, all } = preparedStatements(db);
+  const open = (place: string, sealed: SQLOutputValue | undefined): unknown =>
+    sealed instanceof Uint8Array ? sealer.open(place, sealed) : null;
 
   /** Fetches in short runs: the scan stops in the middle when it meets a common prefix. */
   const seek = <Result>(sql: string, column: string, toRow: (row: Row) => Result, bucketId: string): Seek<Result> =>
@@ -95,7 +89,7 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
         for (const row of found) yield toRow(row);
         const last = found.at(-1);
         if (last === undefined || found.length < FETCH_ROWS) return;
-        next = Buffer.concat([last[column] as Uint8Array, Buffer.of(0)]);
+        next = Buffer.concat([blob(last, column), Buffer.of(0)]);
       }
     };
 
@@ -103,9 +97,9 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     apply: (batch) => writer.send({ kind: 'apply', batch }),
     positions: (owner, bucketId) =>
       all('SELECT log, seq, hash FROM positions WHERE owner = ? AND bucket = ?', owner, bucketId).map((row) => ({
-        logId: String(row['log']),
-        seq: Number(row['seq']),
-        hash: String(row['hash']),
+        logId: text(row, 'log'),
+        seq: number(row, 'seq'),
+        hash: text(row, 'hash'),
       })),
 
     buckets: (owner) => all('SELECT * FROM buckets WHERE owner = ? AND deleted = 0 ORDER BY name', owner).map(bucketRow),
@@ -113,8 +107,8 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       all('SELECT * FROM buckets WHERE name = ? AND deleted = 0 ORDER BY created_ms, bucket', name).map(bucketRow),
     usage(bucketId) {
       const row = get('SELECT objects, bytes, upload_bytes FROM usage WHERE bucket = ?', bucketId);
-      const number = (name: string) => Number(row?.[name] ?? 0);
-      return { objects: number('objects'), bytes: number('bytes'), uploadBytes: number('upload_bytes') };
+      if (row === undefined) return { objects: 0, bytes: 0, uploadBytes: 0 };
+      return { objects: number(row, 'objects'), bytes: number(row, 'bytes'), uploadBytes: number(row, 'upload_bytes') };
     },
 
     current(bucketId, key) {
@@ -124,12 +118,12 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     },
     liveVersions: (bucketId, key) =>
       all('SELECT version FROM versions WHERE bucket = ? AND key = ?', bucketId, keyBytes(key)).map((row) =>
-        String(row['version']),
+        text(row, 'version'),
       ),
     content(bucketId, key, versionId) {
       const sql = `SELECT sealed FROM contents WHERE bucket = ?1 AND version = ?2
         AND EXISTS (SELECT 1 FROM versions WHERE bucket = ?1 AND key = ?3 AND version = ?2)`;
-      return open<Content>(`${bucketId}/${versionId}`, get(sql, bucketId, versionId, keyBytes(key))?.['sealed']);
+      return open(`${bucketId}/${versionId}`, get(sql, bucketId, versionId, keyBytes(key))?.['sealed']) as Content | null;
     },
     list(bucketId, query) {
       const sql = `SELECT ${VERSION_COLUMNS} FROM versions
@@ -156,23 +150,24 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       ).map(partRow),
     part(bucketId, uploadId, partNumber) {
       const row = get('SELECT * FROM parts WHERE bucket = ? AND upload = ? AND number = ?', bucketId, uploadId, partNumber);
-      const content = open<Content>(`${bucketId}/${uploadId}/${partNumber}`, row?.['sealed']);
+      const content = open(`${bucketId}/${uploadId}/${partNumber}`, row?.['sealed']) as Content | null;
       return row === undefined || content === null ? null : { ...partRow(row), ...content };
     },
 
     placement(bucketId, segmentId) {
       const row = get('SELECT sealed FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId);
-      return open<SegmentPlacement>(`${bucketId}/${segmentId}`, row?.['sealed']);
+      return open(`${bucketId}/${segmentId}`, row?.['sealed']) as SegmentPlacement | null;
     },
     references: (bucketId, segmentId) =>
       Number(get('SELECT refs FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId)?.['refs'] ?? 0),
     moves: (bucketId, tag) =>
       all('SELECT sealed FROM moves WHERE bucket = ? AND tag = ?', bucketId, tag).map((row) => ({
         tag,
-        sealed: row['sealed'] as Uint8Array,
+        sealed: blob(row, 'sealed'),
       })),
 
-    setting: (name) => open<Uint8Array>(`setting/${name}`, get('SELECT sealed FROM settings WHERE name = ?', name)?.['sealed']),
+    setting: (name) =>
+      open(`setting/${name}`, get('SELECT sealed FROM settings WHERE name = ?', name)?.['sealed']) as Uint8Array | null,
     saveSetting: (name, value) => writer.send({ kind: 'setting', name, value }),
 
     async close() {
@@ -185,37 +180,37 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
 }
 
 const bucketRow = (row: Row): BucketRow => ({
-  bucketId: String(row['bucket']),
-  owner: String(row['owner']),
-  name: String(row['name']),
-  createdMs: Number(row['created_ms']),
+  bucketId: text(row, 'bucket'),
+  owner: text(row, 'owner'),
+  name: text(row, 'name'),
+  createdMs: number(row, 'created_ms'),
 });
 
 function versionRow(row: Row): VersionRow {
-  const attributes = JSON.parse(String(row['attributes'])) as Pick<VersionRow, 'headers' | 'checksums' | 'partSizes'>;
+  const attributes = JSON.parse(text(row, 'attributes')) as Pick<VersionRow, 'headers' | 'checksums' | 'partSizes'>;
   return {
-    key: Buffer.from(row['key'] as Uint8Array).toString('utf8'),
-    versionId: String(row['version']),
-    clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
-    logId: String(row['log']),
-    sizeBytes: Number(row['size']),
-    etag: String(row['etag']),
-    modifiedMs: Number(row['modified_ms']),
+    key: Buffer.from(blob(row, 'key')).toString('utf8'),
+    versionId: text(row, 'version'),
+    clock: { wallMs: number(row, 'wall_ms'), counter: number(row, 'counter') },
+    logId: text(row, 'log'),
+    sizeBytes: number(row, 'size'),
+    etag: text(row, 'etag'),
+    modifiedMs: number(row, 'modified_ms'),
     ...attributes,
   };
 }
 
 const uploadRow = (row: Row): UploadRow => ({
-  uploadId: String(row['upload']),
-  key: String(row['name']),
-  createdMs: Number(row['created_ms']),
-  ...(JSON.parse(String(row['attributes'])) as Pick<UploadRow, 'headers' | 'checksumAlgorithm' | 'checksumType'>),
+  uploadId: text(row, 'upload'),
+  key: text(row, 'name'),
+  createdMs: number(row, 'created_ms'),
+  ...(JSON.parse(text(row, 'attributes')) as Pick<UploadRow, 'headers' | 'checksumAlgorithm' | 'checksumType'>),
 });
 
 const partRow = (row: Row): PartRow => ({
-  partNumber: Number(row['number']),
-  sizeBytes: Number(row['size']),
-  etag: String(row['etag']),
-  modifiedMs: Number(row['modified_ms']),
-  checksums: JSON.parse(String(row['checksums'])) as Checksum[],
+  partNumber: number(row, 'number'),
+  sizeBytes: number(row, 'size'),
+  etag: text(row, 'etag'),
+  modifiedMs: number(row, 'modified_ms'),
+  checksums: JSON.parse(text(row, 'checksums')) as Checksum[],
 });

@@ -1,27 +1,15 @@
 // The rules' storage (apply-batch.ts) on SQLite: used by the writer's thread, inside its transaction.
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Tables } from './apply-batch.ts';
 import type { Content } from './catalog.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
 import type { Sealer } from './seal.ts';
+import { number, text, type Row, type Statements } from './sqlite-rows.ts';
 
-type Row = Record<string, SQLInputValue>;
-
-export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
-  const statements = new Map<string, StatementSync>();
-  const prepared = (sql: string): StatementSync => {
-    const statement = statements.get(sql) ?? db.prepare(sql);
-    statements.set(sql, statement);
-    return statement;
-  };
-  const run = (sql: string, ...values: SQLInputValue[]) => prepared(sql).run(...values);
-  const get = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as Row | undefined;
-  const all = (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as Row[];
-
+export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tables {
   return {
     position(owner, bucketId, logId) {
       const row = get('SELECT seq, hash FROM positions WHERE owner = ? AND bucket = ? AND log = ?', owner, bucketId, logId);
-      return row === undefined ? null : { logId, seq: Number(row['seq']), hash: String(row['hash']) };
+      return row === undefined ? null : { logId, seq: number(row, 'seq'), hash: text(row, 'hash') };
     },
     setPosition(owner, bucketId, { logId, seq, hash }) {
       run('INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)', owner, bucketId, logId, seq, hash);
@@ -30,7 +18,7 @@ export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
     bucketClock(bucketId) {
       const row = get('SELECT wall_ms, counter, log FROM buckets WHERE bucket = ?', bucketId);
       if (row === undefined) return null;
-      return { clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) }, logId: String(row['log']) };
+      return { clock: { wallMs: number(row, 'wall_ms'), counter: number(row, 'counter') }, logId: text(row, 'log') };
     },
     putBucket(owner, entry, logId) {
       run(
@@ -49,11 +37,11 @@ export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
     liveVersions(bucketId, key) {
       const sql = 'SELECT version, wall_ms, counter, log, size, segments, is_current FROM versions WHERE bucket = ? AND key = ?';
       return all(sql, bucketId, keyBytes(key)).map((row) => ({
-        versionId: String(row['version']),
-        clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
-        logId: String(row['log']),
-        sizeBytes: Number(row['size']),
-        segmentIds: JSON.parse(String(row['segments'])) as string[],
+        versionId: text(row, 'version'),
+        clock: { wallMs: number(row, 'wall_ms'), counter: number(row, 'counter') },
+        logId: text(row, 'log'),
+        sizeBytes: number(row, 'size'),
+        segmentIds: JSON.parse(text(row, 'segments')) as string[],
         isCurrent: row['is_current'] === 1,
       }));
     },
@@ -90,7 +78,7 @@ export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
     },
     takeTombstone(bucketId, key, versionId) {
       const sql = 'DELETE FROM tombstones WHERE bucket = ? AND key = ? AND version = ?';
-      return Number(run(sql, bucketId, keyBytes(key), versionId).changes) > 0;
+      return run(sql, bucketId, keyBytes(key), versionId) > 0;
     },
     addTombstone(bucketId, key, versionId) {
       run('INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)', bucketId, keyBytes(key), versionId);
@@ -160,7 +148,7 @@ export function sqliteTables(db: DatabaseSync, sealer: Sealer): Tables {
 const segmentIds = (content: Content): string => JSON.stringify(content.segments.map((segment) => segment.segmentId));
 
 const storedPart = (row: Row) => ({
-  clock: { wallMs: Number(row['wall_ms']), counter: Number(row['counter']) },
-  sizeBytes: Number(row['size']),
-  segmentIds: JSON.parse(String(row['segments'])) as string[],
+  clock: { wallMs: number(row, 'wall_ms'), counter: number(row, 'counter') },
+  sizeBytes: number(row, 'size'),
+  segmentIds: JSON.parse(text(row, 'segments')) as string[],
 });

@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { applyBatch } from './apply-batch.ts';
 import { CatalogError, type AppliedBatch } from './catalog.ts';
 import { createSealer } from './seal.ts';
+import { preparedStatements, text } from './sqlite-rows.ts';
 import { SCHEMA, SCHEMA_VERSION } from './sqlite-schema.ts';
 import { sqliteTables } from './sqlite-tables.ts';
 
@@ -24,7 +25,7 @@ if (port === null) throw new Error('sqlite-writer.ts runs as a worker thread');
 
 const db = open();
 const sealer = createSealer(secret);
-const tables = sqliteTables(db, sealer);
+const tables = sqliteTables(preparedStatements(db), sealer);
 let queue: WriterRequest[] = [];
 
 port.on('message', (request: WriterRequest) => {
@@ -40,7 +41,7 @@ function open(): DatabaseSync {
   if (version === SCHEMA_VERSION) return database;
   const names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   database.exec('BEGIN');
-  for (const row of names) database.exec(`DROP TABLE "${String(row['name'])}"`);
+  for (const row of names) database.exec(`DROP TABLE "${text(row, 'name')}"`);
   database.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
   return database;
 }
