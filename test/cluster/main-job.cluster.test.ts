@@ -18,6 +18,7 @@ import {
   type Transfer,
 } from '#infra/demo/farm-steps.ts';
 import { awsSdkJsImage, prometheusImage, promtoolPath, rcloneImage, s3ClientImage } from '#infra/images/client-images.ts';
+import { callsOf } from '#test/support/audit-log.ts';
 import { inPod, startClientPod } from '#test/support/client-pod.ts';
 import { bucket, emptyNamespace, farm, installedOperator, SYSTEM, type Installed } from '#test/support/installed-operator.ts';
 
@@ -241,20 +242,7 @@ describe('the operator', () => {
   it('was refused nothing by RBAC, and asked for no Secrets in bulk', async () => {
     const file = installed.cluster.local?.auditLogPath;
     if (!file) throw new Error('the audit log is only there on the local cluster');
-    const calls = readFileSync(file, 'utf8')
-      .trim()
-      .split('\n')
-      .map(
-        (line) =>
-          JSON.parse(line) as {
-            user: { username: string };
-            verb: string;
-            responseStatus?: { code: number };
-            requestURI: string;
-            objectRef?: { resource: string };
-          },
-      )
-      .filter((event) => event.user.username === `system:serviceaccount:${SYSTEM}:storj-storj-operator`);
+    const calls = callsOf(file, `system:serviceaccount:${SYSTEM}:storj-storj-operator`);
     expect(calls.length).toBeGreaterThan(50);
     expect(
       calls.filter((event) => event.responseStatus?.code === 403).map((event) => `${event.verb} ${event.requestURI}`),
