@@ -34,13 +34,13 @@ export interface ErasureMemory {
 }
 
 /** New shared memory. Pages that nobody touched cost nothing, so it has its full size at once and never moves. */
-export function createErasureMemory(options: { sizeBytes?: number } = {}): ErasureMemory {
+export function createErasureMemory(options: { sizeBytes?: number; relaxed?: boolean } = {}): ErasureMemory {
   const pages = Math.ceil((options.sizeBytes ?? DEFAULT_MEMORY_BYTES) / PAGE_BYTES);
   const memory = new wasm.Memory({ initial: pages, maximum: pages, shared: true });
   let usedBytes = ALIGN_BYTES; // address 0 stays unused
   return {
     memory,
-    kernels: instantiate(memory),
+    kernels: instantiate(memory, options.relaxed ?? true),
     take(sizeBytes) {
       const start = usedBytes;
       const end = start + Math.ceil(sizeBytes / ALIGN_BYTES) * ALIGN_BYTES;
@@ -53,9 +53,10 @@ export function createErasureMemory(options: { sizeBytes?: number } = {}): Erasu
   };
 }
 
-function instantiate(memory: WasmMemory): ReadonlyMap<string, DotKernel> {
+/** The relaxed kernel where it is wanted and the engine has it, else the plain one. */
+function instantiate(memory: WasmMemory, wantsRelaxed: boolean): ReadonlyMap<string, DotKernel> {
   const relaxed = kernelBytes(true);
-  const bytes = wasm.validate(relaxed) ? relaxed : kernelBytes(false);
+  const bytes = wantsRelaxed && wasm.validate(relaxed) ? relaxed : kernelBytes(false);
   const { exports } = new wasm.Instance(new wasm.Module(bytes), { env: { memory } });
   return new Map(KERNEL_SHAPES.map(([m, u]) => [kernelName(m, u), exports[kernelName(m, u)] as DotKernel]));
 }
