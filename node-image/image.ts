@@ -2,7 +2,7 @@
 //   npm run image -- [--output FILE] [--load CLUSTER] [--kind CLUSTER] [--registry HOST/PATH]
 // No shell and no package manager inside: a C library, Node, the app. It runs as 65532 and needs to
 // write nowhere. Its tag is a hash of its content, so the same sources give the same name.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   copyFileSync,
   createReadStream,
@@ -23,7 +23,7 @@ import { findCluster } from '#infra/local/local-cluster.ts';
 import { runCommand } from '#infra/local/run-command.ts';
 import { imageArchitecture } from './oci/architecture.ts';
 import { bundleApp, nativeAddons } from './oci/bundle-app.ts';
-import { contentTag, describeImage, writeImageArchive, writeLayer, type Image, type Layer } from './oci/image-archive.ts';
+import { contentTag, describeImage, writeImageArchive, writeLayer, type Layer } from './oci/image-archive.ts';
 import { IMAGE_USER_ID, nodeBaseEntries } from './oci/node-base.ts';
 import { pushImage } from './oci/push-image.ts';
 import type { TarEntry } from './oci/tar.ts';
@@ -47,7 +47,6 @@ export interface BuiltImage {
   readonly name: string;
   /** The OCI archive. */
   readonly tar: string;
-  readonly image: Image;
   /** What a registry would store: manifest, config and layers. */
   readonly compressedBytes: number;
 }
@@ -79,7 +78,7 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
   removeOldArchives(cacheDir, tar);
   const compressedBytes = [image.manifest, image.config, ...image.layers].reduce((sum, blob) => sum + blob.sizeBytes, 0);
   say(`${name}, ${(compressedBytes / 2 ** 20).toFixed(1)} MiB`);
-  return { name, tar, image, compressedBytes };
+  return { name, tar, compressedBytes };
 }
 
 /** Compressing Node takes seven seconds, so a layer is found again by the content of its files. */
@@ -98,8 +97,9 @@ async function cachedLayer(
   }
   say(`packing the layer: ${what}`);
   const { content: _, ...layer } = await writeLayer(entries, file, 'gzip');
-  writeFileSync(`${record}.${process.pid}.new`, JSON.stringify(layer));
-  renameSync(`${record}.${process.pid}.new`, record);
+  const temporary = `${record}.${randomUUID()}.new`;
+  writeFileSync(temporary, JSON.stringify(layer));
+  renameSync(temporary, record);
   return { ...layer, content: { file } };
 }
 
@@ -168,7 +168,7 @@ async function main(): Promise<void> {
   }
   const reference = `${values.registry}/${name.slice(name.lastIndexOf('/') + 1)}`;
   const credentialsFile = join(process.env['DOCKER_CONFIG'] ?? join(homedir(), '.docker'), 'config.json');
-  await pushImage(built.image, { reference, credentialsFile });
+  await pushImage({ archive: tar, reference, credentialsFile });
   console.log(reference);
 }
 

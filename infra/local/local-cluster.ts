@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly audit?: ClusterSettings['audit'];
   /** Ends a cluster of this name first, with its data. */
   readonly fresh?: boolean;
+  /** How long a start may take until everything is ready; default three minutes. */
+  readonly readyTimeoutMs?: number;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -64,9 +66,9 @@ export async function ensureCluster(options: ClusterOptions): Promise<LocalClust
   const paths = clusterPaths(options.name, host);
   const say = options.onProgress ?? (() => {});
   const wanted = wantedSettings(options);
-  await installMissingPackages(options.mode ?? 'node', host, say);
+  const mode = options.mode ?? (options.fresh === true ? undefined : readSettings(paths.settings)?.mode) ?? 'node';
+  await installMissingPackages(mode, host, say);
   return await withFileLock(paths.lock, LOCK_TIMEOUT_MS, async () => {
-    const mode = options.mode ?? (options.fresh === true ? undefined : readSettings(paths.settings)?.mode) ?? 'node';
     await ensureBinaries(mode === 'node' ? ['control-plane', 'node', 'helm'] : ['control-plane'], host, say);
     if (options.fresh === true) await removeCluster(paths, false);
     let settings = (await boxRuns(paths)) ? readSettings(paths.settings) : undefined;
@@ -83,7 +85,7 @@ export async function ensureCluster(options: ClusterOptions): Promise<LocalClust
     } else {
       settings = await start(paths, host, { ...wanted, mode }, say);
     }
-    await waitReady(paths, settings, say);
+    await waitReady(paths, settings, say, options.readyTimeoutMs);
     return handle(paths, settings, host);
   });
 }

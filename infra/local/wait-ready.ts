@@ -10,7 +10,7 @@ import type { ClusterSettings } from './cluster-settings.ts';
 import { ClusterError } from './errors.ts';
 import { runCommand } from './run-command.ts';
 
-const READY_TIMEOUT_MS = 180_000;
+const DEFAULT_TIMEOUT_MS = 180_000;
 const POLL_MS = 200;
 const LOG_TAIL_LINES = 8;
 
@@ -21,13 +21,18 @@ interface Step {
   readonly done: () => Promise<boolean>;
 }
 
-export async function waitReady(paths: ClusterPaths, settings: ClusterSettings, say: (line: string) => void): Promise<void> {
+export async function waitReady(
+  paths: ClusterPaths,
+  settings: ClusterSettings,
+  say: (line: string) => void,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+): Promise<void> {
   const began = performance.now();
   for (const step of steps(paths, settings)) {
     while (!(await step.done())) {
       const alive = await boxRuns(paths);
-      if (!alive || performance.now() - began > READY_TIMEOUT_MS) {
-        const why = alive ? `not ready within ${READY_TIMEOUT_MS / 1000} s` : 'its processes have ended';
+      if (!alive || performance.now() - began > timeoutMs) {
+        const why = alive ? `not ready within ${timeoutMs / 1000} s` : 'its processes have ended';
         throw new ClusterError(
           'NotReady',
           `the cluster "${paths.name}" hasn't come up: ${step.what}: ${why}\n${tail(join(paths.logDir, alive ? step.log : 'box.log'))}`,

@@ -1,7 +1,7 @@
 // An OCI image as one tar archive, written with Node alone: what `ctr images import`, `kind load
 // image-archive`, skopeo and podman take. The same input gives the same bytes.
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -52,7 +52,7 @@ export async function writeLayer(entries: readonly TarEntry[], file: string, com
       yield chunk;
     }
   }
-  const temporary = `${file}.${process.pid}.new`;
+  const temporary = `${file}.${randomUUID()}.new`;
   try {
     const tar = Readable.from(hashed(tarChunks(entries), plain), { objectMode: false, highWaterMark: 4 << 20 });
     const sink = createWriteStream(temporary);
@@ -132,20 +132,13 @@ export async function writeImageArchive(image: Image, name: string, file: string
     })),
   ];
   mkdirSync(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.new`;
+  const temporary = `${file}.${randomUUID()}.new`;
   try {
     await pipeline(Readable.from(tarChunks(entries), { objectMode: false }), createWriteStream(temporary));
     renameSync(temporary, file);
   } finally {
     rmSync(temporary, { force: true });
   }
-}
-
-/** A blob's bytes as a stream, for a registry. */
-export function blobStream(blob: Blob): Readable {
-  return 'file' in blob.content
-    ? createReadStream(blob.content.file)
-    : Readable.from([blob.content.bytes], { objectMode: false });
 }
 
 function descriptor(blob: Blob): object {
