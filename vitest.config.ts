@@ -18,6 +18,8 @@ export default defineConfig({
       level('cluster', ['test/**/*.cluster.test.ts'], 600_000, {
         fileParallelism: false,
         globalSetup: ['test/support/cluster-teardown.ts'],
+        // With --context there is no local cluster to test.
+        exclude: process.env['STORJ_TEST_CONTEXT'] === undefined ? [] : ['test/infra/local/**'],
       }),
     ],
   },
