@@ -175,9 +175,9 @@ function createSource<T extends KubeObject>(
       }
     } finally {
       disarm();
+      if (clock.monotonicMs() - startMs >= shortWatchMs) failures = 0;
     }
-    if (heard || clock.monotonicMs() - startMs >= shortWatchMs) failures = 0;
-    else throw new Error('the watch ended at once');
+    if (!heard && clock.monotonicMs() - startMs < shortWatchMs) throw new Error('the watch ended at once');
   };
 
   return {

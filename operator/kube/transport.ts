@@ -1,6 +1,7 @@
 // HTTP to the API server: kept connections, one deadline for each call, and patience where the server asks
 // for it. client-node opens a connection per request, has no timeout and never retries.
 import type { Dispatcher } from 'undici';
+import type { Backoff } from '../runtime/backoff.ts';
 import type { Clock, Random } from '../runtime/clock.ts';
 import type { Access, Credentials } from './credentials.ts';
 import type { StatusBody } from './errors.ts';
@@ -17,6 +18,8 @@ export interface TransportOptions {
   userAgent: string;
   /** Connections for calls; default 16. Each watch has one of its own. */
   connections?: number;
+  /** Pauses between the attempts of one call; default 200 ms to 10 s. */
+  retryBackoff?: Backoff;
   metrics?: KubeMetrics;
 }
 
@@ -51,16 +54,18 @@ const defaultConnections = 16;
 /** How old what we know of our credentials may be. */
 const accessMaxAgeMs = 10_000;
 const attempts = 6;
-const retryBackoff = { baseMs: 200, maxMs: 10_000 };
+const defaultRetryBackoff: Backoff = { baseMs: 200, maxMs: 10_000 };
 /** More than any page of ours. */
 const answerLimitBytes = 256 * 2 ** 20;
 const connectTimeoutMs = 10_000;
 const headersTimeoutMs = 60_000;
+/** How long an idle connection is kept; the API server keeps it for 90 s. */
+const idleMs = 60_000;
 /** After which TCP asks a silent peer whether it is still there. */
 const keepAliveMs = 30_000;
 
 export function createTransport(options: TransportOptions): Transport {
-  const { clock, random, credentials, metrics } = options;
+  const { clock, random, credentials, metrics, retryBackoff = defaultRetryBackoff } = options;
   const host = new URL(credentials.server).host;
   const pools = createPools(options);
 
@@ -144,7 +149,7 @@ function createPools(options: TransportOptions) {
   let agents: { key: string; calls: Dispatcher; watches: Dispatcher } | undefined;
 
   const agent = (tls: Access['tls'], connections: number | null): Dispatcher => {
-    const common = { connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0 };
+    const common = { connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0, keepAliveTimeout: idleMs };
     const connect = { ...tls, timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
     if (credentials.proxyUrl === undefined) return new Agent({ ...common, connect } as Agent.Options);
     return new ProxyAgent({ ...common, uri: credentials.proxyUrl, requestTls: connect } as ProxyAgent.Options);
