@@ -20,28 +20,21 @@ export interface BundleOptions {
   readonly entries: Readonly<Record<string, string>>;
 }
 
-/** File name → content, flat: an entry, a worker, or the licences of what is bundled. */
+/**
+ * File name → content, flat: entries, workers, the chunks that they load when they need them, and the
+ * licences of what is bundled.
+ */
 export async function bundleApp({ root, entries }: BundleOptions): Promise<Map<string, Uint8Array>> {
-  const files = new Map<string, Uint8Array>();
-  const waiting = new Map(Object.entries(entries).map(([name, source]) => [name, resolve(root, source)]));
-  const known = new Map(waiting);
+  const known = new Map(Object.entries(entries).map(([name, source]) => [name, resolve(root, source)]));
   for (;;) {
-    const next = waiting.entries().next().value;
-    if (next === undefined) return files;
-    const [name, source] = next;
-    waiting.delete(name);
-    const onWorker = (workerName: string, file: string) => {
-      const before = known.get(workerName);
-      if (before !== undefined && before !== file)
-        throw new Error(`two bundles would be called ${workerName}.mjs: ${before} and ${file}`);
-      if (before === undefined) waiting.set(workerName, file);
-      known.set(workerName, file);
-    };
+    const before = known.size;
     const result = await build({
-      entryPoints: [{ in: source, out: name }],
+      entryPoints: [...known].map(([name, source]) => ({ in: source, out: name })),
       outdir: '/app',
       absWorkingDir: root,
       bundle: true,
+      splitting: true, // a role loads its own code only, which is memory
+      chunkNames: '[name]-[hash]',
       write: false,
       platform: 'node',
       target: 'node26',
@@ -52,10 +45,17 @@ export async function bundleApp({ root, entries }: BundleOptions): Promise<Map<s
       keepNames: true,
       legalComments: 'linked',
       logLevel: 'silent',
-      plugins: [workerEntries(root, onWorker)],
+      plugins: [workerEntries(root, (name, file) => addEntry(known, name, file))],
     });
-    for (const file of result.outputFiles) files.set(basename(file.path), file.contents);
+    // Workers show up while their users are bundled; then all is bundled again, with them as entries.
+    if (known.size === before) return new Map(result.outputFiles.map((file) => [basename(file.path), file.contents]));
   }
+}
+
+function addEntry(known: Map<string, string>, name: string, file: string): void {
+  const before = known.get(name);
+  if (before !== undefined && before !== file) throw new Error(`two bundles would be called ${name}.mjs: ${before} and ${file}`);
+  known.set(name, file);
 }
 
 function workerEntries(root: string, onWorker: (name: string, file: string) => void): Plugin {
