@@ -1,0 +1,86 @@
+// The port to one folder of a disk, and its adapter. All the store's bytes go through here, so that tests
+// can lose unsynced writes, tear them, fill the disk or break it.
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export interface DiskFile {
+  /** All parts, one after the other, from `position` on. */
+  write(parts: readonly Uint8Array[], position: number): Promise<void>;
+  /** How many bytes were there, up to the length of `into`. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** What was written is on the medium when this resolves. */
+  datasync(): Promise<void>;
+  truncate(sizeBytes: number): Promise<void>;
+  sizeBytes(): Promise<number>;
+  close(): Promise<void>;
+}
+export interface Disk {
+  /** `create` fails where the file exists, the others where it doesn't. */
+  open(name: string, mode: 'create' | 'write' | 'read'): Promise<DiskFile>;
+  list(): Promise<string[]>;
+  remove(name: string): Promise<void>;
+  /** Names that were created or removed are on the medium. */
+  syncFolder(): Promise<void>;
+  space(): Promise<DiskSpace>;
+}
+export interface DiskSpace {
+  /** For us: without what the file system keeps for root. */
+  freeBytes: number;
+  totalBytes: number;
+}
+
+const FLAGS = {
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+  write: constants.O_RDWR,
+  read: constants.O_RDONLY,
+};
+
+/** The folder, made where it is missing. */
+export async function folderDisk(folder: string): Promise<Disk> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return {
+    open: async (name, mode) => fileOf(await open(join(folder, name), FLAGS[mode], 0o600)),
+    list: () => readdir(folder),
+    remove: (name) => rm(join(folder, name)),
+    async syncFolder() {
+      const handle = await open(folder, constants.O_RDONLY);
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    },
+    async space() {
+      const { bavail, blocks, bsize } = await statfs(folder);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    },
+  };
+}
+
+function fileOf(handle: FileHandle): DiskFile {
+  return {
+    async write(parts, position) {
+      for (const part of parts) {
+        for (let done = 0; done < part.length;) {
+          const { bytesWritten } = await handle.write(part, done, part.length - done, position + done);
+          done += bytesWritten;
+        }
+        position += part.length;
+      }
+    },
+    async read(into, position) {
+      let done = 0;
+      while (done < into.length) {
+        const { bytesRead } = await handle.read(into, done, into.length - done, position + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    },
+    datasync: () => handle.datasync(),
+    truncate: (sizeBytes) => handle.truncate(sizeBytes),
+    sizeBytes: async () => (await handle.stat()).size,
+    close: () => handle.close(),
+  };
+}

@@ -1,0 +1,123 @@
+// Replicas of logs: batches are verified and taken in sequence, heads never go back, a seal is for ever.
+import { CallError } from '#node/net/net.ts';
+import { follows, NO_HASH, verifyBatch } from '#node/wire/batch.ts';
+import { encodeLogHead, type LogHead } from '#node/wire/calls.ts';
+import { frame } from '#node/wire/framing.ts';
+import { MAX_CLOCK_SKEW_MS, type BatchHeader, type BucketId, type Hash, type PublicKey } from '#node/wire/types.ts';
+import { keyedQueue } from './limits.ts';
+import { encodeMeta } from './record-meta.ts';
+import type { HeldLog } from './store-index.ts';
+import type { Store } from './store.ts';
+
+export interface LogName {
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+}
+/** What the root statements say of a log's end. */
+export interface Closing {
+  lastSeq: number;
+  lastHash: Hash;
+}
+interface Verified {
+  bytes: Uint8Array;
+  header: BatchHeader;
+  hash: Hash;
+}
+/** Rows of the index that are read at once. */
+const PAGE = 64;
+
+export class LogStore {
+  readonly #store: Store;
+  readonly #oneByOne = keyedQueue();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  head({ owner, logId }: LogName): { seq: number; hash: Hash; sealed: boolean } {
+    return this.#store.index.log(owner, logId) ?? { seq: 0, hash: NO_HASH, sealed: false };
+  }
+  held(owner: PublicKey, logId: PublicKey): HeldLog | null {
+    return this.#store.index.log(owner, logId);
+  }
+  logs(owner: PublicKey, bucketId: BucketId): HeldLog[] {
+    return this.#store.index.logs(owner, bucketId);
+  }
+
+  /**
+   * Takes consecutive batches; those that are here already are fine. Durable when this resolves. Rejects with
+   * CallError: 'Conflict' or 'Sealed' carry the head, 'BadRequest' for anything that isn't a batch of this log.
+   */
+  append(name: LogName, batches: readonly Uint8Array[], closing: Closing | undefined, epoch: number): Promise<LogHead> {
+    const verified = batches.map((bytes) => this.#verified(name, bytes));
+    return this.#oneByOne(`${name.owner}/${name.logId}`, async () => {
+      const fresh = this.#fresh(name, verified, closing, epoch);
+      const written = fresh.map(({ bytes, header, hash }) =>
+        this.#store.log.append('batch', [bytes], encodeMeta('batch', { ...name, seq: header.seq, hash })),
+      );
+      await Promise.all(written);
+      const { seq, hash } = this.head(name);
+      return { seq, hash, epoch };
+    });
+  }
+
+  /** Accepts nothing more from now on, but what a closing statement covers. */
+  seal(name: LogName, order: Uint8Array, epoch: number): Promise<LogHead> {
+    return this.#oneByOne(`${name.owner}/${name.logId}`, async () => {
+      if (!this.head(name).sealed) await this.#store.log.append('seal', [order], encodeMeta('seal', name));
+      const { seq, hash } = this.head(name);
+      return { seq, hash, epoch };
+    });
+  }
+
+  /** Framed batches from `fromSeq` on: as many whole ones as fit into `maxBytes`, at least one where there is any. */
+  async *read(log: HeldLog, fromSeq: number, maxBytes: number): AsyncGenerator<Uint8Array> {
+    let sentBytes = 0;
+    for (let from = fromSeq; ;) {
+      const page = this.#store.index.batches(log, from, PAGE);
+      for (const { ref } of page) {
+        sentBytes += 4 + ref.bodyBytes;
+        if (sentBytes > maxBytes && sentBytes > 4 + ref.bodyBytes) return;
+        yield* frame(await this.#store.log.readBody(ref, 0, ref.bodyBytes));
+      }
+      if (page.length < PAGE) return;
+      from = page.at(-1)!.seq + 1;
+    }
+  }
+
+  #verified({ logId }: LogName, bytes: Uint8Array): Verified {
+    const { header, hash } = verifyBatch(bytes);
+    if (header.logId !== logId) throw new CallError('BadRequest', 'A batch of another log.');
+    if (header.timeMs > this.#store.nowMs() + MAX_CLOCK_SKEW_MS) {
+      throw new CallError('BadRequest', "A batch's time lies too far ahead of this farmer's clock. Check both clocks.");
+    }
+    return { bytes, header, hash };
+  }
+
+  /** Of consecutive batches those that aren't here yet. Throws CallError where they don't fit. */
+  #fresh(name: LogName, batches: readonly Verified[], closing: Closing | undefined, epoch: number): Verified[] {
+    const held = this.#store.index.log(name.owner, name.logId);
+    const { seq, hash, sealed } = held ?? { seq: 0, hash: NO_HASH, sealed: false };
+    const detail = { detail: encodeLogHead({ seq, hash, epoch }) };
+    if (held && held.bucketId !== name.bucketId) throw new CallError('BadRequest', 'The log belongs to another bucket.');
+    let head = { logId: name.logId, seq, hash };
+    const fresh: Verified[] = [];
+    for (const batch of batches) {
+      const number = batch.header.seq;
+      if (number <= seq) {
+        const same = held && this.#store.index.batch(held, number)?.hash === batch.hash;
+        if (!same) throw new CallError('Conflict', `Another batch has number ${number} here.`, detail);
+        continue;
+      }
+      if (!follows(batch, head)) throw new CallError('Conflict', `The log ends at ${head.seq} here.`, detail);
+      if (closing && (number > closing.lastSeq || (number === closing.lastSeq && batch.hash !== closing.lastHash))) {
+        throw new CallError('Sealed', `The log was closed at ${closing.lastSeq}.`, detail);
+      }
+      if (sealed && !closing) throw new CallError('Sealed', 'The log is sealed and takes nothing more.', detail);
+      fresh.push(batch);
+      head = { logId: name.logId, seq: number, hash: batch.hash };
+    }
+    return fresh;
+  }
+}

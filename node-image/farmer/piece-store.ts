@@ -1,0 +1,215 @@
+// Pieces: taken as a stream, hashed leaf by leaf on the way, proven against the segment's root before they
+// count, and given back by leaves with what proves them. Memory is bounded by the number of buffers.
+import { toHex } from '#node/core/ids.ts';
+import { leafHash, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
+import { fromHex } from '#node/core/ids.ts';
+import { CallError } from '#node/net/net.ts';
+import { pieceFooter, pieceRange, type PieceFooter } from '#node/wire/calls.ts';
+import { WireError } from '#node/wire/codec.ts';
+import { frame } from '#node/wire/framing.ts';
+import { LEAF_BYTES, MAX_SEGMENT_BYTES, type Hash, type PieceId, type PublicKey } from '#node/wire/types.ts';
+import { slots, type Slots } from './limits.ts';
+import { decodeMeta, encodeMeta, type PieceMeta } from './record-meta.ts';
+import type { RecordRef } from './record.ts';
+import type { RecordStream } from './segment-log.ts';
+import type { Store } from './store.ts';
+import { StoreError } from './store-error.ts';
+
+/** Hashed and written at once. A piece that is smaller shares its write and fdatasync with others. */
+const CHUNK_BYTES = 16 * LEAF_BYTES;
+const MAX_TAIL_BYTES = pieceFooter.maxBytes + 4;
+/** Pieces on their way in at once: so many buffers of a little more than CHUNK_BYTES. */
+const MAX_INCOMING = 32;
+const MAX_WAITING = 512;
+/** Bytes of a piece that are read at once on its way out. */
+const READ_BYTES = 4 * LEAF_BYTES;
+
+export interface StoredPiece {
+  pieceRoot: Hash;
+  sizeBytes: number;
+  storedMs: number;
+}
+export interface HeldPieceInfo {
+  pieceId: PieceId;
+  pieceRoot: Hash;
+  sizeBytes: number;
+}
+
+export class PieceStore {
+  readonly #store: Store;
+  readonly #incoming: Slots = slots(
+    MAX_INCOMING,
+    MAX_WAITING,
+    () => new StoreError('Busy', 'Too many pieces are on their way in.'),
+  );
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /**
+   * Durable when this resolves. `body` is piece ‖ footer ‖ u32be footer length. The same piece again is fine.
+   * Rejects with CallError 'WrongRoot' or 'Conflict', StoreError or WireError; nothing is kept then.
+   */
+  async put(owner: PublicKey, pieceId: PieceId, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredPiece> {
+    const release = await this.#incoming.take(signal);
+    const reception = new Reception(this.#store, this.#store.index.piece(owner, pieceId) === null, signal);
+    try {
+      await reception.read(body);
+      const { pieceRoot, footer, leafHashes } = reception.proven();
+      const held = await this.#sameOrNone(owner, pieceId, pieceRoot);
+      if (held) return held;
+      const storedMs = this.#store.nowMs();
+      const meta = { owner, pieceId, pieceRoot, ...footer, leafHashes: Buffer.concat(leafHashes), storedMs };
+      const ref = await reception.store(encodeMeta('piece', meta));
+      // Another copy may have come in meanwhile; then that one is in the index, and ours is trash.
+      const winner = await this.#sameOrNone(owner, pieceId, pieceRoot);
+      return winner ?? { pieceRoot, sizeBytes: ref.bodyBytes, storedMs };
+    } finally {
+      await reception.end();
+      release();
+    }
+  }
+
+  stat(owner: PublicKey, pieceIds: readonly PieceId[]): HeldPieceInfo[] {
+    return pieceIds.flatMap((pieceId) => {
+      const held = this.#store.index.piece(owner, pieceId);
+      return held ? [{ pieceId, pieceRoot: held.pieceRoot, sizeBytes: held.ref.bodyBytes }] : [];
+    });
+  }
+
+  /** Frame with PieceRange, then the leaves. `leafCount` 0 = to the end. Rejects with CallError 'NotFound' or 'BadRequest'. */
+  async get(
+    owner: PublicKey,
+    pieceId: PieceId,
+    { firstLeaf, leafCount }: { firstLeaf: number; leafCount: number },
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const held = this.#store.index.piece(owner, pieceId);
+    if (!held) throw new CallError('NotFound', 'No such piece here.');
+    const meta = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
+    const leaves = meta.leafHashes.length / 32;
+    const end = leafCount === 0 ? leaves : firstLeaf + leafCount;
+    if (firstLeaf >= leaves || end > leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
+    const head = frame(rangeHead(meta, held.ref.bodyBytes, firstLeaf, end));
+    const start = firstLeaf * LEAF_BYTES;
+    return this.#stream(head, held.ref, start, Math.min(end * LEAF_BYTES, held.ref.bodyBytes));
+  }
+
+  async *#stream(head: Uint8Array[], ref: RecordRef, start: number, end: number): AsyncGenerator<Uint8Array> {
+    yield* head;
+    for (let at = start; at < end; at += READ_BYTES) {
+      yield await this.#store.log.readBody(ref, at, Math.min(READ_BYTES, end - at));
+    }
+  }
+
+  async #sameOrNone(owner: PublicKey, pieceId: PieceId, pieceRoot: Hash): Promise<StoredPiece | null> {
+    const held = this.#store.index.piece(owner, pieceId);
+    if (!held) return null;
+    if (held.pieceRoot !== pieceRoot) throw new CallError('Conflict', 'Another piece has this id already.');
+    const { storedMs } = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
+    return { pieceRoot, sizeBytes: held.ref.bodyBytes, storedMs };
+  }
+}
+
+function rangeHead(meta: PieceMeta, sizeBytes: number, firstLeaf: number, end: number): Uint8Array {
+  const { pieceRoot, segmentRoot, index, path } = meta;
+  const hashes: Uint8Array[] = [];
+  for (let at = 0; at < meta.leafHashes.length; at += 32) hashes.push(meta.leafHashes.subarray(at, at + 32));
+  return pieceRange.encode({
+    sizeBytes,
+    pieceRoot,
+    segmentRoot,
+    index,
+    path,
+    firstLeaf,
+    leafHashes: meta.leafHashes.subarray(32 * firstLeaf, 32 * end),
+    proof: rangeProof(hashes, firstLeaf, end - firstLeaf),
+  });
+}
+
+/** One piece on its way in: one buffer, which is hashed and written whenever it is full. */
+class Reception {
+  readonly #store: Store;
+  readonly #signal: AbortSignal;
+  /** False where the piece is here already: then it is only hashed. */
+  readonly #isKept: boolean;
+  readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES + MAX_TAIL_BYTES);
+  #filled = 0;
+  #sizeBytes = 0;
+  readonly #leafHashes: Uint8Array[] = [];
+  #stream: RecordStream | null = null;
+
+  constructor(store: Store, isKept: boolean, signal: AbortSignal) {
+    this.#store = store;
+    this.#isKept = isKept;
+    this.#signal = signal;
+  }
+
+  async read(body: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const chunk of body) {
+      for (let done = 0; done < chunk.length;) {
+        this.#signal.throwIfAborted();
+        const take = Math.min(chunk.length - done, this.#buffer.length - this.#filled);
+        this.#buffer.set(chunk.subarray(done, done + take), this.#filled);
+        this.#filled += take;
+        done += take;
+        if (this.#filled === this.#buffer.length) await this.#flush();
+      }
+    }
+    this.#signal.throwIfAborted();
+  }
+
+  /** The buffer is full: all but what may be footer is surely piece. */
+  async #flush(): Promise<void> {
+    const chunk = this.#buffer.subarray(0, CHUNK_BYTES);
+    this.#hash(chunk);
+    if (this.#sizeBytes > MAX_SEGMENT_BYTES) throw new WireError(`A piece has at most ${MAX_SEGMENT_BYTES} bytes.`);
+    if (this.#isKept) {
+      await this.#reserve(CHUNK_BYTES);
+      this.#stream ??= await this.#store.log.stream(this.#signal);
+      await this.#stream.write(chunk);
+    }
+    this.#buffer.copyWithin(0, CHUNK_BYTES, this.#filled);
+    this.#filled -= CHUNK_BYTES;
+  }
+
+  #hash(bytes: Uint8Array): void {
+    this.#sizeBytes += bytes.length;
+    for (let at = 0; at < bytes.length; at += LEAF_BYTES) this.#leafHashes.push(leafHash(bytes.subarray(at, at + LEAF_BYTES)));
+  }
+
+  async #reserve(bytes: number): Promise<void> {
+    if ((await this.#store.space.freeBytes()) < bytes)
+      throw new StoreError('Full', 'The farmer has no space left for this piece.');
+    this.#store.space.wrote(bytes);
+  }
+
+  /** Everything is here: cuts the footer off and checks it. */
+  proven(): { pieceRoot: Hash; footer: PieceFooter; leafHashes: Uint8Array[] } {
+    const end = this.#filled - 4;
+    const footerBytes = end >= 0 ? this.#buffer.readUInt32BE(end) : Infinity;
+    if (footerBytes > end || footerBytes > pieceFooter.maxBytes) throw new WireError('The body has no whole footer.');
+    const footer = pieceFooter.decode(new Uint8Array(this.#buffer.subarray(end - footerBytes, end)));
+    this.#filled = end - footerBytes;
+    this.#hash(this.#buffer.subarray(0, this.#filled));
+    if (this.#sizeBytes === 0) throw new WireError('A piece has at least one byte.');
+    const root = rootOfLeaves(this.#leafHashes);
+    if (!verifyRootPath(fromHex(footer.segmentRoot), footer.total, footer.index, root, footer.path)) {
+      throw new CallError('WrongRoot', "The bytes that came in aren't the piece that the footer names.");
+    }
+    return { pieceRoot: toHex(root), footer, leafHashes: this.#leafHashes };
+  }
+
+  async store(meta: Uint8Array): Promise<RecordRef> {
+    const rest = this.#buffer.subarray(0, this.#filled);
+    await this.#reserve(rest.length);
+    if (!this.#stream) return await this.#store.log.append('piece', [rest], meta);
+    if (rest.length > 0) await this.#stream.write(rest);
+    return await this.#stream.finish('piece', meta);
+  }
+
+  /** Whatever happened: nothing stays open. */
+  async end(): Promise<void> {
+    await this.#stream?.abort();
+  }
+}

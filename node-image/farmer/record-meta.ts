@@ -1,0 +1,76 @@
+// What stands behind a record's body: enough to make the index from the segment files alone.
+import { bytes, bytesUpTo, decode, encode, hex, hex32, list, struct, uint, type Codec } from '#node/wire/codec.ts';
+import type { BucketId, Hash, PieceId, PublicKey } from '#node/wire/types.ts';
+import type { RecordKind } from './record.ts';
+
+/** Body: the piece. */
+export interface PieceMeta {
+  owner: PublicKey;
+  pieceId: PieceId;
+  pieceRoot: Hash;
+  segmentRoot: Hash;
+  index: number;
+  total: number;
+  /** From pieceRoot to segmentRoot. */
+  path: Uint8Array[];
+  /** 32 bytes for each leaf of 64 KiB. */
+  leafHashes: Uint8Array;
+  storedMs: number;
+}
+/** Body: the batch. */
+export interface BatchMeta {
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  seq: number;
+  hash: Hash;
+}
+/** Body: the seal order. */
+export interface SealMeta {
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+}
+/** Body: the statement. `names`: who is told by roots.owners that this owner exists. */
+export interface StatementMeta {
+  owner: PublicKey;
+  names: PublicKey[];
+}
+
+export interface MetaOf {
+  piece: PieceMeta;
+  batch: BatchMeta;
+  seal: SealMeta;
+  statement: StatementMeta;
+}
+
+/** A whole segment on one farmer has 1024 leaves. */
+const MAX_LEAF_HASH_BYTES = 32 * 1024;
+/** A warrant and a replica set name few; more than this is no honest statement. */
+const MAX_NAMES = 64;
+export const MAX_META_BYTES = 64 * 1024;
+
+const codecs: { [K in RecordKind]: Codec<MetaOf[K]> } = {
+  piece: struct<PieceMeta>({
+    owner: hex32,
+    pieceId: hex32,
+    pieceRoot: hex32,
+    segmentRoot: hex32,
+    index: uint(254),
+    total: uint(255, 1),
+    path: list(bytes(32), 8),
+    leafHashes: bytesUpTo(MAX_LEAF_HASH_BYTES),
+    storedMs: uint(),
+  }),
+  batch: struct<BatchMeta>({ owner: hex32, bucketId: hex(16), logId: hex32, seq: uint(undefined, 1), hash: hex32 }),
+  seal: struct<SealMeta>({ owner: hex32, bucketId: hex(16), logId: hex32 }),
+  statement: struct<StatementMeta>({ owner: hex32, names: list(hex32, MAX_NAMES) }),
+};
+
+export function encodeMeta<K extends RecordKind>(kind: K, meta: MetaOf[K]): Uint8Array {
+  return encode<MetaOf[K]>(codecs[kind], meta);
+}
+/** Throws WireError: the record wasn't written by this program, or the disk lies. */
+export function decodeMeta<K extends RecordKind>(kind: K, from: Uint8Array): MetaOf[K] {
+  return decode<MetaOf[K]>(codecs[kind], from, MAX_META_BYTES);
+}

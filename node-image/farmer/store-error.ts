@@ -1,0 +1,20 @@
+// What goes wrong in the store, in few words: the service makes call errors of them.
+
+export type StoreErrorCode = 'Full' | 'Broken' | 'Corrupt' | 'Busy' | 'Closed' | 'FolderInUse';
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+  constructor(code: StoreErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
+
+/** A failed write as the store's own error: no space is another matter than a broken disk. */
+export function diskError(cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  const code = cause instanceof Error && 'code' in cause ? cause.code : '';
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new StoreError('Full', 'The disk is full.', { cause });
+  return new StoreError('Broken', `The disk failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+}

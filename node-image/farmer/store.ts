@@ -1,0 +1,174 @@
+// One farmer's folder: lock, segment files, index. Opened, it is whole again whatever happened before.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { blake3 } from '#node/core/hash.ts';
+import { folderDisk, type Disk } from './disk.ts';
+import { lockFolder, type FolderLock } from './folder-lock.ts';
+import { decodeMeta } from './record-meta.ts';
+import { SegmentLog } from './segment-log.ts';
+import type { FoundRecord, SegmentState } from './segment-file.ts';
+import { spaceGauge, type SpaceGauge } from './space-gauge.ts';
+import { StoreIndex } from './store-index.ts';
+
+/** Index pages that may lie in the write-ahead log before they are moved: about 16 MiB. */
+const CHECKPOINT_AFTER_RECORDS = 4000;
+
+export interface StoreOptions {
+  folder: string;
+  /** For tests; the folder `segments` in `folder` otherwise. */
+  disk?: Disk;
+  nowMs: () => number;
+  randomLife: () => bigint;
+  segmentBytes?: number;
+}
+
+/** Three numbers that are always true. */
+export interface StoreNumbers {
+  liveBytes: number;
+  /** Taken on the disk by what nothing names: copies that came twice, ends that were cut. */
+  trashBytes: number;
+  freeBytes: number;
+  pieces: number;
+  logs: number;
+}
+
+export class Store {
+  readonly log: SegmentLog;
+  readonly index: StoreIndex;
+  readonly space: SpaceGauge;
+  readonly nowMs: () => number;
+  readonly #lock: FolderLock;
+  readonly #checkpoints: Checkpoints;
+
+  private constructor(parts: {
+    log: SegmentLog;
+    index: StoreIndex;
+    space: SpaceGauge;
+    nowMs: () => number;
+    lock: FolderLock;
+    checkpoints: Checkpoints;
+  }) {
+    this.log = parts.log;
+    this.index = parts.index;
+    this.space = parts.space;
+    this.nowMs = parts.nowMs;
+    this.#lock = parts.lock;
+    this.#checkpoints = parts.checkpoints;
+  }
+
+  /** Rejects with StoreError 'FolderInUse' where another process runs on the folder. */
+  static async open(options: StoreOptions): Promise<Store> {
+    const { folder, nowMs } = options;
+    const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
+    const lock = lockFolder(folder, join(folder, 'lock'));
+    try {
+      const path = join(folder, 'index.sqlite');
+      const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
+      return new Store({ ...opened, space: spaceGauge(disk, nowMs), nowMs, lock });
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  async numbers(): Promise<StoreNumbers> {
+    const { liveBytes, pieces, logs } = this.index.totals();
+    return { liveBytes, trashBytes: this.log.usedBytes() - liveBytes, freeBytes: await this.space.freeBytes(), pieces, logs };
+  }
+
+  async close(): Promise<void> {
+    await this.log.close();
+    await this.#checkpoints.end();
+    this.index.close();
+    this.#lock.release();
+  }
+}
+
+interface Opened {
+  log: SegmentLog;
+  index: StoreIndex;
+  checkpoints: Checkpoints;
+}
+
+async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: StoreOptions): Promise<Opened | null> {
+  let index: StoreIndex;
+  let known: SegmentState[];
+  try {
+    index = StoreIndex.open(path);
+    known = index.segments();
+  } catch {
+    return null;
+  }
+  const checkpoints = checkpointer(path);
+  const log = await SegmentLog.open({
+    disk,
+    known,
+    randomLife,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    onDurable(records, state) {
+      index.transaction(() => {
+        for (const record of records) add(index, record);
+        index.putSegment(state);
+      });
+      checkpoints.after(records.length);
+    },
+  }).catch((error: unknown) => {
+    index.close();
+    throw error;
+  });
+  if (log) return { log, index, checkpoints };
+  index.close();
+  return null;
+}
+
+/** The index is a view: from the segment files alone it comes out the same, only slower. */
+async function rebuild(path: string, disk: Disk, options: StoreOptions): Promise<Opened> {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  const opened = await openWith(path, disk, options);
+  if (!opened) throw new Error(`${path} can't be made anew: see that its folder can be written.`);
+  return opened;
+}
+
+function add(index: StoreIndex, { kind, ref, meta, body }: FoundRecord): void {
+  switch (kind) {
+    case 'piece':
+      return index.addPiece(ref, decodeMeta('piece', meta));
+    case 'batch':
+      return index.addBatch(ref, decodeMeta('batch', meta));
+    case 'seal':
+      return index.addSeal(ref, decodeMeta('seal', meta));
+    case 'statement':
+      return index.addStatement(ref, decodeMeta('statement', meta), blake3(body!), body!);
+  }
+}
+
+interface Checkpoints {
+  after(records: number): void;
+  end(): Promise<void>;
+}
+
+function checkpointer(path: string): Checkpoints {
+  let records = 0;
+  let running: Promise<void> | null = null;
+  const run = () =>
+    new Promise<void>((resolve) => {
+      const worker = new Worker(new URL('./index-checkpoint.ts', import.meta.url), { workerData: { path } });
+      // A checkpoint that fails is tried again after the next records; nothing is lost meanwhile.
+      worker.on('error', () => {});
+      worker.on('exit', () => resolve());
+    });
+  return {
+    after(count) {
+      records += count;
+      if (records < CHECKPOINT_AFTER_RECORDS || running) return;
+      records = 0;
+      running = run().finally(() => {
+        running = null;
+      });
+    },
+    async end() {
+      await running;
+    },
+  };
+}
