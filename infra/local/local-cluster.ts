@@ -162,7 +162,6 @@ async function start(
 }
 
 async function removeCluster(paths: ClusterPaths, keepData: boolean): Promise<void> {
-  if (!existsSync(paths.stateDir)) return;
   await stopBox(paths);
   // Not rmSync: this one stops at a mount, should one ever be left below.
   if (!keepData) await runCommand('rm', ['-rf', '--one-file-system', paths.stateDir]);
