@@ -1,12 +1,14 @@
 // Calls the admin port of a node with the certificate of the farm's control key, and takes the answer
 // only from the identity that is expected there, where one is known.
-import { buildConnector, Client } from 'undici';
+import { Client } from 'undici';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { PublicKey } from '#node/wire/types.ts';
-import { provePeer, TLS_OPTIONS, tlsIdentity } from './tls-identity.ts';
+import { provenConnector } from './https-pieces.ts';
+import { tlsIdentity } from './tls-identity.ts';
 
 /** Answers and bodies of admin calls: a roster of 10,000 farmers is under 10 MiB. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 export class AdminError extends Error {
   /** Unreachable = no answer; else the node's own word. */
@@ -38,26 +40,10 @@ export interface AdminClient {
 }
 
 export async function adminClient(control: KeyPair): Promise<AdminClient> {
-  const { cert, key } = await tlsIdentity(control);
-  // On a resumed connection the peer's certificate is empty, and its identity couldn't be checked.
-  const base = buildConnector({ cert, key, ...TLS_OPTIONS, maxCachedSessions: 0 });
+  const identity = await tlsIdentity(control);
   return {
     call: async ({ url, method, path, body, expect, signal }) => {
-      const connect: typeof base = (options, callback) =>
-        base(options, (error, socket) => {
-          if (error || !socket) return callback(error ?? new Error('no socket'), null);
-          if (expect === undefined) return callback(null, socket);
-          const { raw } = (socket as { getPeerCertificate: () => { raw: Uint8Array } }).getPeerCertificate();
-          provePeer(raw)
-            .then((found) => {
-              if (found !== expect) throw new Error(`another identity answers at ${url}`);
-              callback(null, socket);
-            })
-            .catch((reason: Error) => {
-              socket.destroy();
-              callback(reason, null);
-            });
-        });
+      const connect = provenConnector(identity, expect ?? null, CONNECT_TIMEOUT_MS);
       const client = new Client(url, { connect, headersTimeout: 30_000, bodyTimeout: 30_000, maxResponseSize: MAX_ANSWER_BYTES });
       try {
         const response = await client.request({
