@@ -40,7 +40,7 @@ const WALLS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ['express', 'prom-client', 'zod', 'pino'],
   },
   'node-image/oci': { rooms: [], packages: ['esbuild'] },
-  'operator/runtime': { rooms: [], packages: [] },
+  'operator/runtime': { rooms: [], packages: ['prom-client'] },
   'operator/kube': { rooms: ['operator/runtime'], packages: ['@kubernetes/client-node', 'undici', 'prom-client', 'yaml'] },
   operator: {
     rooms: [

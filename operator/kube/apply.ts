@@ -13,6 +13,11 @@ export const appliedAnnotation = 'storjfarm.io/applied';
 
 export type ApplyResult = 'created' | 'configured' | 'unchanged';
 
+export interface ApplierOptions extends CallOptions {
+  /** The write is refused (Conflict) unless the object is exactly the version of `live`: for dangerous writes. */
+  isExact?: boolean;
+}
+
 export interface AppliedObject<T extends KubeObject> {
   result: ApplyResult;
   object: Live<T>;
@@ -28,7 +33,7 @@ export interface Applier {
     type: ResourceType<T>,
     desired: T,
     live: Live<T> | undefined,
-    options?: CallOptions,
+    options?: ApplierOptions,
   ): Promise<AppliedObject<T>>;
   /** Makes `status` the whole status of `live`. NotFound or Conflict if it is gone or another one now. */
   applyStatus<T extends KubeObject>(
@@ -69,7 +74,7 @@ export function createApplier(options: { client: KubeClient; metrics?: KubeMetri
   };
 
   return {
-    async apply(type, desired, live, callOptions = {}) {
+    async apply(type, desired, live, { isExact = false, ...callOptions } = {}) {
       const wanted = normalise(type, desired);
       const hash = hashOf(wanted);
       const body = annotate(wanted, hash);
@@ -78,6 +83,7 @@ export function createApplier(options: { client: KubeClient; metrics?: KubeMetri
         const rest = restOf(body, live);
         if (rest === '[]' || settled(key, hash, live, rest)) return report('unchanged', live);
         body.metadata.uid = live.metadata.uid;
+        if (isExact) body.metadata.resourceVersion = live.metadata.resourceVersion;
       }
       const { object, created } = await client.apply(type, body, callOptions);
       const { uid, resourceVersion } = object.metadata;
@@ -166,6 +172,6 @@ function canonical(value: unknown): string {
 }
 
 /** Whether `a` was stored before `b`. Versions are numbers that grow wherever etcd, or something like it, is behind. */
-export function isOlder(a: string, b: string): boolean {
+function isOlder(a: string, b: string): boolean {
   return /^\d+$/.test(a) && /^\d+$/.test(b) && BigInt(a) < BigInt(b);
 }

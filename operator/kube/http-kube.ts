@@ -24,7 +24,7 @@ export interface HttpKube extends KubeClient {
   close(): Promise<void>;
 }
 
-export const defaultDeadlineMs = 30_000;
+const defaultDeadlineMs = 30_000;
 
 const json = 'application/json';
 const applyPatch = 'application/apply-patch+yaml';

@@ -28,7 +28,7 @@ const plainPorts = new Set(['ingress', 'egress', 'endpoints']);
  * What names an item of the list `field`, or undefined where the list is replaced as a whole. `path` are the fields
  * above it.
  */
-export function itemKey(path: readonly string[], field: string, item: unknown): string | undefined {
+function itemKey(path: readonly string[], field: string, item: unknown): string | undefined {
   if (sets.has(field)) return JSON.stringify(item);
   if (typeof item !== 'object' || item === null) return undefined;
   const values = item as Record<string, unknown>;

@@ -2,7 +2,6 @@
 // @kubernetes/client-node are taken as types only; its classes decode far too slowly to be used (they
 // also rename `from` to `_from`, which is undone here).
 import type {
-  CoreV1Event,
   EventsV1Event,
   V1ConfigMap,
   V1CustomResourceDefinition,
@@ -15,11 +14,8 @@ import type {
   V1PersistentVolumeClaim,
   V1Pod,
   V1PodDisruptionBudget,
-  V1Role,
-  V1RoleBinding,
   V1Secret,
   V1Service,
-  V1ServiceAccount,
   V1StatefulSet,
   V1StorageClass,
 } from '@kubernetes/client-node';
@@ -63,7 +59,7 @@ export type Live<T extends KubeObject = KubeObject> = T & {
 };
 
 /** A model class of client-node as plain JSON. */
-export type Json<T> = T extends Date
+type Json<T> = T extends Date
   ? string
   : T extends readonly (infer U)[]
     ? Json<U>[]
@@ -74,7 +70,6 @@ export type Json<T> = T extends Date
 type BuiltIn<T> = Omit<Json<T>, 'apiVersion' | 'kind' | 'metadata'> & KubeObject;
 
 export type ConfigMap = BuiltIn<V1ConfigMap>;
-export type CoreEvent = BuiltIn<CoreV1Event>;
 export type CustomResourceDefinition = BuiltIn<V1CustomResourceDefinition>;
 export type Deployment = BuiltIn<V1Deployment>;
 export type KubeEvent = BuiltIn<EventsV1Event>;
@@ -86,11 +81,8 @@ export type PersistentVolume = BuiltIn<V1PersistentVolume>;
 export type PersistentVolumeClaim = BuiltIn<V1PersistentVolumeClaim>;
 export type Pod = BuiltIn<V1Pod>;
 export type PodDisruptionBudget = BuiltIn<V1PodDisruptionBudget>;
-export type Role = BuiltIn<V1Role>;
-export type RoleBinding = BuiltIn<V1RoleBinding>;
 export type Secret = BuiltIn<V1Secret>;
 export type Service = BuiltIn<V1Service>;
-export type ServiceAccount = BuiltIn<V1ServiceAccount>;
 export type StatefulSet = BuiltIn<V1StatefulSet>;
 export type StorageClass = BuiltIn<V1StorageClass>;
 
@@ -117,7 +109,6 @@ export function resource<T extends KubeObject>(
 }
 
 export const configMaps = resource<ConfigMap>('v1', 'ConfigMap', 'configmaps');
-export const coreEvents = resource<CoreEvent>('v1', 'Event', 'events');
 export const customResourceDefinitions = resource<CustomResourceDefinition>(
   'apiextensions.k8s.io/v1',
   'CustomResourceDefinition',
@@ -134,10 +125,7 @@ export const persistentVolumeClaims = resource<PersistentVolumeClaim>('v1', 'Per
 export const persistentVolumes = resource<PersistentVolume>('v1', 'PersistentVolume', 'persistentvolumes', 'Cluster');
 export const podDisruptionBudgets = resource<PodDisruptionBudget>('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets');
 export const pods = resource<Pod>('v1', 'Pod', 'pods');
-export const roleBindings = resource<RoleBinding>('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings');
-export const roles = resource<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
 export const secrets = resource<Secret>('v1', 'Secret', 'secrets');
-export const serviceAccounts = resource<ServiceAccount>('v1', 'ServiceAccount', 'serviceaccounts');
 export const services = resource<Service>('v1', 'Service', 'services');
 export const statefulSets = resource<StatefulSet>('apps/v1', 'StatefulSet', 'statefulsets');
 export const storageClasses = resource<StorageClass>('storage.k8s.io/v1', 'StorageClass', 'storageclasses', 'Cluster');

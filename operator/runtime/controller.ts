@@ -53,7 +53,7 @@ export interface Controller {
   idle(): boolean;
 }
 
-export const defaultWorkers = 4;
+const defaultWorkers = 4;
 const defaultDeadlineMs = 120_000;
 const defaultGraceMs = 10_000;
 

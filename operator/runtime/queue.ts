@@ -45,8 +45,8 @@ export interface QueueOptions {
   metrics?: QueueMetrics;
 }
 
-export const defaultBackoff: Backoff = { baseMs: 5, maxMs: 5 * 60_000 };
-export const defaultRetryRate: Rate = { burst: 100, perSecond: 10 };
+const defaultBackoff: Backoff = { baseMs: 5, maxMs: 5 * 60_000 };
+const defaultRetryRate: Rate = { burst: 100, perSecond: 10 };
 
 export function createWorkQueue(options: QueueOptions): WorkQueue {
   const { clock, random, metrics } = options;

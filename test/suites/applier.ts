@@ -14,7 +14,7 @@ export interface ApplierBench {
 }
 
 /** The client, and how often it was asked to apply. */
-export function countApplies(client: KubeClient): { client: KubeClient; applies(): number } {
+function countApplies(client: KubeClient): { client: KubeClient; applies(): number } {
   let count = 0;
   const counting: KubeClient = {
     ...client,

@@ -100,6 +100,23 @@ describe('controller', () => {
     expect(await metric('workqueue_retries_total')).toBe(2);
   });
 
+  test('once it went well, the next failure starts with the shortest pause again', async () => {
+    const { runs, reconcile } = scripted([
+      fail(new Error('no')),
+      fail(new Error('no')),
+      () => Promise.resolve(done),
+      fail(new Error('no')),
+      () => Promise.resolve(done),
+    ]);
+    const { controller, clock } = given(reconcile);
+    controller.enqueue('a');
+    await clock.advance(1000);
+    expect(runs).toHaveLength(3);
+    controller.enqueue('a');
+    await clock.advance(10);
+    expect(runs).toHaveLength(5);
+  });
+
   test('what is stalled waits for a change; what waits looks again at a steady pace', async () => {
     const stalled = scripted([fail(new StalledError('Bad', 'fix it'))]);
     const first = given(stalled.reconcile);
