@@ -172,6 +172,6 @@ function canonical(value: unknown): string {
 }
 
 /** Whether `a` was stored before `b`. Versions are numbers that grow wherever etcd, or something like it, is behind. */
-function isOlder(a: string, b: string): boolean {
+export function isOlder(a: string, b: string): boolean {
   return /^\d+$/.test(a) && /^\d+$/.test(b) && BigInt(a) < BigInt(b);
 }
