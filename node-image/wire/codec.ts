@@ -74,6 +74,7 @@ class StrictTokenizer {
   next(): Token {
     const token = this.#inner.next();
     this.#track(token);
+    if (token.type === Type.float) throw new WireError('fractions are not used');
     if (token.type === Type.string && token.byteValue) exactText(token, token.byteValue);
     return token;
   }

@@ -1,0 +1,316 @@
+// One valid example of everything that goes over the wire, from fixed seeds.
+import { leafHash, rootPath, segmentRoot } from '#node/core/merkle.ts';
+import {
+  boxPublicKey,
+  bucketSecret,
+  keyPairFromSeed,
+  ownerFromEntropy,
+  ownerPartKey,
+  repairKey,
+  repairPartKey,
+  sealTo,
+} from '#node/core/keys.ts';
+import { toHex } from '#node/core/ids.ts';
+import { newSegmentKey } from '#node/core/encryption.ts';
+import { pieceBytes, pieceId, plainToCipherBytes, segmentId } from '#node/core/segments.ts';
+import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
+import { sealPlacement } from '#node/wire/placements.ts';
+import { signStatement } from '#node/wire/statements.ts';
+import * as calls from '#node/wire/calls.ts';
+import type { OwnerEntry, RepairPart, RootStatement, SegmentPlacement } from '#node/wire/types.ts';
+
+export const fill = (byte: number, length = 32) => new Uint8Array(length).fill(byte);
+export const id = (byte: number, length = 32) => toHex(fill(byte, length));
+
+export const entropy = Uint8Array.from({ length: 32 }, (_, i) => i);
+export const owner = ownerFromEntropy(entropy);
+export const ownerKey = owner.keyPair;
+export const keeper = keyPairFromSeed(fill(0x21));
+export const repairer = keyPairFromSeed(fill(0x22));
+export const control = keyPairFromSeed(fill(0x23));
+export const farmer = keyPairFromSeed(fill(0x24));
+export const log = keyPairFromSeed(fill(0x25));
+export const placementLog = keyPairFromSeed(fill(0x26));
+export const stranger = keyPairFromSeed(fill(0x27));
+export const bucketId = id(0xb1, 16);
+export const atMs = 1_790_000_000_000;
+
+export const secretOfBucket = bucketSecret(owner.accountSecret, bucketId);
+export const keyOfEpoch = repairKey(owner.accountSecret, 1);
+export const partKeys = {
+  ownerPartKey: ownerPartKey(secretOfBucket, log.publicKey),
+  repairPartKey: repairPartKey(keyOfEpoch, log.publicKey),
+};
+
+// ---- a segment, as far as the wire cares ----------------------------------------------------
+
+export const scheme = { required: 2, repair: 2, optimal: 3, total: 3 };
+export const segment = newSegmentKey(fill(0x51));
+export const plainBytes = 200_000;
+export const pieceRoots = [0, 1, 2].map((i) => leafHash(Uint8Array.of(i)));
+const root = toHex(segmentRoot(pieceRoots));
+const cipherBytes = plainToCipherBytes(plainBytes);
+export const placement: SegmentPlacement = {
+  segmentId: segmentId(root, scheme, cipherBytes),
+  secret: segment.secret,
+  scheme,
+  sizeBytes: cipherBytes,
+  root,
+  farmers: [id(1), null, id(3)],
+  createdMs: atMs,
+};
+export const segmentKey = {
+  segmentId: placement.segmentId,
+  key: segment.key,
+  commitment: segment.commitment,
+  plainBytes,
+};
+
+// ---- statements -----------------------------------------------------------------------------
+
+export const rootBodies = {
+  role: {
+    kind: 'role',
+    owner: ownerKey.publicKey,
+    subject: keeper.publicKey,
+    role: 'keeper',
+    bucketId: '*',
+    sealedSecret: sealTo(boxPublicKey(keeper.seed), owner.accountSecret, fill(0x61)),
+    issuedMs: atMs,
+  },
+  warrant: {
+    kind: 'warrant',
+    owner: ownerKey.publicKey,
+    repairer: repairer.publicKey,
+    repairEpoch: 1,
+    sealedRepairKey: sealTo(boxPublicKey(repairer.seed), keyOfEpoch, fill(0x62)),
+    farms: [control.publicKey],
+    farmers: [id(9)],
+    issuedMs: atMs + 1,
+  },
+  opened: {
+    kind: 'log-opened',
+    owner: ownerKey.publicKey,
+    bucketId,
+    logId: log.publicKey,
+    writer: keeper.publicKey,
+    openedMs: atMs + 2,
+  },
+  closed: {
+    kind: 'log-closed',
+    owner: ownerKey.publicKey,
+    bucketId,
+    logId: log.publicKey,
+    lastSeq: 7,
+    lastHash: id(0x77),
+    closedMs: atMs + 3,
+  },
+  set: {
+    kind: 'replica-set',
+    owner: ownerKey.publicKey,
+    bucketId,
+    epoch: 1,
+    f: 1,
+    members: [id(1), id(2), id(3)],
+    issuedMs: atMs + 4,
+  },
+} satisfies Record<string, RootStatement>;
+
+export const role = signStatement<RootStatement>(ownerKey, rootBodies.role);
+export const warrant = signStatement<RootStatement>(ownerKey, rootBodies.warrant);
+export const opened = signStatement<RootStatement>(keeper, rootBodies.opened);
+export const closed = signStatement<RootStatement>(keeper, rootBodies.closed);
+export const set = signStatement<RootStatement>(keeper, rootBodies.set);
+export const roots = [role, warrant, opened, closed, set];
+
+export const membership = signStatement(control, {
+  kind: 'membership',
+  farm: control.publicKey,
+  farmer: farmer.publicKey,
+  issuedMs: atMs,
+});
+export const receiptBody = {
+  kind: 'receipt',
+  farmer: farmer.publicKey,
+  owner: ownerKey.publicKey,
+  pieceId: pieceId(segment.secret, 1),
+  pieceRoot: toHex(pieceRoots[1]!),
+  sizeBytes: pieceBytes(cipherBytes, scheme.required),
+  durability: 'fsynced',
+  storedMs: atMs,
+  membership: membership.bytes,
+} as const;
+export const receipt = signStatement(farmer, receiptBody);
+export const sealOrder = signStatement(keeper, {
+  kind: 'seal',
+  owner: ownerKey.publicKey,
+  bucketId,
+  logId: log.publicKey,
+  issuedMs: atMs,
+});
+
+// ---- batches --------------------------------------------------------------------------------
+
+const clock = { wallMs: atMs, counter: 3 };
+const checksums = [{ algorithm: 'CRC32C', value: 'AAAAAA==', type: 'FULL_OBJECT' }];
+export const entries: OwnerEntry[] = [
+  {
+    kind: 'put',
+    key: 'photos/überfahrt 🚢.jpg',
+    versionId: id(0xa1, 16),
+    clock,
+    replaces: [id(0xa0, 16)],
+    sizeBytes: plainBytes,
+    etag: 'd41d8cd98f00b204e9800998ecf8427e',
+    modifiedMs: atMs,
+    headers: { 'content-type': 'image/jpeg', 'x-amz-meta-a': 'b', __proto__: 'just a name' },
+    checksums,
+    segments: [segmentKey],
+    partSizes: [plainBytes],
+  },
+  {
+    kind: 'put',
+    key: '\ufeffsmall\u0000',
+    versionId: id(0xa2, 16),
+    clock: { wallMs: atMs, counter: 4 },
+    replaces: [],
+    sizeBytes: 5,
+    etag: '',
+    modifiedMs: atMs,
+    headers: {},
+    checksums: [],
+    inline: Uint8Array.from([1, 2, 3, 4, 5]),
+  },
+  { kind: 'delete', key: 'old', clock, names: [id(0xa3, 16)] },
+  { kind: 'bucket', bucketId, name: 'photos', clock, createdMs: atMs, deleted: false },
+  {
+    kind: 'upload',
+    uploadId: 'upload-1',
+    key: 'big',
+    clock,
+    createdMs: atMs,
+    headers: { 'content-type': 'text/plain' },
+    state: 'open',
+    checksumAlgorithm: 'SHA256',
+  },
+  {
+    kind: 'part',
+    uploadId: 'upload-1',
+    partNumber: 1,
+    clock,
+    sizeBytes: 0,
+    etag: 'e',
+    modifiedMs: atMs,
+    checksums: [],
+    inline: new Uint8Array(0),
+  },
+];
+// An object literal's __proto__ sets the prototype; this is how a client's header of that name arrives.
+const [first] = entries;
+if (first?.kind === 'put')
+  first.headers = JSON.parse('{"content-type":"image/jpeg","x-amz-meta-a":"b","__proto__":"just a name"}');
+
+export const heads = [{ logId: placementLog.publicKey, seq: 4, hash: id(0x44) }];
+export const repairPart: RepairPart = { added: [placement], released: [id(0x66)] };
+export const batch = encodeBatch({
+  logKey: log,
+  position: { seq: 1, prevHash: NO_HASH, timeMs: atMs, salt: fill(0x71) },
+  entries,
+  heads,
+  repair: repairPart,
+  ...partKeys,
+});
+
+export const placementEntry = {
+  pieceNumber: 1,
+  farmer: farmer.publicKey,
+  receipt: receipt.bytes,
+  path: rootPath(pieceRoots, 1),
+};
+export const sealedPlacement = sealPlacement(segment.secret, placementEntry, fill(0x72, 12));
+export const placementsBatch = encodePlacementsBatch({
+  logKey: placementLog,
+  position: { seq: 3, prevHash: id(0x33), timeMs: atMs, salt: fill(0x73) },
+  placements: [sealedPlacement],
+});
+
+// ---- calls ----------------------------------------------------------------------------------
+
+const head = { seq: 5, hash: id(0x55), epoch: 2 };
+const named = { owner: ownerKey.publicKey };
+const piece = { ...named, pieceId: pieceId(segment.secret, 1) };
+export const callHeads: { [O in keyof calls.Heads]: calls.Heads[O] } = {
+  'piece.put': { call: piece, answer: { receipt: receipt.bytes } },
+  'piece.get': { call: { ...piece, firstLeaf: 1, leafCount: 0 }, answer: {} },
+  'piece.stat': { call: named, answer: {} },
+  'log.append': { call: { ...named, bucketId, logId: log.publicKey, epoch: 2 }, answer: head },
+  'log.heads': { call: { ...named, bucketId }, answer: {} },
+  'log.read': { call: { ...named, logId: log.publicKey, fromSeq: 1, maxBytes: 1024 }, answer: head },
+  'log.seal': { call: named, answer: head },
+  'roots.put': { call: named, answer: { kept: 3 } },
+  'roots.get': { call: named, answer: { nearest: [{ farmer: farmer.publicKey, url: 'https://10.0.0.7:4433' }] } },
+  'roots.owners': { call: { after: '', limit: 100 }, answer: {} },
+  'farm.members': { call: {}, answer: {} },
+  'farmer.holdings': { call: {}, answer: {} },
+};
+export const bodies = {
+  pieceFooter: { segmentRoot: root, index: 1, total: 3, path: rootPath(pieceRoots, 1) },
+  pieceRange: {
+    sizeBytes: receiptBody.sizeBytes,
+    pieceRoot: receiptBody.pieceRoot,
+    segmentRoot: root,
+    index: 1,
+    path: rootPath(pieceRoots, 1),
+    firstLeaf: 1,
+    leafHashes: fill(0x81, 32),
+    proof: [fill(0x82)],
+  },
+  pieceIds: { pieceIds: [id(1), id(2)] },
+  heldPieces: { held: [{ pieceId: id(1), pieceRoot: id(2), sizeBytes: 64 }] },
+  bucketHeads: { epoch: 2, setMember: true, logs: [{ logId: log.publicKey, seq: 5, hash: id(0x55), sealed: false }] },
+  ownerPage: { owners: [ownerKey.publicKey], next: '' as const },
+  farmMembers: {
+    epoch: 1,
+    generation: 7,
+    controlKey: control.publicKey,
+    redundancy: scheme,
+    members: [
+      {
+        farmer: farmer.publicKey,
+        url: 'https://10.0.0.7:4433',
+        multiaddr: '/ip4/10.0.0.7/tcp/4001',
+        domain: 'zone-a',
+        zone: 'zone-a',
+        state: 'Active' as const,
+        membership: membership.bytes,
+      },
+    ],
+    repairers: [{ repairer: repairer.publicKey, box: boxPublicKey(repairer.seed) }],
+  },
+  holdings: {
+    owners: [{ owner: ownerKey.publicKey, pieces: 3, bytes: 200 }],
+    cordonedMs: null,
+    lastTransferMs: atMs,
+    freeBytes: 1000,
+  },
+} satisfies {
+  pieceFooter: calls.PieceFooter;
+  pieceRange: calls.PieceRange;
+  pieceIds: calls.PieceIds;
+  heldPieces: calls.HeldPieces;
+  bucketHeads: calls.BucketHeads;
+  ownerPage: calls.OwnerPage;
+  farmMembers: calls.FarmMembers;
+  holdings: calls.Holdings;
+};
+export const bodyCodecs: Record<keyof typeof bodies, calls.Body<unknown>> = {
+  pieceFooter: calls.pieceFooter,
+  pieceRange: calls.pieceRange,
+  pieceIds: calls.pieceIds,
+  heldPieces: calls.heldPieces,
+  bucketHeads: calls.bucketHeads,
+  ownerPage: calls.ownerPage,
+  farmMembers: calls.farmMembers,
+  holdings: calls.holdings,
+} as Record<keyof typeof bodies, calls.Body<unknown>>;
+export const bodyNames = Object.keys(bodies) as (keyof typeof bodies)[];
