@@ -1,0 +1,120 @@
+// A farmer put together, whatever the network: store, service and what runs beside it. Processes are wired
+// in run-farmer.ts, tests in test/support/memory-farmer.ts.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeyPair } from '#node/core/keys.ts';
+import type { FarmConfig } from '#node/interface/config.ts';
+import type { Network, Service } from '#node/net/net.ts';
+import { folderDisk, type Disk } from './disk.ts';
+import { diskProbe, type DiskProbe } from './disk-probe.ts';
+import { duty as newDuty, type Duty } from './duty.ts';
+import { catchUp } from './log-catch-up.ts';
+import { LogStore } from './log-store.ts';
+import { ownerLookup } from './owner-lookup.ts';
+import { PieceStore } from './piece-store.ts';
+import { rootsHandover } from './roots-handover.ts';
+import { RootsStore } from './roots-store.ts';
+import { farmerService, type CallObserver } from './service.ts';
+import { Store } from './store.ts';
+
+const PROBE_EVERY_MS = 10_000;
+const PROBE_DEADLINE_MS = 8000;
+
+export interface FarmerOptions {
+  keyPair: KeyPair;
+  folder: string;
+  network: Network;
+  config: {
+    current(): FarmConfig | null;
+    onChange(listener: (config: FarmConfig) => void): () => void;
+  };
+  nowMs?: () => number;
+  /** Instead of the folder's `segments`. */
+  disk?: Disk;
+  segmentBytes?: number;
+  observe?: CallObserver;
+  onError?: (error: unknown) => void;
+}
+
+export interface Farmer {
+  readonly service: Service;
+  readonly store: Store;
+  readonly duty: Duty;
+  readonly probe: DiskProbe;
+  /** Takes nothing new, lets transfers end until the signal fires, closes the store. */
+  stop(signal: AbortSignal): Promise<void>;
+}
+
+/** Rejects with StoreError 'FolderInUse' where another process runs on the folder. */
+export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
+  const { keyPair, folder, network, config } = options;
+  const nowMs = options.nowMs ?? Date.now;
+  const onError = options.onError ?? (() => {});
+  const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
+  const randomLife = () => randomBytes(8).readBigUInt64LE();
+  const segmentBytes = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
+  const store = await Store.open({ folder, disk, nowMs, randomLife, ...segmentBytes });
+  const [roots, logs, pieces] = [new RootsStore(store), new LogStore(store), new PieceStore(store)];
+  const duty = newDuty(keyPair.publicKey, nowMs);
+  const stopped = new AbortController();
+  const farmers = () => (config.current()?.roster ?? []).filter(({ state }) => state !== 'Lost');
+  const owners = ownerLookup({ roots, farmers, network, nowMs });
+  const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
+  const behind = catchUp({ store, roots, logs, network, addressOf, pause });
+  const handover = rootsHandover({ store, roots, owners, network, pause });
+  const probe = diskProbe({
+    disk,
+    random: randomBytes,
+    deadlineMs: PROBE_DEADLINE_MS,
+    onChange: (reason) => duty.setUnfit(reason),
+  });
+  const parts = {
+    keyPair,
+    store,
+    pieces,
+    logs,
+    roots,
+    duty,
+    owners,
+    nowMs,
+    config: config.current,
+    isCaughtUp: behind.isCaughtUp,
+  };
+  const service = farmerService({ ...parts, ...(options.observe ? { observe: options.observe } : {}) });
+
+  roots.onChange((owner) => handover.request(owner));
+  const forget = config.onChange((next) => {
+    duty.follow(next);
+    handover.request(null);
+  });
+  await probe.probe();
+  const beside = [behind.run(stopped.signal), handover.run(stopped.signal), probeForEver(probe, stopped.signal)];
+  for (const work of beside) work.catch(onError);
+  return {
+    service,
+    store,
+    duty,
+    probe,
+    async stop(signal) {
+      duty.cordonForGood();
+      await duty.idle(signal);
+      forget();
+      stopped.abort();
+      await Promise.allSettled(beside);
+      await store.close();
+    },
+  };
+}
+
+async function probeForEver(probe: DiskProbe, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await pause(PROBE_EVERY_MS, signal);
+    if (!signal.aborted) await probe.probe();
+  }
+}
+
+/** Unreferenced: waiting keeps no process alive. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+}

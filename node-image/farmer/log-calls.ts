@@ -1,0 +1,131 @@
+// log.append, log.heads, log.read, log.seal.
+import { CallError } from '#node/net/net.ts';
+import { bucketHeads, decodeCallHead, encodeAnswerHead } from '#node/wire/calls.ts';
+import { decodeBatchHeader } from '#node/wire/batch.ts';
+import { FrameReader, collect } from '#node/wire/framing.ts';
+import { verifySealOrder, type LogView, type RootView } from '#node/wire/root-view.ts';
+import { decodeSealOrder } from '#node/wire/statements.ts';
+import { MAX_BATCH_BYTES, type BucketId, type PublicKey } from '#node/wire/types.ts';
+import { mayAppend, mayReadLogs, type Asker } from './admission.ts';
+import type { LogName } from './log-store.ts';
+import { once } from './piece-calls.ts';
+import type { CallContext, Handler } from './service.ts';
+
+type LogOperation = 'log.append' | 'log.heads' | 'log.read' | 'log.seal';
+
+/** Batches of one call that are held at once. */
+const MAX_APPEND_BYTES = 2 * MAX_BATCH_BYTES;
+const MAX_ORDER_BYTES = 4096;
+
+export const logCalls: Record<LogOperation, Handler> = {
+  async 'log.append'(context, head, body) {
+    const name = decodeCallHead('log.append', head);
+    const { view, log } = await openedLog(context, name);
+    if (!mayAppend(asker(context, view), name.bucketId)) throw forbidden('append to logs of this bucket');
+    checkEpoch(context, view, name);
+    if (context.logs.logs(name.owner, name.bucketId).length === 0) context.duty.checkTakesNew();
+    const end = context.duty.begin();
+    try {
+      const batches = await readBatches(body);
+      for (const batch of batches) checkKind(batch, log);
+      const answer = await context.logs.append(name, batches, log.closed, name.epoch);
+      return { head: encodeAnswerHead('log.append', answer) };
+    } finally {
+      end();
+    }
+  },
+
+  async 'log.heads'(context, head) {
+    const { owner, bucketId } = decodeCallHead('log.heads', head);
+    const view = await readableView(context, owner, bucketId);
+    const set = view.sets.get(bucketId);
+    const isFellow = set?.members.includes(context.from) === true;
+    // The others' questions are answered at once, or a farm that starts whole would wait for itself.
+    if (!isFellow && !context.isCaughtUp(owner, bucketId)) throw notCaughtUp();
+    const logs = context.logs.logs(owner, bucketId).map(({ logId, seq, hash, sealed }) => ({ logId, seq, hash, sealed }));
+    const setMember = set?.members.includes(context.keyPair.publicKey) === true;
+    const answer = bucketHeads.encode({ epoch: set?.epoch ?? 0, setMember, logs });
+    return { head: encodeAnswerHead('log.heads', {}), body: once(answer) };
+  },
+
+  async 'log.read'(context, head) {
+    const { owner, logId, fromSeq, maxBytes } = decodeCallHead('log.read', head);
+    const log = context.logs.held(owner, logId);
+    const view = await readableView(context, owner, log?.bucketId ?? '');
+    if (!log) throw new CallError('NotFound', 'No batch of this log is here.');
+    const epoch = view.sets.get(log.bucketId)?.epoch ?? 0;
+    const answer = encodeAnswerHead('log.read', { seq: log.seq, hash: log.hash, epoch });
+    return { head: answer, body: context.logs.read(log, fromSeq, maxBytes) };
+  },
+
+  async 'log.seal'(context, head, body) {
+    const { owner } = decodeCallHead('log.seal', head);
+    const order = decodeSealOrder(await collect(body, MAX_ORDER_BYTES));
+    const { bucketId, logId } = order.body;
+    const view = await context.owners.view(owner, context.signal);
+    if (order.body.owner !== owner || !verifySealOrder(order, view)) throw forbidden('seal this log');
+    const name = { owner, bucketId, logId };
+    const held = context.logs.held(owner, logId);
+    if (held && held.bucketId !== bucketId) throw new CallError('BadRequest', 'The log belongs to another bucket.');
+    const answer = await context.logs.seal(name, order.bytes, view.sets.get(bucketId)?.epoch ?? 0);
+    return { head: encodeAnswerHead('log.seal', answer) };
+  },
+};
+
+function asker({ peers, from }: CallContext, view: RootView): Asker {
+  return { peers, from, view };
+}
+function forbidden(what: string): CallError {
+  return new CallError('Forbidden', `This peer may not ${what} here.`);
+}
+function notCaughtUp(): CallError {
+  return new CallError('Unavailable', 'The farmer has just started and still takes newer heads from the other replicas.');
+}
+
+/** The log as the statements have it. A replica must have them itself, or it could not tell who is a member. */
+async function openedLog(context: CallContext, name: LogName): Promise<{ view: RootView; log: LogView }> {
+  const view = context.owners.localView(name.owner);
+  const log = view.logs.find(({ logId, bucketId }) => logId === name.logId && bucketId === name.bucketId);
+  if (log) return { view, log };
+  throw new CallError('NotFound', 'No root statement here opens this log. Send them with roots.put first.');
+}
+
+function checkEpoch({ keyPair }: CallContext, view: RootView, name: LogName & { epoch: number }): void {
+  const set = view.sets.get(name.bucketId);
+  if (!set) throw new CallError('WrongEpoch', 'No root statement here names replicas for this bucket. Send it first.');
+  if (set.epoch !== name.epoch) {
+    throw new CallError(
+      'WrongEpoch',
+      `The replica set has epoch ${set.epoch} here, not ${name.epoch}. Exchange root statements.`,
+    );
+  }
+  if (!set.members.includes(keyPair.publicKey)) {
+    throw new CallError('WrongEpoch', `This farmer is no replica of the bucket under epoch ${set.epoch}.`);
+  }
+}
+
+async function readableView(context: CallContext, owner: PublicKey, bucketId: BucketId): Promise<RootView> {
+  const local = context.owners.localView(owner);
+  if (mayReadLogs(asker(context, local), bucketId)) return local;
+  const view = await context.owners.view(owner, context.signal);
+  if (mayReadLogs(asker(context, view), bucketId)) return view;
+  throw forbidden('read logs of this bucket');
+}
+
+async function readBatches(body: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const reader = new FrameReader(MAX_BATCH_BYTES);
+  const batches: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > MAX_APPEND_BYTES) throw new CallError('BadRequest', `One call carries at most ${MAX_APPEND_BYTES} bytes.`);
+    // Parts may share memory with a chunk that its sender uses again.
+    batches.push(...reader.push(Uint8Array.from(chunk)));
+  }
+  reader.end();
+  return batches;
+}
+
+function checkKind(batch: Uint8Array, log: LogView): void {
+  if (decodeBatchHeader(batch).kind !== log.kind) throw new CallError('BadRequest', `The log holds ${log.kind} only.`);
+}

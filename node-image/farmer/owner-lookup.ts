@@ -1,0 +1,80 @@
+// Root statements of owners for whom this farmer keeps pieces but no statements: asked of the nearest ones
+// when a peer comes that the farm's configuration doesn't admit, and remembered for a while.
+import { nearest } from '#node/core/rendezvous.ts';
+import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
+import { decodeAnswerHead, encodeCallHead } from '#node/wire/calls.ts';
+import { collect, unframeAll } from '#node/wire/framing.ts';
+import { rootView, type RootView } from '#node/wire/root-view.ts';
+import { decodeRootStatement, MAX_STATEMENT_BYTES } from '#node/wire/statements.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { RootsStore } from './roots-store.ts';
+
+/** Statements of one owner. */
+export const MAX_STATEMENTS_BYTES = 16 * 1024 * 1024;
+const REMEMBER_MS = 60_000;
+const MAX_REMEMBERED = 1000;
+const ASK_MS = 3000;
+
+export interface OwnerLookup {
+  /** What is known of the owner here, else at the nearest farmers; an empty view where nobody knows it. */
+  view(owner: PublicKey, signal: AbortSignal): Promise<RootView>;
+  /** Only what is here. */
+  localView(owner: PublicKey): RootView;
+  /** Those who should have an owner's statements, nearest first. */
+  nearest(owner: PublicKey): FarmerAddress[];
+}
+
+export interface OwnerLookupOptions {
+  roots: RootsStore;
+  /** Farmers that may be asked, this one included. */
+  farmers: () => FarmerAddress[];
+  network: Network;
+  nowMs: () => number;
+}
+
+export function ownerLookup({ roots, farmers, network, nowMs }: OwnerLookupOptions): OwnerLookup {
+  const remembered = new Map<PublicKey, { view: RootView; untilMs: number }>();
+  const addresses = (owner: PublicKey) => {
+    const known = new Map(farmers().map((address) => [address.farmer, address]));
+    return nearest(owner, [...known.keys()]).map((farmer) => known.get(farmer)!);
+  };
+  const ask = async (owner: PublicKey, signal: AbortSignal) => {
+    const others = addresses(owner).filter(({ farmer }) => farmer !== network.self);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+    const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
+    const bytes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    return rootView(owner, bytes.map(decodeRootStatement));
+  };
+  return {
+    nearest: addresses,
+    localView: (owner) => roots.view(owner),
+    async view(owner, signal) {
+      if (roots.knows(owner)) return roots.view(owner);
+      const known = remembered.get(owner);
+      if (known && known.untilMs > nowMs()) return known.view;
+      const view = await ask(owner, signal);
+      remembered.delete(owner);
+      remembered.set(owner, { view, untilMs: nowMs() + REMEMBER_MS });
+      if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
+      return view;
+    },
+  };
+}
+
+/** All statements that a farmer has of an owner. Rejects with CallError. */
+export async function fetchStatements(
+  network: Network,
+  to: FarmerAddress,
+  owner: PublicKey,
+  signal: AbortSignal,
+): Promise<Uint8Array[]> {
+  const call = { operation: 'roots.get', head: encodeCallHead('roots.get', { owner }) } as const;
+  const answer = await network.call(to, call, signal);
+  try {
+    decodeAnswerHead('roots.get', answer.head);
+    return unframeAll(await collect(answer.body, MAX_STATEMENTS_BYTES), MAX_STATEMENT_BYTES);
+  } catch (cause) {
+    if (cause instanceof CallError) throw cause;
+    throw new CallError('BadRequest', 'A farmer sent statements that are none.', { cause });
+  }
+}

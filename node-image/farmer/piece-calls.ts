@@ -1,0 +1,69 @@
+// piece.put, piece.get, piece.stat.
+import { peerIdOf } from '#node/core/ids.ts';
+import { CallError, type Answer } from '#node/net/net.ts';
+import { decodeCallHead, encodeAnswerHead, heldPieces, pieceIds } from '#node/wire/calls.ts';
+import { collect } from '#node/wire/framing.ts';
+import { signStatement } from '#node/wire/statements.ts';
+import type { PieceId, PublicKey, Receipt } from '#node/wire/types.ts';
+import { mayFetch, mayStore, type Asker } from './admission.ts';
+import type { StoredPiece } from './piece-store.ts';
+import type { CallContext, Handler } from './service.ts';
+
+type PieceOperation = 'piece.put' | 'piece.get' | 'piece.stat';
+
+export const pieceCalls: Record<PieceOperation, Handler> = {
+  async 'piece.put'(context, head, body) {
+    const { owner, pieceId } = decodeCallHead('piece.put', head);
+    await admit(context, owner, mayStore, 'store pieces');
+    if (!context.store.index.piece(owner, pieceId)) context.duty.checkTakesNew();
+    const end = context.duty.begin();
+    try {
+      const stored = await context.pieces.put(owner, pieceId, body, context.signal);
+      return { head: encodeAnswerHead('piece.put', { receipt: receiptOf(context, owner, pieceId, stored) }) };
+    } finally {
+      end();
+    }
+  },
+
+  async 'piece.get'(context, head): Promise<Answer> {
+    const { owner, pieceId, firstLeaf, leafCount } = decodeCallHead('piece.get', head);
+    await admit(context, owner, mayFetch, 'read pieces');
+    const body = await context.pieces.get(owner, pieceId, { firstLeaf, leafCount });
+    return { head: encodeAnswerHead('piece.get', {}), body };
+  },
+
+  async 'piece.stat'(context, head, body) {
+    const { owner } = decodeCallHead('piece.stat', head);
+    await admit(context, owner, mayFetch, 'ask for pieces');
+    const asked = pieceIds.decode(await collect(body, pieceIds.maxBytes));
+    const held = context.pieces.stat(owner, asked.pieceIds);
+    return { head: encodeAnswerHead('piece.stat', {}), body: once(heldPieces.encode({ held })) };
+  },
+};
+
+/** First with what is known here; strangers to the farm may be known to the owner's nearest farmers. */
+async function admit(context: CallContext, owner: PublicKey, may: (asker: Asker) => boolean, what: string): Promise<void> {
+  const { peers, from, owners, signal } = context;
+  if (may({ peers, from, view: owners.localView(owner) })) return;
+  if (may({ peers, from, view: await owners.view(owner, signal) })) return;
+  throw new CallError('Forbidden', `${peerIdOf(from)} may not ${what} of this owner here.`);
+}
+
+/** The farmer's signed word, with the membership that makes it count for warrants. */
+function receiptOf({ keyPair, config }: CallContext, owner: PublicKey, pieceId: PieceId, stored: StoredPiece): Uint8Array {
+  const own = config()?.roster.find(({ farmer }) => farmer === keyPair.publicKey);
+  const receipt: Receipt = {
+    kind: 'receipt',
+    farmer: keyPair.publicKey,
+    owner,
+    pieceId,
+    ...stored,
+    durability: 'fsynced',
+    membership: own ? new Uint8Array(Buffer.from(own.membership, 'base64')) : null,
+  };
+  return signStatement(keyPair, receipt).bytes;
+}
+
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
