@@ -35,6 +35,8 @@ export class FarmerWatch {
   readonly #contacts = new Map<PublicKey, Contact>();
   #roster = new Map<PublicKey, RosterMember>();
   readonly #limits: WatchLimits;
+  /** Counted when asked for; null after a change. */
+  #active: number | null = null;
 
   constructor(offlineAfterMs: number) {
     this.#limits = { offlineAfterMs, lostAfterMs: Infinity };
@@ -42,18 +44,22 @@ export class FarmerWatch {
 
   /** A new configuration: farmers that it doesn't name are forgotten (and lost). */
   configure(config: FarmConfig): void {
+    this.#active = null;
     this.#limits.lostAfterMs = config.lostAfterMs;
     this.#roster = new Map(config.roster.map((member) => [member.farmer, member]));
     for (const farmer of this.#contacts.keys()) if (!this.#roster.has(farmer)) this.#contacts.delete(farmer);
   }
 
   heard(farmer: PublicKey, nowMs: number): void {
-    if (this.#roster.has(farmer)) this.#contacts.set(farmer, { lastSeenMs: nowMs, silentMs: 0, answers: true });
+    if (!this.#roster.has(farmer)) return;
+    this.#active = null;
+    this.#contacts.set(farmer, { lastSeenMs: nowMs, silentMs: 0, answers: true });
   }
 
   /** It was asked and didn't answer; `listenedMs` since it was asked before (at most what one round takes). */
   silent(farmer: PublicKey, listenedMs: number): void {
     if (!this.#roster.has(farmer)) return;
+    this.#active = null;
     const before = this.#contacts.get(farmer) ?? { lastSeenMs: 0, silentMs: 0, answers: false };
     this.#contacts.set(farmer, { ...before, silentMs: before.silentMs + listenedMs, answers: false });
   }
@@ -76,6 +82,7 @@ export class FarmerWatch {
 
   /** Farmers that may hold pieces for good. */
   activeFarmers(): number {
-    return this.members().filter(({ farmer }) => ['Online', 'Offline'].includes(this.state(farmer))).length;
+    this.#active ??= this.members().filter(({ farmer }) => ['Online', 'Offline'].includes(this.state(farmer))).length;
+    return this.#active;
   }
 }

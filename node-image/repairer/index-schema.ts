@@ -46,11 +46,13 @@ CREATE TABLE segments (
   urgency INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0,
   retry_ms INTEGER NOT NULL DEFAULT 0,
+  several_buckets INTEGER NOT NULL DEFAULT 0,
   UNIQUE (owner, segment_id)
 ) STRICT;
 CREATE INDEX segments_by_tag ON segments (tag);
 CREATE INDEX segments_live ON segments (state, margin, optimal) WHERE refs > 0;
 CREATE INDEX segments_queue ON segments (urgency, id) WHERE queued = 1;
+CREATE INDEX segments_in_several_buckets ON segments (id) WHERE several_buckets = 1;
 CREATE INDEX segments_dead ON segments (id) WHERE refs = 0;
 -- A copy of an object in another bucket names the same segment: moves are told to every such bucket.
 CREATE TABLE segment_buckets (

@@ -39,6 +39,22 @@ export interface ReportFacts {
   repairedBytes: number;
 }
 
+/** Before there is a configuration. */
+export const NO_FACTS: Omit<ReportFacts, 'version' | 'repairer' | 'startedMs' | 'nowMs'> = {
+  config: null,
+  readThroughMs: 0,
+  totals: { segments: 0, queued: 0, byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 }, margin: null, byOptimal: {} },
+  replicaSets: [],
+  stateOf: () => 'Lost',
+  lastSeenMs: () => 0,
+  countsOf: () => ({ pieces: 0, pieceBytes: 0, piecesToMove: 0 }),
+  holdingsOf: () => undefined,
+  warranted: new Set(),
+  ownersWithoutWarrant: 0,
+  repairedPieces: 0,
+  repairedBytes: 0,
+};
+
 export function farmReport(facts: ReportFacts): FarmReport {
   const { config, totals, replicaSets, stateOf } = facts;
   const sets = replicaSets.map((set) => replicaSetHealth(set, stateOf));

@@ -182,6 +182,10 @@ export class SegmentIndex {
       this.#bucketNo(owner, bucketId),
       by,
     );
+    this.#run(
+      'UPDATE segments SET several_buckets = 1 WHERE id = ?1 AND several_buckets = 0 AND (SELECT count(*) FROM segment_buckets WHERE segment = ?1) > 1',
+      id,
+    );
     if (before === 0 && by === 1) this.#count(id, 1);
     if (before === 1 && by === -1) this.#count(id, -1);
     if (before + by <= 0) this.#run('UPDATE segments SET queued = 0 WHERE id = ?', id);
@@ -235,12 +239,20 @@ export class SegmentIndex {
     );
   }
 
-  takeWaiting(tag: string): { bucketId: BucketId; sealed: Uint8Array }[] {
+  takeWaiting(owner: PublicKey, tag: string): { bucketId: BucketId; sealed: Uint8Array }[] {
     const rows = this.#all(
-      'SELECT bucket_id, sealed FROM placements_waiting JOIN buckets USING (bucket_no) WHERE tag = ?',
+      `SELECT bucket_no, bucket_id, sealed FROM placements_waiting JOIN buckets USING (bucket_no) WHERE tag = ? AND owner = ?`,
       fromHex(tag),
+      fromHex(owner),
     );
-    if (rows.length > 0) this.#run('DELETE FROM placements_waiting WHERE tag = ?', fromHex(tag));
+    for (const row of rows) {
+      this.#run(
+        'DELETE FROM placements_waiting WHERE tag = ? AND bucket_no = ? AND sealed = ?',
+        fromHex(tag),
+        row['bucket_no']!,
+        row['sealed']!,
+      );
+    }
     return rows.map((row) => ({ bucketId: hex(row['bucket_id']), sealed: bytes(row['sealed']) }));
   }
 
@@ -277,17 +289,20 @@ export class SegmentIndex {
   }
 
   /** Moves that a bucket's readers haven't heard of: a copy made after the move, or a crash in between. */
-  untoldMoves(limit: number): { id: number; bucketId: BucketId; move: Move }[] {
+  untoldMoves(limit: number): { id: number; owner: PublicKey; tag: string; bucketId: BucketId; move: Move }[] {
     return this.#all(
-      `SELECT m.segment AS id, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
-       FROM moves m JOIN segment_buckets s ON s.segment = m.segment AND s.refs > 0 AND s.bucket_no <> m.bucket_no
+      `SELECT m.segment AS id, b.owner AS owner, g.tag AS tag, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
+       FROM segments g INDEXED BY segments_in_several_buckets JOIN moves m ON m.segment = g.id
+       JOIN segment_buckets s ON s.segment = g.id AND s.refs > 0 AND s.bucket_no <> m.bucket_no
        JOIN buckets b ON b.bucket_no = s.bucket_no JOIN farmers f ON f.farmer_no = m.farmer_no
-       WHERE NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
+       WHERE g.several_buckets = 1 AND NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
          AND o.farmer_no = m.farmer_no AND o.bucket_no = s.bucket_no)
        GROUP BY m.segment, m.piece_number, m.farmer_no, s.bucket_no LIMIT ?`,
       limit,
     ).map((row) => ({
       id: num(row['id']),
+      owner: hex(row['owner']),
+      tag: hex(row['tag']),
       bucketId: hex(row['bucket_id']),
       move: { pieceNumber: num(row['piece_number']), farmer: hex(row['farmer']), sealed: bytes(row['sealed']) },
     }));
@@ -297,8 +312,16 @@ export class SegmentIndex {
 
   /** Null when nothing names it any more. */
   segment(id: number): IndexedSegment | null {
-    const row = this.#get('SELECT * FROM segments WHERE id = ? AND refs > 0 AND secret IS NOT NULL', id);
+    return this.#segment(this.#get('SELECT * FROM segments WHERE id = ? AND refs > 0 AND secret IS NOT NULL', id));
+  }
+  /** Also one that nothing names, or nothing names yet. */
+  knownSegment(id: number): IndexedSegment | null {
+    return this.#segment(this.#get('SELECT * FROM segments WHERE id = ? AND secret IS NOT NULL', id));
+  }
+
+  #segment(row: Row | undefined): IndexedSegment | null {
     if (!row) return null;
+    const id = num(row['id']);
     const total = num(row['total']);
     const holders: PublicKey[][] = Array.from({ length: total }, () => []);
     const pieces = this.#all(
@@ -351,6 +374,11 @@ export class SegmentIndex {
     ).map((row) => num(row['segment']));
   }
 
+  /** All farmers that ever held a piece. */
+  farmers(): PublicKey[] {
+    return this.#all('SELECT farmer FROM farmers').map((row) => hex(row['farmer']));
+  }
+
   allSegments(after: number, limit: number): number[] {
     return this.#all('SELECT id FROM segments WHERE id > ? AND refs > 0 ORDER BY id LIMIT ?', after, limit).map((row) =>
       num(row['id']),
@@ -370,6 +398,10 @@ export class SegmentIndex {
 
   retryLater(id: number, retryMs: number): void {
     this.#run('UPDATE segments SET attempts = attempts + 1, retry_ms = ? WHERE id = ?', retryMs, id);
+  }
+  /** Not its fault: it isn't this segment's turn yet. */
+  postpone(id: number, retryMs: number): void {
+    this.#run('UPDATE segments SET retry_ms = ? WHERE id = ?', retryMs, id);
   }
   retryFresh(id: number): void {
     this.#run('UPDATE segments SET attempts = 0, retry_ms = 0 WHERE id = ?', id);

@@ -95,8 +95,8 @@ describe('segment index', () => {
     const index = new SegmentIndex(':memory:');
     index.keepWaiting(OWNER, BUCKET, tagOf('one'), Buffer.from('sealed'));
     const id = add(index, 'one');
-    expect(index.takeWaiting(tagOf('one'))).toEqual([{ bucketId: BUCKET, sealed: new Uint8Array(Buffer.from('sealed')) }]);
-    expect(index.takeWaiting(tagOf('one'))).toEqual([]);
+    expect(index.takeWaiting(OWNER, tagOf('one'))).toEqual([{ bucketId: BUCKET, sealed: new Uint8Array(Buffer.from('sealed')) }]);
+    expect(index.takeWaiting(OWNER, tagOf('one'))).toEqual([]);
     index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     expect(index.segment(id)?.holders).toEqual([[key('a')], [key('b'), key('x')], [key('c')]]);
@@ -111,7 +111,7 @@ describe('segment index', () => {
     add(index, 'one', COPY);
     expect(index.bucketsOf(id).sort()).toEqual([BUCKET, COPY]);
     const move = { pieceNumber: 1, farmer: key('x'), sealed: new Uint8Array(Buffer.from('r')) };
-    expect(index.untoldMoves(10)).toEqual([{ id, bucketId: COPY, move }]);
+    expect(index.untoldMoves(10)).toEqual([{ id, owner: OWNER, tag: tagOf('one'), bucketId: COPY, move }]);
     index.addMove(id, COPY, move);
     expect(index.untoldMoves(10)).toEqual([]);
     index.releaseSegment(OWNER, COPY, key('one'));

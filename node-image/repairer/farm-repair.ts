@@ -1,0 +1,392 @@
+// One repairer at work on one farm: asks the farmers, reads the logs, repairs what is queued, reports.
+// Three loops that share the index; each round is a method of its own, so that tests take them one by one.
+import type { KeyPair } from '#node/core/keys.ts';
+import type { FarmerFacts } from '#node/core/repair-plan.ts';
+import { farmSnapshot, logLink, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
+import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
+import type { FarmReport } from '#node/interface/status.ts';
+import type { LogLink } from '#node/log/log-link.ts';
+import { backoffMs, type Runtime } from '#node/log/runtime.ts';
+import { CallError, type Network } from '#node/net/net.ts';
+import type { Holdings } from '#node/wire/calls.ts';
+import type { PublicKey, SealedPlacement } from '#node/wire/types.ts';
+import { askHoldings, askOwners, overAll } from './ask-farmers.ts';
+import { Bandwidth } from './bandwidth.ts';
+import { FarmerWatch, OFFLINE_AFTER_MS } from './farmer-watch.ts';
+import { Judge } from './judge.ts';
+import { Benches } from './piece-math.ts';
+import { placementLogs, type PlacementLogs, type WriterStates } from './placement-logs.ts';
+import { farmReport } from './report.ts';
+import { repairMemory, repairSegment, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
+import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
+import type { SegmentIndex } from './segment-index.ts';
+
+export interface RepairLimits {
+  offlineAfterMs: number;
+  /** Between two questions to a farmer. */
+  askEveryMs: number;
+  /** Between two rounds through the logs; a round that takes longer makes the pause longer. */
+  scanEveryMs: number;
+  /** Without a leaf for this long, a farmer has failed. */
+  stallMs: number;
+  /** First wait before a segment is tried again; doubles up to 100 times this. */
+  retryMs: number;
+  segmentsAtOnce: number;
+}
+export const REPAIR_LIMITS: RepairLimits = {
+  offlineAfterMs: OFFLINE_AFTER_MS,
+  askEveryMs: 5_000,
+  scanEveryMs: 5_000,
+  stallMs: 20_000,
+  retryMs: 3_000,
+  segmentsAtOnce: 8,
+};
+const FARMERS_AT_ONCE = 32;
+const OWNERS_AT_ONCE = 4;
+const UNTOLD_MOVES_PAGE = 500;
+
+/** What happened, for logs and metrics. */
+export interface RepairEvents {
+  scanned(facts: { tookMs: number; owners: number; failed: number }): void;
+  ownerFailed(owner: PublicKey, error: unknown): void;
+  repaired(segmentId: string, outcome: RepairOutcome, tookMs: number): void;
+  repairFailed(segmentId: string, error: unknown): void;
+  farmerFailed(farmer: PublicKey, as: 'source' | 'target', error: unknown): void;
+}
+
+export interface FarmRepairInput {
+  network: Network;
+  /** Ed25519 seed: signs placement logs and opens warrants. */
+  self: KeyPair;
+  index: SegmentIndex;
+  states: WriterStates;
+  config: FarmConfig;
+  runtime: Runtime;
+  version: string;
+  events?: Partial<RepairEvents>;
+  limits?: Partial<RepairLimits>;
+  signal: AbortSignal;
+}
+
+export class FarmRepair {
+  readonly #input: FarmRepairInput;
+  readonly #limits: RepairLimits;
+  readonly #farm: SettableFarmView;
+  readonly #link: LogLink;
+  readonly #watch: FarmerWatch;
+  readonly #judge: Judge;
+  readonly #logs: PlacementLogs;
+  readonly #bandwidth: Bandwidth;
+  readonly #deps: RepairDeps;
+  readonly #startedMs: number;
+  readonly #holdings = new Map<PublicKey, Holdings>();
+  readonly #owners = new Map<PublicKey, OwnerFacts>();
+  /** Farmers that failed as a new holder lately: until when they get nothing. */
+  readonly #avoid = new Map<PublicKey, number>();
+  readonly #repairing = new Map<number, Promise<void>>();
+  #config: FarmConfig;
+  #asked = false;
+  #lastAskMs: number | null = null;
+  #unwarranted = new Set<PublicKey>();
+  #readThroughMs = 0;
+  #repairedPieces = 0;
+  #repairedBytes = 0;
+  #wake: () => void = () => {};
+
+  constructor(input: FarmRepairInput) {
+    const { network, runtime, self, states, signal, index } = input;
+    this.#input = input;
+    this.#limits = { ...REPAIR_LIMITS, ...input.limits };
+    this.#config = input.config;
+    this.#startedMs = runtime.nowMs();
+    this.#farm = settableFarmView(farmSnapshot(input.config));
+    this.#link = logLink({ network, farm: this.#farm, runtime });
+    this.#watch = new FarmerWatch(this.#limits.offlineAfterMs);
+    this.#judge = new Judge(index, this.#watch);
+    this.#logs = placementLogs({ link: this.#link, self, states, signal });
+    this.#bandwidth = new Bandwidth(runtime);
+    this.#deps = {
+      link: this.#link,
+      index,
+      judge: this.#judge,
+      logs: this.#logs,
+      bandwidth: this.#bandwidth,
+      benches: new Benches(),
+      memory: repairMemory(),
+      farmers: () => this.#farmers(),
+      warrantsOf: (owner) => this.#owners.get(owner)?.warrants ?? null,
+      onFailed: (farmer, as, error) => this.#farmerFailed(farmer, as, error),
+      stallMs: this.#limits.stallMs,
+    };
+    this.#apply(input.config);
+  }
+
+  /** A newer configuration holds at once, for what is planned from now on. */
+  configure(config: FarmConfig): void {
+    this.#farm.set(farmSnapshot(config));
+    this.#apply(config);
+    this.#input.index.retryAll();
+    this.#wake();
+  }
+
+  #apply(config: FarmConfig): void {
+    this.#config = config;
+    this.#watch.configure(config);
+    this.#bandwidth.setLimit(config.repairBytesPerSecond);
+    for (const farmer of this.#holdings.keys()) if (!this.#watch.member(farmer)) this.#holdings.delete(farmer);
+  }
+
+  /** All three loops, until the signal aborts. */
+  async run(): Promise<void> {
+    const { signal } = this.#input;
+    const every = async (pauseMs: (tookMs: number) => number, round: () => Promise<unknown>) => {
+      while (!signal.aborted) {
+        const beganMs = this.#now();
+        await round().catch((error: unknown) => {
+          if (!signal.aborted) throw error;
+        });
+        await this.#pause(pauseMs(this.#now() - beganMs));
+      }
+    };
+    await Promise.all([
+      every(
+        () => this.#limits.askEveryMs,
+        () => this.askFarmers(),
+      ),
+      every(
+        (tookMs) => Math.max(this.#limits.scanEveryMs, 2 * tookMs),
+        () => this.scan(),
+      ),
+      every(
+        () => 0,
+        () => this.#repairOnceOrWait(),
+      ),
+    ]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#repairing.values());
+    await this.#logs.close();
+  }
+
+  // ---- asking -------------------------------------------------------------------------------
+
+  /** One round: who answers, what each holds. Then the segments of farmers whose state changed are judged again. */
+  async askFarmers(): Promise<void> {
+    const { signal } = this.#input;
+    const nowMs = this.#now();
+    // Time that nobody listened (asleep, stopped) is no silence.
+    const listenedMs = this.#lastAskMs === null ? 0 : Math.min(nowMs - this.#lastAskMs, 4 * this.#limits.askEveryMs);
+    this.#lastAskMs = nowMs;
+    await overAll(this.#reachable(), FARMERS_AT_ONCE, async ({ farmer, url }) => {
+      try {
+        this.#holdings.set(farmer, await askHoldings(this.#link, { farmer, url }, signal));
+        this.#watch.heard(farmer, this.#now());
+      } catch (error) {
+        signal.throwIfAborted();
+        // A refusal is an answer too.
+        if (isSilence(error)) this.#watch.silent(farmer, listenedMs);
+        else this.#watch.heard(farmer, this.#now());
+      }
+    });
+    this.#asked = true;
+    if (await this.#judge.followStates(signal)) this.#input.index.retryAll();
+    this.#wake();
+  }
+
+  #reachable(): RosterMember[] {
+    return this.#watch.members().filter(({ state }) => state !== 'Lost');
+  }
+
+  // ---- scanning -----------------------------------------------------------------------------
+
+  /** One round through all logs of all owners that warrant this repairer. True when everything was read. */
+  async scan(): Promise<boolean> {
+    const { index, self, signal, events } = this.#input;
+    const beganMs = this.#now();
+    const { owners, complete } = await this.#discover();
+    const unwarranted = new Set<PublicKey>();
+    let failed = 0;
+    await overAll([...owners], OWNERS_AT_ONCE, async (owner) => {
+      try {
+        const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
+        const facts = await scanOwner({ link: this.#link, index, self, owner, judge, signal });
+        if (facts) this.#owners.set(owner, facts);
+        else {
+          this.#owners.delete(owner);
+          unwarranted.add(owner);
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        failed++;
+        // What was thrown away is read again from the start; until then nothing of it is repaired.
+        if (error instanceof ScanError && error.code === 'Unsteady') this.#owners.delete(owner);
+        events?.ownerFailed?.(owner, error);
+      }
+    });
+    for (const owner of this.#owners.keys()) if (!owners.has(owner)) this.#owners.delete(owner);
+    this.#unwarranted = unwarranted;
+    const whole = failed === 0 && complete;
+    if (whole) {
+      this.#readThroughMs = beganMs;
+      index.purgeReleased();
+      await this.#tellUntold();
+    }
+    events?.scanned?.({ tookMs: this.#now() - beganMs, owners: this.#owners.size, failed });
+    this.#wake();
+    return whole;
+  }
+
+  /** Owners by their statements on the farmers, and those that the index knows. Complete = no owner can have hidden. */
+  async #discover(): Promise<{ owners: Set<PublicKey>; complete: boolean }> {
+    const { index, signal } = this.#input;
+    const owners = new Set(index.owners());
+    const farmers = this.#reachable();
+    let silent = 0;
+    await overAll(farmers, FARMERS_AT_ONCE, async ({ farmer, url }) => {
+      try {
+        for (const owner of await askOwners(this.#link, { farmer, url }, signal)) owners.add(owner);
+      } catch {
+        signal.throwIfAborted();
+        silent++;
+      }
+    });
+    // Statements lie on the nine farmers nearest to their owner: more than half of those answer.
+    return { owners, complete: farmers.length > 0 && silent <= Math.floor(Math.min(9, farmers.length) / 2) };
+  }
+
+  /** Moves of segments that another bucket names as well: its readers must find them too. */
+  async #tellUntold(): Promise<void> {
+    const { index, signal } = this.#input;
+    const untold = index.untoldMoves(UNTOLD_MOVES_PAGE);
+    const byBucket = Map.groupBy(untold, ({ owner, bucketId }) => `${owner}/${bucketId}`);
+    for (const moves of byBucket.values()) {
+      const { owner, bucketId } = moves[0]!;
+      const placements = moves.map(({ tag, move }): SealedPlacement => ({ tag, sealed: move.sealed }));
+      try {
+        await this.#logs.append(owner, bucketId, placements, signal);
+        index.transaction(() => moves.forEach(({ id, move }) => index.addMove(id, bucketId, move)));
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#input.events?.ownerFailed?.(owner, error);
+      }
+    }
+  }
+
+  // ---- repairing ----------------------------------------------------------------------------
+
+  /** Starts what is due, most endangered first, as far as there are slots. Answers how many repairs run. */
+  startDueRepairs(): number {
+    const { index } = this.#input;
+    if (!this.#asked) return 0;
+    const nowMs = this.#now();
+    const free = this.#limits.segmentsAtOnce - this.#repairing.size;
+    const due = index.queued(nowMs, free + this.#repairing.size).filter((id) => !this.#repairing.has(id));
+    for (const id of due.slice(0, Math.max(0, free))) {
+      const owner = index.segment(id)?.owner;
+      // An owner whose logs weren't read through yet may have moves that we don't know of.
+      if (!owner || !this.#owners.has(owner)) {
+        index.postpone(id, nowMs + this.#limits.retryMs);
+        continue;
+      }
+      const work = this.#repair(id).finally(() => {
+        this.#repairing.delete(id);
+        this.#wake();
+      });
+      this.#repairing.set(id, work);
+    }
+    return this.#repairing.size;
+  }
+
+  /** For tests: repairs until nothing is due now. */
+  async repairAllDue(): Promise<void> {
+    while (this.startDueRepairs() > 0) await Promise.race(this.#repairing.values());
+  }
+
+  async #repairOnceOrWait(): Promise<void> {
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+    this.startDueRepairs();
+    await Promise.race([woken, this.#pause(1000)]);
+  }
+
+  async #repair(id: number): Promise<void> {
+    const { index, signal, events, runtime } = this.#input;
+    const segmentId = index.segment(id)?.segmentId ?? '';
+    const attempts = index.segment(id)?.attempts ?? 0;
+    const beganMs = this.#now();
+    const later = () => this.#now() + backoffMs(runtime, attempts, this.#limits.retryMs, 100 * this.#limits.retryMs);
+    try {
+      const outcome = await repairSegment(this.#deps, id, signal);
+      if (!outcome) return;
+      if (outcome.pieces > 0) index.retryFresh(id);
+      else index.retryLater(id, later());
+      this.#repairedPieces += outcome.pieces;
+      this.#repairedBytes += outcome.bytes;
+      events?.repaired?.(segmentId, outcome, this.#now() - beganMs);
+    } catch (error) {
+      if (signal.aborted) return;
+      index.retryLater(id, later());
+      events?.repairFailed?.(segmentId, error);
+    }
+  }
+
+  #farmers(): FarmerFacts[] {
+    const nowMs = this.#now();
+    return this.#watch.members().map(({ farmer, domain }): FarmerFacts => {
+      const freeBytes = this.#holdings.get(farmer)?.freeBytes;
+      const avoided = (this.#avoid.get(farmer) ?? 0) > nowMs;
+      return {
+        farmer,
+        domain,
+        state: this.#watch.state(farmer),
+        answers: this.#watch.answers(farmer),
+        ...(avoided ? { freeBytes: 0 } : freeBytes === undefined ? {} : { freeBytes }),
+      };
+    });
+  }
+
+  #farmerFailed(farmer: PublicKey, as: 'source' | 'target', error: unknown): void {
+    if (as === 'target') this.#avoid.set(farmer, this.#now() + 10 * this.#limits.retryMs);
+    if ((error as { code?: unknown }).code === 'Unreachable') this.#watch.silent(farmer, 0);
+    this.#input.events?.farmerFailed?.(farmer, as, error);
+  }
+
+  // ---- reporting ----------------------------------------------------------------------------
+
+  report(): FarmReport {
+    const { index, self, version } = this.#input;
+    const warranted = new Set(this.#owners.keys());
+    const holders = [...this.#holdings.values()].flatMap(({ owners }) => owners.map(({ owner }) => owner));
+    const foreign = new Set([...this.#unwarranted, ...holders].filter((owner) => !warranted.has(owner)));
+    return farmReport({
+      version,
+      repairer: self.publicKey,
+      startedMs: this.#startedMs,
+      nowMs: this.#now(),
+      config: this.#config,
+      readThroughMs: this.#asked ? this.#readThroughMs : 0,
+      totals: index.totals(),
+      replicaSets: [...this.#owners.values()].flatMap(({ replicaSets }) => replicaSets),
+      stateOf: (farmer) => this.#watch.state(farmer),
+      lastSeenMs: (farmer) => this.#watch.contact(farmer)?.lastSeenMs ?? 0,
+      countsOf: (farmer) => index.farmerCounts(farmer),
+      holdingsOf: (farmer) => this.#holdings.get(farmer),
+      warranted,
+      ownersWithoutWarrant: foreign.size,
+      repairedPieces: this.#repairedPieces,
+      repairedBytes: this.#repairedBytes,
+    });
+  }
+
+  #now(): number {
+    return this.#input.runtime.nowMs();
+  }
+  async #pause(ms: number): Promise<void> {
+    if (ms > 0) await this.#input.runtime.sleep(ms, this.#input.signal).catch(() => {});
+  }
+}
+
+/** No connection, no answer in time, or somebody else at that address. */
+function isSilence(error: unknown): boolean {
+  return !(error instanceof CallError) || ['Unreachable', 'WrongPeer', 'Aborted'].includes(error.code);
+}

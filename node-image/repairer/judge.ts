@@ -1,0 +1,92 @@
+// Keeps the index's judgement up to date: after a log is read, after a piece has moved, and whenever a
+// farmer's state changes, for just the segments that this concerns.
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  movesUpTo,
+  segmentHealth,
+  type FarmerState,
+  type FarmSize,
+  type SegmentHealth,
+  type SegmentHolders,
+} from '#node/core/segment-health.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { FarmerWatch } from './farmer-watch.ts';
+import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
+
+/** Segments judged in one turn of the event loop. */
+const PAGE = 200;
+
+/** Pure: holders that leave or are lost while their piece still needs another holder. */
+export function piecesToMove(
+  segment: SegmentHolders,
+  health: SegmentHealth,
+  stateOf: (farmer: PublicKey) => FarmerState,
+  farm: FarmSize,
+): { pieceNumber: number; farmer: PublicKey }[] {
+  if (!health.queued) return [];
+  const moving = health.staying < movesUpTo(segment.scheme, farm) ? health.leaving : [];
+  return [...health.missing, ...moving].flatMap((pieceNumber) =>
+    (segment.holders[pieceNumber] ?? [])
+      .filter((farmer) => ['Leaving', 'Lost'].includes(stateOf(farmer)))
+      .map((farmer) => ({ pieceNumber, farmer })),
+  );
+}
+
+export class Judge {
+  readonly #index: SegmentIndex;
+  readonly #watch: FarmerWatch;
+  /** As the index was last judged by. */
+  readonly #known = new Map<PublicKey, FarmerState>();
+  #activeFarmers = -1;
+
+  constructor(index: SegmentIndex, watch: FarmerWatch) {
+    this.#index = index;
+    this.#watch = watch;
+  }
+
+  /** Health of one segment as of now, noted in the index. */
+  judge(segment: IndexedSegment): SegmentHealth {
+    const stateOf = (farmer: PublicKey) => this.#watch.state(farmer);
+    const farm = { activeFarmers: this.#watch.activeFarmers() };
+    const health = segmentHealth(segment, stateOf, farm);
+    this.#index.setHealth(segment.id, health, piecesToMove(segment, health, stateOf, farm));
+    return health;
+  }
+
+  judgeAll(ids: Iterable<number>): void {
+    for (const id of ids) {
+      const segment = this.#index.segment(id);
+      if (segment) this.judge(segment);
+    }
+  }
+
+  /** Looks whose state has changed and judges their segments again. True when anything had. */
+  async followStates(signal: AbortSignal): Promise<boolean> {
+    const changed = this.#index.farmers().filter((farmer) => this.#known.get(farmer) !== this.#watch.state(farmer));
+    const activeFarmers = this.#watch.activeFarmers();
+    const resized = activeFarmers !== this.#activeFarmers;
+    // The number of farmers decides which spare pieces of leaving ones must move.
+    const concerned = resized
+      ? new Set([...changed, ...this.#index.farmers().filter((farmer) => this.#watch.state(farmer) === 'Leaving')])
+      : new Set(changed);
+    this.#activeFarmers = activeFarmers;
+    for (const farmer of concerned) {
+      this.#known.set(farmer, this.#watch.state(farmer));
+      await this.#pages((after) => this.#index.segmentsOn(farmer, after, PAGE), signal);
+    }
+    return resized || changed.length > 0;
+  }
+
+  async #pages(next: (after: number) => number[], signal: AbortSignal): Promise<void> {
+    let after = 0;
+    for (;;) {
+      signal.throwIfAborted();
+      const ids = next(after);
+      const last = ids.at(-1);
+      if (last === undefined) return;
+      this.#index.transaction(() => this.judgeAll(ids));
+      after = last;
+      await turn();
+    }
+  }
+}

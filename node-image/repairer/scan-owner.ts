@@ -1,0 +1,167 @@
+// Reads one owner's logs, from where the index stands up to heads asked for now, with no more than the
+// repair key that the owner's warrant seals to this repairer.
+import { openSealed, repairPartKey, type KeyPair } from '#node/core/keys.ts';
+import { pieceBytes } from '#node/core/segments.ts';
+import { readBatches, readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
+import type { LogLink } from '#node/log/log-link.ts';
+import { fetchRoots } from '#node/log/roots.ts';
+import { WireError } from '#node/wire/codec.ts';
+import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
+import type { RootView } from '#node/wire/root-view.ts';
+import type { BucketId, PublicKey, SealedPlacement, SegmentPlacement, WarrantStatement } from '#node/wire/types.ts';
+import type { ReplicaSetFacts } from './report.ts';
+import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
+
+export class ScanError extends Error {
+  /** NoStatements: known by its pieces, but no farmer has its statements. NoKey: a batch that no repair key opens. */
+  readonly code: 'NoStatements' | 'NoKey' | 'Unsteady';
+  constructor(code: ScanError['code'], message: string) {
+    super(message);
+    this.name = 'ScanError';
+    this.code = code;
+  }
+}
+
+export interface ScanInput {
+  link: LogLink;
+  index: SegmentIndex;
+  self: KeyPair;
+  owner: PublicKey;
+  /** Judges segments that were touched. */
+  judge: (ids: Iterable<number>) => void;
+  signal: AbortSignal;
+}
+
+/** What an owner's statements let this repairer do. */
+export interface OwnerFacts {
+  warrants: WarrantStatement[];
+  replicaSets: ReplicaSetFacts[];
+}
+
+/** Null where the newest warrant isn't for this repairer: nothing of that owner is kept. */
+export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
+  const { link, index, self, owner, signal } = input;
+  const { view, statements } = await fetchRoots(link, owner, signal);
+  if (statements.length === 0) throw new ScanError('NoStatements', `No farmer has root statements of owner ${owner}.`);
+  if (view.warrant?.repairer !== self.publicKey) {
+    index.forgetOwner(owner);
+    return null;
+  }
+  const keys = repairKeys(view, self);
+  for (const bucketId of view.sets.keys()) await scanBucket(input, view, keys, bucketId);
+  return { warrants: view.warrants, replicaSets: [...view.sets.values()] };
+}
+
+/** Of all warrants for this repairer, newest first; what doesn't open isn't for it. */
+function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
+  return view.warrants
+    .filter(({ repairer }) => repairer === self.publicKey)
+    .toReversed()
+    .flatMap(({ sealedRepairKey }) => {
+      try {
+        return [openSealed(self.seed, sealedRepairKey)];
+      } catch {
+        return [];
+      }
+    });
+}
+
+async function scanBucket(input: ScanInput, view: RootView, keys: Uint8Array[], bucketId: BucketId): Promise<void> {
+  const { link, index, owner, signal } = input;
+  const state = await readHeads(link, { owner, bucketId, signal, view });
+  const positions = index.positions(owner, bucketId);
+  if (wasCutBack(state, positions)) {
+    // What was applied doesn't count any more: read all of this owner again, the next time round.
+    index.forgetOwner(owner);
+    throw new ScanError('Unsteady', 'A log was closed below what was read of it: reading again.');
+  }
+  const batches = readBatches(link, {
+    state,
+    since: new Map([...positions].map(([logId, { seq }]) => [logId, seq])),
+    keys: { repairPartKeys: (logId) => keys.map((key) => repairPartKey(key, logId)) },
+    signal,
+  });
+  for await (const batch of batches) {
+    const before = positions.get(batch.log.logId);
+    if (before && batch.header.prevHash !== before.hash) {
+      index.forgetOwner(owner);
+      throw new ScanError('Unsteady', 'A log went on from another batch than the one that was read: reading again.');
+    }
+    applyBatch(input, view, bucketId, batch);
+    positions.set(batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
+  }
+}
+
+/** A log that was closed, or goes on, below what was applied of it held a batch that never counted. */
+function wasCutBack(state: BucketState, positions: ReturnType<SegmentIndex['positions']>): boolean {
+  return state.logs.some(({ log, seq, hash }) => {
+    const applied = positions.get(log.logId);
+    if (!applied) return false;
+    return applied.seq > (log.closed?.lastSeq ?? Infinity) || (applied.seq === seq && applied.hash !== hash);
+  });
+}
+
+function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch: ReadBatch): void {
+  const { index, owner, judge } = input;
+  index.transaction(() => {
+    const touched = new Set<number>();
+    if (batch.header.kind === 'entries') {
+      if (!batch.repair) throw new ScanError('NoKey', `No repair key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
+      for (const placement of batch.repair.added) {
+        const id = addSegment(index, owner, bucketId, placement);
+        if (id === null) continue;
+        touched.add(id);
+        const tag = placementTag(placement.secret);
+        for (const { bucketId: told, sealed } of index.takeWaiting(owner, tag)) {
+          applyPlacement(input, view.warrants, told, id, { tag, sealed });
+        }
+      }
+      for (const segmentId of batch.repair.released) index.releaseSegment(owner, bucketId, segmentId);
+    }
+    for (const placement of batch.placements) {
+      const ids = index.segmentsByTag(owner, placement.tag);
+      if (ids.length === 0) index.keepWaiting(owner, bucketId, placement.tag, placement.sealed);
+      for (const id of ids) {
+        applyPlacement(input, view.warrants, bucketId, id, placement);
+        touched.add(id);
+      }
+    }
+    index.setPosition(owner, bucketId, batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
+    judge(touched);
+  });
+}
+
+/** Null for a segment of a size that none has: its writer talks nonsense, the other segments still count. */
+function addSegment(index: SegmentIndex, owner: PublicKey, bucketId: BucketId, placement: SegmentPlacement): number | null {
+  try {
+    const sizeBytes = pieceBytes(placement.sizeBytes, placement.scheme.required);
+    return index.addSegment(owner, bucketId, placement, { tag: placementTag(placement.secret), pieceBytes: sizeBytes });
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+function applyPlacement(
+  { index, owner }: ScanInput,
+  warrants: readonly WarrantStatement[],
+  bucketId: BucketId,
+  id: number,
+  sealed: SealedPlacement,
+): void {
+  const segment = index.knownSegment(id);
+  if (!segment) return;
+  try {
+    const entry = openPlacement(segment.secret, sealed);
+    if (placementProblem(entry, { owner, placement: placementOf(segment) }, warrants) !== null) return;
+    index.addMove(id, bucketId, { pieceNumber: entry.pieceNumber, farmer: entry.farmer, sealed: sealed.sealed });
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+  }
+}
+
+/** The index's row as the entry that it came from; holders are no part of what is signed. */
+export function placementOf(segment: IndexedSegment): SegmentPlacement {
+  const { segmentId, secret, scheme, sizeBytes, root } = segment;
+  return { segmentId, secret, scheme, sizeBytes, root, farmers: Array.from({ length: scheme.total }, () => null), createdMs: 0 };
+}
