@@ -226,31 +226,39 @@ export interface StructCodec<T> extends Codec<T> {
 export function struct<T extends object>(fields: Fields<T>, options: { open?: boolean } = {}): StructCodec<T> {
   const entries = Object.entries(fields) as [string & keyof T, Codec<unknown> & { optional?: true }][];
   return {
-    toCbor: (value) =>
-      entries.map(([name, codec]) => {
+    toCbor(value) {
+      const out = Array.from<unknown>({ length: entries.length });
+      eachField(entries, (name, codec, i) => {
         const one = value[name];
-        return codec.optional && one === undefined ? null : named(name, () => codec.toCbor(one));
-      }),
+        out[i] = codec.optional && one === undefined ? null : codec.toCbor(one);
+      });
+      return out;
+    },
     fromCbor(value) {
       const fits = Array.isArray(value) && (options.open ? value.length >= entries.length : value.length === entries.length);
       if (!fits) throw new WireError(`Expected ${entries.length} fields, got ${shown(value)}.`);
       const out: Partial<T> = {};
-      entries.forEach(([name, codec], i) => {
+      eachField(entries, (name, codec, i) => {
         if (codec.optional && value[i] === null) return;
-        out[name] = named(name, () => codec.fromCbor(value[i])) as T[typeof name];
+        out[name] = codec.fromCbor(value[i]) as T[typeof name];
       });
       return out as T;
     },
   };
 }
 
-function named<R>(name: string, run: () => R): R {
+function eachField<Name extends string, C>(entries: readonly [Name, C][], run: (name: Name, codec: C, i: number) => void): void {
+  let i = 0;
   try {
-    return run();
+    for (; i < entries.length; i++) run(entries[i]![0], entries[i]![1], i);
   } catch (cause) {
-    if (cause instanceof WireError) throw new WireError(`${name}: ${cause.message}`, { cause });
-    throw cause;
+    throw named(entries[i]![0], cause);
   }
+}
+
+/** Says in which field it happened. */
+function named(name: string, cause: unknown): unknown {
+  return cause instanceof WireError ? new WireError(`${name}: ${cause.message}`, { cause: cause.cause }) : cause;
 }
 
 /** One of several structs, told apart by `kind`: [kind, …fields]. */
@@ -268,7 +276,12 @@ export function union<T extends { kind: string }>(kinds: {
     fromCbor(value) {
       if (!Array.isArray(value)) throw new WireError(`Expected a list that starts with its kind, got ${shown(value)}.`);
       const [kind, ...rest] = value as unknown[];
-      return { kind, ...named(String(kind), () => codecOf(kind).fromCbor(rest)) } as unknown as T;
+      const codec = codecOf(kind);
+      try {
+        return { kind, ...codec.fromCbor(rest) } as unknown as T;
+      } catch (cause) {
+        throw named(String(kind), cause);
+      }
     },
   };
 }
