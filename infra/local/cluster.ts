@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { clusterPaths } from './cluster-paths.ts';
+import { readSettings } from './cluster-settings.ts';
 import { hostConfig } from './config.ts';
 import { ClusterError } from './errors.ts';
 import { ensureCluster, findCluster, helmPath, removeClusterNamed, type LocalCluster } from './local-cluster.ts';
@@ -84,8 +85,9 @@ async function up(
   },
 ): Promise<number> {
   const began = performance.now();
-  const runs = values.fresh !== true && (await findCluster(name)) !== undefined;
-  const port = values.port === undefined ? (runs ? undefined : DEFAULT_PORT) : Number(values.port);
+  // A cluster that runs, or whose data was kept, has a port already.
+  const known = values.fresh !== true && readSettings(clusterPaths(name, hostConfig()).settings) !== undefined;
+  const port = values.port === undefined ? (known ? undefined : DEFAULT_PORT) : Number(values.port);
   const cluster = await ensureCluster({
     name,
     ...(values['control-plane'] === true ? { mode: 'control-plane' as const } : {}),

@@ -110,8 +110,9 @@ describe('the control plane', () => {
     expect(await findCluster(NAME)).toBeUndefined();
     expect(leftovers(NAME)).toEqual({ ...NOTHING, stateFolders: 1 });
 
+    expect(cli('up', '--name', NAME).code).toBe(0);
     const again = await ensureCluster({ name: NAME });
-    expect(again.mode).toBe('control-plane');
+    expect([again.mode, again.port]).toEqual(['control-plane', cluster.port]);
     expect(again.auditLogPath).toBe(cluster.auditLogPath);
     expect(await again.kubectl(['get', 'namespace', 'kept', '-o', 'name'])).toBe('namespace/kept\n');
     expect(leftovers(NAME).processes).toBeGreaterThan(3);
