@@ -1,12 +1,13 @@
 // The library's one object: the farm, who answers, the threads that encrypt and encode, and the memory that
 // all transfers together may use.
+import { availableParallelism } from 'node:os';
 import type { LogLink } from '#node/log/log-link.ts';
-import type { Runtime } from '#node/log/runtime.ts';
+import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network } from '#node/net/net.ts';
-import type { ByteBudget } from './byte-budget.ts';
-import type { FarmView } from './farm-view.ts';
-import type { FarmerHealth } from './farmer-health.ts';
-import type { StripePipeline } from './pipeline/stripe-pipeline.ts';
+import { byteBudget, type ByteBudget } from './byte-budget.ts';
+import { logLink, type FarmView } from './farm-view.ts';
+import { farmerHealth, type FarmerHealth } from './farmer-health.ts';
+import { stripePipeline, type StripePipeline } from './pipeline/stripe-pipeline.ts';
 
 export interface ClientLimits {
   /** Bytes that uploads hold in memory together. */
@@ -17,6 +18,8 @@ export interface ClientLimits {
   threads: number;
   /** A farmer that doesn't take or give a byte for this long has failed. */
   stallMs: number;
+  /** A slow read is helped out by another farmer after this, or sooner where the others were much faster. */
+  hedgeMs: number;
 }
 
 export interface Client {
@@ -34,9 +37,37 @@ export interface Client {
   close(): Promise<void>;
 }
 
-export declare function createClient(input: {
+const MIB = 1024 * 1024;
+const DEFAULTS = { writeBytes: 256 * MIB, readBytes: 128 * MIB, stallMs: 10_000, hedgeMs: 400 };
+
+export function createClient(input: {
   network: Network;
   farm: FarmView;
   runtime?: Runtime;
   limits?: Partial<ClientLimits>;
-}): Client;
+}): Client {
+  const { network, farm } = input;
+  const runtime = input.runtime ?? systemRuntime;
+  const limits: ClientLimits = { ...DEFAULTS, threads: Math.min(2, availableParallelism()), ...input.limits };
+  const health = farmerHealth(() => runtime.nowMs());
+  const stripes = stripePipeline(limits.threads);
+  const unwatch = farm.changed(({ members }) => {
+    const named = new Set(members.map(({ farmer }) => farmer));
+    for (const { farmer } of health.snapshot()) if (!named.has(farmer)) health.forget(farmer);
+  });
+  return {
+    network,
+    farm,
+    runtime,
+    health,
+    stripes,
+    limits,
+    link: logLink({ network, farm, runtime }),
+    writeBudget: byteBudget(limits.writeBytes),
+    readBudget: byteBudget(limits.readBytes),
+    async close() {
+      unwatch();
+      await stripes.close();
+    },
+  };
+}

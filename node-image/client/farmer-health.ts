@@ -3,19 +3,103 @@
 import type { PublicKey } from '#node/wire/types.ts';
 
 export interface FarmerHealth {
-  /** It did what it was asked, in that time. */
-  good(farmer: PublicKey, tookMs: number): void;
+  /** It did what it was asked, in that time for each leaf. */
+  good(farmer: PublicKey, msPerLeaf: number): void;
+  /** It was given up after that time for each leaf, while others had delivered. */
+  slow(farmer: PublicKey, msPerLeaf: number): void;
   /** No answer, or a broken one: it isn't asked first for a while. */
   bad(farmer: PublicKey): void;
   /** It sent wrong bytes or a wrong receipt. */
   lied(farmer: PublicKey): void;
   /** Not failing right now; farmers never asked count as answering. */
   answers(farmer: PublicKey): boolean;
-  /** Best first: those that answer, by their usual time. */
+  /** Best first: those that answer before those that don't, each by their usual time. */
   ranked(farmers: readonly PublicKey[]): PublicKey[];
-  /** After so long without an answer, another farmer is asked as well. */
-  hedgeAfterMs(farmer: PublicKey): number;
-  snapshot(): { farmer: PublicKey; answers: boolean; failures: number; lies: number; typicalMs: number | null }[];
+  /** Usual time for a leaf; null where it isn't known (any more). */
+  typicalMs(farmer: PublicKey): number | null;
+  snapshot(): FarmerRecord[];
   forget(farmer: PublicKey): void;
 }
-export declare function farmerHealth(nowMs: () => number): FarmerHealth;
+export interface FarmerRecord {
+  farmer: PublicKey;
+  answers: boolean;
+  /** In a row. */
+  failures: number;
+  /** Since this process started. */
+  lies: number;
+  typicalMs: number | null;
+}
+
+/** First time out after a failure; doubles with each further one. */
+const FIRST_PAUSE_MS = 1000;
+const MAX_PAUSE_MS = 30_000;
+/** A liar is asked last for so long; audits judge it for good. */
+const LIAR_PAUSE_MS = 10 * 60_000;
+/** A speed so old says nothing: the farmer gets another chance. */
+const SPEED_HOLDS_MS = 30_000;
+const NEW_WEIGHT = 0.3;
+
+interface Known {
+  failures: number;
+  lies: number;
+  outUntilMs: number;
+  typicalMs: number | null;
+  measuredMs: number;
+}
+
+export function farmerHealth(nowMs: () => number): FarmerHealth {
+  const known = new Map<PublicKey, Known>();
+  const of = (farmer: PublicKey): Known => {
+    let one = known.get(farmer);
+    if (!one) {
+      one = { failures: 0, lies: 0, outUntilMs: 0, typicalMs: null, measuredMs: 0 };
+      known.set(farmer, one);
+    }
+    return one;
+  };
+  const answers = (farmer: PublicKey) => (known.get(farmer)?.outUntilMs ?? 0) <= nowMs();
+  const typicalMs = (farmer: PublicKey): number | null => {
+    const one = known.get(farmer);
+    return one && nowMs() - one.measuredMs < SPEED_HOLDS_MS ? one.typicalMs : null;
+  };
+  return {
+    answers,
+    typicalMs,
+    good(farmer, msPerLeaf) {
+      const one = of(farmer);
+      one.typicalMs = one.typicalMs === null ? msPerLeaf : one.typicalMs * (1 - NEW_WEIGHT) + msPerLeaf * NEW_WEIGHT;
+      one.measuredMs = nowMs();
+      one.failures = 0;
+      if (one.lies === 0) one.outUntilMs = 0;
+    },
+    slow(farmer, msPerLeaf) {
+      const one = of(farmer);
+      one.typicalMs = Math.max(one.typicalMs ?? 0, msPerLeaf);
+      one.measuredMs = nowMs();
+    },
+    bad(farmer) {
+      const one = of(farmer);
+      one.failures += 1;
+      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(one.failures - 1, 10));
+      one.outUntilMs = Math.max(one.outUntilMs, nowMs() + pauseMs);
+    },
+    lied(farmer) {
+      const one = of(farmer);
+      one.lies += 1;
+      one.outUntilMs = nowMs() + LIAR_PAUSE_MS;
+    },
+    ranked(farmers) {
+      const rank = (farmer: PublicKey) => (answers(farmer) ? 0 : 1e9 + of(farmer).failures * 1e6) + (typicalMs(farmer) ?? 0);
+      return [...farmers].sort((a, b) => rank(a) - rank(b));
+    },
+    snapshot: () =>
+      [...known].map(([farmer, { failures, lies }]) => ({
+        farmer,
+        answers: answers(farmer),
+        failures,
+        lies,
+        typicalMs: typicalMs(farmer),
+      })),
+    forget: (farmer) => void known.delete(farmer),
+  };
+}

@@ -1,0 +1,67 @@
+// The leaves of one piece on their way to one farmer: a short queue between the encoder and the connection.
+
+/** The body of piece.put: leaves as they are pushed, then the footer. */
+export class PieceFeed implements AsyncIterable<Uint8Array> {
+  readonly #waiting: Uint8Array[] = [];
+  #ended = false;
+  #error: Error | null = null;
+  #wakeReader: (() => void) | null = null;
+  #wakeWriters: (() => void)[] = [];
+  #taken = 0;
+
+  /** Leaves handed to the connection so far: the sign of progress. */
+  get taken(): number {
+    return this.#taken;
+  }
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Ignored once ended or failed. */
+  push(leaf: Uint8Array): void {
+    if (this.#ended || this.#error) return;
+    this.#waiting.push(leaf);
+    this.#wakeReader?.();
+  }
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+  /** The connection gets this error instead of more leaves; writers wait no longer. */
+  fail(error: Error): void {
+    this.#error ??= error;
+    this.#waiting.length = 0;
+    this.#wake();
+  }
+  /** Resolves when fewer than `limit` leaves wait, or nobody takes them any more. */
+  async room(limit: number): Promise<void> {
+    while (!this.#error && !this.#ended && this.#waiting.length >= limit) {
+      await new Promise<void>((resolve) => this.#wakeWriters.push(resolve));
+    }
+  }
+
+  #wake(): void {
+    this.#wakeReader?.();
+    for (const wake of this.#wakeWriters.splice(0)) wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      for (;;) {
+        if (this.#error) throw this.#error;
+        const leaf = this.#waiting.shift();
+        if (leaf) {
+          this.#taken += 1;
+          for (const wake of this.#wakeWriters.splice(0)) wake();
+          yield leaf;
+        } else if (this.#ended) return;
+        else await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+      }
+    } finally {
+      this.fail(new Error('The connection takes nothing more.'));
+    }
+  }
+}
