@@ -38,16 +38,17 @@ export function repairerMetrics(
     'Every log was read up to heads that were asked for after this time.',
     ({ readThroughMs }) => readThroughMs / 1000,
   );
-  new Gauge({
+  const farmers = new Gauge({
     name: 'storj_repairer_farmers',
     help: 'Farmers of the roster by state.',
     labelNames: ['state'],
-    registers,
+    registers: [],
     collect() {
-      const { farmers } = report();
-      for (const state of FARMER_STATES) this.set({ state }, farmers.filter((one) => one.state === state).length);
+      const all = report().farmers;
+      for (const state of FARMER_STATES) this.set({ state }, all.filter((one) => one.state === state).length);
     },
   });
+  registry.registerMetric(farmers);
   const pieces = new Counter({
     name: 'storj_repairer_repaired_pieces_total',
     help: 'Pieces that got a new holder.',

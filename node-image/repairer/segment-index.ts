@@ -1,12 +1,9 @@
 // The repairer's index, SQLite on disk: which segments live, who holds their pieces, how they stand, and
 // so the queue. A view of the logs; memory stays small however many segments there are.
-import { mkdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { fromHex, toHex } from '#node/core/ids.ts';
+import { fromHex } from '#node/core/ids.ts';
 import { urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
 import type { BucketId, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
-import { INDEX_SCHEMA, INDEX_VERSION } from './index-schema.ts';
+import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
 export const HEALTH_STATES: readonly HealthState[] = ['Healthy', 'Degraded', 'AtRisk', 'Unreadable'];
 
@@ -48,21 +45,13 @@ export interface FarmerCounts {
   piecesToMove: number;
 }
 
-type Row = Record<string, number | Uint8Array | null>;
-
 export class SegmentIndex {
-  readonly #db: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #db: IndexDatabase;
   readonly #farmerNos = new Map<PublicKey, number>();
 
   /** `path` may be ':memory:'. A damaged file, or one of another version, starts empty. */
   constructor(path: string) {
-    if (path === ':memory:') {
-      this.#db = create(path);
-      return;
-    }
-    mkdirSync(dirname(path), { recursive: true });
-    this.#db = openExisting(path) ?? create(path);
+    this.#db = new IndexDatabase(path);
   }
 
   close(): void {
@@ -71,29 +60,19 @@ export class SegmentIndex {
 
   /** All or nothing; a nested call joins. */
   transaction<T>(work: () => T): T {
-    if (this.#db.isTransaction) return work();
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      this.#db.exec('COMMIT');
-      return result;
-    } catch (error) {
-      this.#db.exec('ROLLBACK');
-      this.#farmerNos.clear();
-      throw error;
-    }
+    return this.#db.transaction(work, () => this.#farmerNos.clear());
   }
 
   // ---- logs ---------------------------------------------------------------------------------
 
   positions(owner: PublicKey, bucketId: BucketId): Map<PublicKey, LogPosition> {
-    const rows = this.#all('SELECT log_id, seq, hash FROM logs WHERE bucket_no = ?', this.#bucketNo(owner, bucketId));
+    const rows = this.#db.all('SELECT log_id, seq, hash FROM logs WHERE bucket_no = ?', this.#bucketNo(owner, bucketId));
     return new Map(rows.map((row) => [hex(row['log_id']), { seq: num(row['seq']), hash: hex(row['hash']) }]));
   }
 
   setPosition(owner: PublicKey, bucketId: BucketId, logId: PublicKey, { seq, hash }: LogPosition): void {
     const bucketNo = this.#bucketNo(owner, bucketId);
-    this.#run(
+    this.#db.run(
       'INSERT INTO logs (bucket_no, log_id, seq, hash) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash',
       bucketNo,
       fromHex(logId),
@@ -103,24 +82,24 @@ export class SegmentIndex {
   }
 
   owners(): PublicKey[] {
-    return this.#all('SELECT DISTINCT owner FROM buckets').map((row) => hex(row['owner']));
+    return this.#db.all('SELECT DISTINCT owner FROM buckets').map((row) => hex(row['owner']));
   }
 
   /** Forgets everything of an owner, to read it again (a log was cut back) or because the warrant is gone. */
   forgetOwner(owner: PublicKey): void {
     this.transaction(() => {
-      for (const { id } of this.#all('SELECT id FROM segments WHERE owner = ? AND refs > 0', fromHex(owner)))
+      for (const { id } of this.#db.all('SELECT id FROM segments WHERE owner = ? AND refs > 0', fromHex(owner)))
         this.#count(num(id), -1);
       const ofSegments = '(SELECT id FROM segments WHERE owner = ?)';
       const ofBuckets = '(SELECT bucket_no FROM buckets WHERE owner = ?)';
       for (const table of ['pieces', 'moves', 'segment_buckets']) {
-        this.#run(`DELETE FROM ${table} WHERE segment IN ${ofSegments}`, fromHex(owner));
+        this.#db.run(`DELETE FROM ${table} WHERE segment IN ${ofSegments}`, fromHex(owner));
       }
       for (const table of ['logs', 'placements_waiting']) {
-        this.#run(`DELETE FROM ${table} WHERE bucket_no IN ${ofBuckets}`, fromHex(owner));
+        this.#db.run(`DELETE FROM ${table} WHERE bucket_no IN ${ofBuckets}`, fromHex(owner));
       }
-      this.#run('DELETE FROM segments WHERE owner = ?', fromHex(owner));
-      this.#run('DELETE FROM buckets WHERE owner = ?', fromHex(owner));
+      this.#db.run('DELETE FROM segments WHERE owner = ?', fromHex(owner));
+      this.#db.run('DELETE FROM buckets WHERE owner = ?', fromHex(owner));
     });
   }
 
@@ -135,7 +114,7 @@ export class SegmentIndex {
   ): number {
     const { scheme } = placement;
     const id = this.#reference(owner, bucketId, placement.segmentId, 1);
-    this.#run(
+    this.#db.run(
       `UPDATE segments SET tag = ?, secret = ?, root = ?, size_bytes = ?, piece_bytes = ?, required = ?, repair = ?,
          optimal = ?, total = ?, created_ms = ? WHERE id = ? AND secret IS NULL`,
       fromHex(derived.tag),
@@ -163,56 +142,56 @@ export class SegmentIndex {
 
   /** Counters follow liveness: pieces of a segment that nothing names aren't on a farmer's account. */
   #reference(owner: PublicKey, bucketId: BucketId, segmentId: SegmentId, by: 1 | -1): number {
-    this.#run(
+    this.#db.run(
       'INSERT INTO segments (owner, segment_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
       fromHex(owner),
       fromHex(segmentId),
     );
-    const row = this.#get(
+    const row = this.#db.get(
       'SELECT id, refs FROM segments WHERE owner = ? AND segment_id = ?',
       fromHex(owner),
       fromHex(segmentId),
     )!;
     const id = num(row['id']);
     const before = num(row['refs']);
-    this.#run('UPDATE segments SET refs = refs + ? WHERE id = ?', by, id);
-    this.#run(
+    this.#db.run('UPDATE segments SET refs = refs + ? WHERE id = ?', by, id);
+    this.#db.run(
       'INSERT INTO segment_buckets (segment, bucket_no, refs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET refs = refs + excluded.refs',
       id,
       this.#bucketNo(owner, bucketId),
       by,
     );
-    this.#run(
+    this.#db.run(
       'UPDATE segments SET several_buckets = 1 WHERE id = ?1 AND several_buckets = 0 AND (SELECT count(*) FROM segment_buckets WHERE segment = ?1) > 1',
       id,
     );
     if (before === 0 && by === 1) this.#count(id, 1);
     if (before === 1 && by === -1) this.#count(id, -1);
-    if (before + by <= 0) this.#run('UPDATE segments SET queued = 0 WHERE id = ?', id);
+    if (before + by <= 0) this.#db.run('UPDATE segments SET queued = 0 WHERE id = ?', id);
     return id;
   }
 
   #count(id: number, sign: 1 | -1): void {
-    this.#run(
+    this.#db.run(
       `UPDATE farmers SET pieces = pieces + ?1 * n, piece_bytes = piece_bytes + ?1 * n * bytes
        FROM (SELECT farmer_no AS no, count(*) AS n, (SELECT piece_bytes FROM segments WHERE id = ?2) AS bytes
              FROM pieces WHERE segment = ?2 GROUP BY farmer_no) WHERE farmer_no = no`,
       sign,
       id,
     );
-    if (sign < 0) this.#run('UPDATE pieces SET to_move = 0 WHERE segment = ?', id);
+    if (sign < 0) this.#db.run('UPDATE pieces SET to_move = 0 WHERE segment = ?', id);
   }
 
   #addPiece(id: number, pieceNumber: number, farmer: PublicKey): void {
     const farmerNo = this.#farmerNo(farmer);
-    const added = this.#run(
+    const added = this.#db.run(
       'INSERT INTO pieces (segment, piece_number, farmer_no) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
       id,
       pieceNumber,
       farmerNo,
     );
     if (added === 0) return;
-    this.#run(
+    this.#db.run(
       `UPDATE farmers SET pieces = pieces + 1, piece_bytes = piece_bytes + (SELECT piece_bytes FROM segments WHERE id = ?1)
        WHERE farmer_no = ?2 AND (SELECT refs FROM segments WHERE id = ?1) > 0`,
       id,
@@ -224,14 +203,14 @@ export class SegmentIndex {
 
   /** Segments that a placement entry may be about. */
   segmentsByTag(owner: PublicKey, tag: string): number[] {
-    return this.#all('SELECT id FROM segments WHERE tag = ? AND owner = ?', fromHex(tag), fromHex(owner)).map((row) =>
-      num(row['id']),
-    );
+    return this.#db
+      .all('SELECT id FROM segments WHERE tag = ? AND owner = ?', fromHex(tag), fromHex(owner))
+      .map((row) => num(row['id']));
   }
 
   /** A placement entry that came before its segment. */
   keepWaiting(owner: PublicKey, bucketId: BucketId, tag: string, sealed: Uint8Array): void {
-    this.#run(
+    this.#db.run(
       'INSERT INTO placements_waiting (tag, bucket_no, sealed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
       fromHex(tag),
       this.#bucketNo(owner, bucketId),
@@ -240,13 +219,13 @@ export class SegmentIndex {
   }
 
   takeWaiting(owner: PublicKey, tag: string): { bucketId: BucketId; sealed: Uint8Array }[] {
-    const rows = this.#all(
+    const rows = this.#db.all(
       `SELECT bucket_no, bucket_id, sealed FROM placements_waiting JOIN buckets USING (bucket_no) WHERE tag = ? AND owner = ?`,
       fromHex(tag),
       fromHex(owner),
     );
     for (const row of rows) {
-      this.#run(
+      this.#db.run(
         'DELETE FROM placements_waiting WHERE tag = ? AND bucket_no = ? AND sealed = ?',
         fromHex(tag),
         row['bucket_no']!,
@@ -258,9 +237,9 @@ export class SegmentIndex {
 
   /** One more holder, told in the log of this bucket. */
   addMove(id: number, bucketId: BucketId, move: Move): void {
-    const owner = hex(this.#get('SELECT owner FROM segments WHERE id = ?', id)!['owner']);
+    const owner = hex(this.#db.get('SELECT owner FROM segments WHERE id = ?', id)!['owner']);
     this.#addPiece(id, move.pieceNumber, move.farmer);
-    this.#run(
+    this.#db.run(
       'INSERT INTO moves (segment, piece_number, farmer_no, bucket_no, sealed) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed',
       id,
       move.pieceNumber,
@@ -271,7 +250,7 @@ export class SegmentIndex {
   }
 
   setSuspect(id: number, pieceNumber: number, farmer: PublicKey, suspect: boolean): void {
-    this.#run(
+    this.#db.run(
       'UPDATE pieces SET suspect = ? WHERE segment = ? AND piece_number = ? AND farmer_no = ?',
       suspect ? 1 : 0,
       id,
@@ -282,41 +261,42 @@ export class SegmentIndex {
 
   /** Buckets whose readers must hear of this segment's moves. */
   bucketsOf(id: number): BucketId[] {
-    return this.#all(
-      'SELECT bucket_id FROM segment_buckets JOIN buckets USING (bucket_no) WHERE segment = ? AND refs > 0',
-      id,
-    ).map((row) => hex(row['bucket_id']));
+    return this.#db
+      .all('SELECT bucket_id FROM segment_buckets JOIN buckets USING (bucket_no) WHERE segment = ? AND refs > 0', id)
+      .map((row) => hex(row['bucket_id']));
   }
 
   /** Moves that a bucket's readers haven't heard of: a copy made after the move, or a crash in between. */
   untoldMoves(limit: number): { id: number; owner: PublicKey; tag: string; bucketId: BucketId; move: Move }[] {
-    return this.#all(
-      `SELECT m.segment AS id, b.owner AS owner, g.tag AS tag, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
+    return this.#db
+      .all(
+        `SELECT m.segment AS id, b.owner AS owner, g.tag AS tag, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
        FROM segments g INDEXED BY segments_in_several_buckets JOIN moves m ON m.segment = g.id
        JOIN segment_buckets s ON s.segment = g.id AND s.refs > 0 AND s.bucket_no <> m.bucket_no
        JOIN buckets b ON b.bucket_no = s.bucket_no JOIN farmers f ON f.farmer_no = m.farmer_no
        WHERE g.several_buckets = 1 AND NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
          AND o.farmer_no = m.farmer_no AND o.bucket_no = s.bucket_no)
        GROUP BY m.segment, m.piece_number, m.farmer_no, s.bucket_no LIMIT ?`,
-      limit,
-    ).map((row) => ({
-      id: num(row['id']),
-      owner: hex(row['owner']),
-      tag: hex(row['tag']),
-      bucketId: hex(row['bucket_id']),
-      move: { pieceNumber: num(row['piece_number']), farmer: hex(row['farmer']), sealed: bytes(row['sealed']) },
-    }));
+        limit,
+      )
+      .map((row) => ({
+        id: num(row['id']),
+        owner: hex(row['owner']),
+        tag: hex(row['tag']),
+        bucketId: hex(row['bucket_id']),
+        move: { pieceNumber: num(row['piece_number']), farmer: hex(row['farmer']), sealed: bytes(row['sealed']) },
+      }));
   }
 
   // ---- health -------------------------------------------------------------------------------
 
   /** Null when nothing names it any more. */
   segment(id: number): IndexedSegment | null {
-    return this.#segment(this.#get('SELECT * FROM segments WHERE id = ? AND refs > 0 AND secret IS NOT NULL', id));
+    return this.#segment(this.#db.get('SELECT * FROM segments WHERE id = ? AND refs > 0 AND secret IS NOT NULL', id));
   }
   /** Also one that nothing names, or nothing names yet. */
   knownSegment(id: number): IndexedSegment | null {
-    return this.#segment(this.#get('SELECT * FROM segments WHERE id = ? AND secret IS NOT NULL', id));
+    return this.#segment(this.#db.get('SELECT * FROM segments WHERE id = ? AND secret IS NOT NULL', id));
   }
 
   #segment(row: Row | undefined): IndexedSegment | null {
@@ -324,7 +304,7 @@ export class SegmentIndex {
     const id = num(row['id']);
     const total = num(row['total']);
     const holders: PublicKey[][] = Array.from({ length: total }, () => []);
-    const pieces = this.#all(
+    const pieces = this.#db.all(
       'SELECT piece_number, farmer FROM pieces JOIN farmers USING (farmer_no) WHERE segment = ? AND suspect = 0',
       id,
     );
@@ -345,7 +325,7 @@ export class SegmentIndex {
 
   /** `moving`: holders whose piece must find another one. */
   setHealth(id: number, health: SegmentHealth, moving: { pieceNumber: number; farmer: PublicKey }[]): void {
-    this.#run(
+    this.#db.run(
       'UPDATE segments SET margin = ?, state = ?, queued = ?, urgency = ? WHERE id = ?',
       health.margin,
       HEALTH_STATES.indexOf(health.state),
@@ -353,9 +333,9 @@ export class SegmentIndex {
       urgency(health),
       id,
     );
-    this.#run('UPDATE pieces SET to_move = 0 WHERE segment = ? AND to_move = 1', id);
+    this.#db.run('UPDATE pieces SET to_move = 0 WHERE segment = ? AND to_move = 1', id);
     for (const { pieceNumber, farmer } of moving) {
-      this.#run(
+      this.#db.run(
         'UPDATE pieces SET to_move = 1 WHERE segment = ? AND piece_number = ? AND farmer_no = ?',
         id,
         pieceNumber,
@@ -366,49 +346,53 @@ export class SegmentIndex {
 
   /** Live segments with a piece on this farmer, a page at a time: start after 0, go on after the last. */
   segmentsOn(farmer: PublicKey, after: number, limit: number): number[] {
-    return this.#all(
-      'SELECT DISTINCT segment FROM pieces WHERE farmer_no = ? AND segment > ? ORDER BY segment LIMIT ?',
-      this.#farmerNo(farmer),
-      after,
-      limit,
-    ).map((row) => num(row['segment']));
+    return this.#db
+      .all(
+        'SELECT DISTINCT segment FROM pieces WHERE farmer_no = ? AND segment > ? ORDER BY segment LIMIT ?',
+        this.#farmerNo(farmer),
+        after,
+        limit,
+      )
+      .map((row) => num(row['segment']));
   }
 
   /** All farmers that ever held a piece. */
   farmers(): PublicKey[] {
-    return this.#all('SELECT farmer FROM farmers').map((row) => hex(row['farmer']));
+    return this.#db.all('SELECT farmer FROM farmers').map((row) => hex(row['farmer']));
   }
 
   allSegments(after: number, limit: number): number[] {
-    return this.#all('SELECT id FROM segments WHERE id > ? AND refs > 0 ORDER BY id LIMIT ?', after, limit).map((row) =>
-      num(row['id']),
-    );
+    return this.#db
+      .all('SELECT id FROM segments WHERE id > ? AND refs > 0 ORDER BY id LIMIT ?', after, limit)
+      .map((row) => num(row['id']));
   }
 
   // ---- queue --------------------------------------------------------------------------------
 
   /** Most endangered first, those that wait for another try left out. */
   queued(nowMs: number, limit: number): number[] {
-    return this.#all(
-      'SELECT id FROM segments INDEXED BY segments_queue WHERE queued = 1 AND retry_ms <= ? ORDER BY urgency, id LIMIT ?',
-      nowMs,
-      limit,
-    ).map((row) => num(row['id']));
+    return this.#db
+      .all(
+        'SELECT id FROM segments INDEXED BY segments_queue WHERE queued = 1 AND retry_ms <= ? ORDER BY urgency, id LIMIT ?',
+        nowMs,
+        limit,
+      )
+      .map((row) => num(row['id']));
   }
 
   retryLater(id: number, retryMs: number): void {
-    this.#run('UPDATE segments SET attempts = attempts + 1, retry_ms = ? WHERE id = ?', retryMs, id);
+    this.#db.run('UPDATE segments SET attempts = attempts + 1, retry_ms = ? WHERE id = ?', retryMs, id);
   }
   /** Not its fault: it isn't this segment's turn yet. */
   postpone(id: number, retryMs: number): void {
-    this.#run('UPDATE segments SET retry_ms = ? WHERE id = ?', retryMs, id);
+    this.#db.run('UPDATE segments SET retry_ms = ? WHERE id = ?', retryMs, id);
   }
   retryFresh(id: number): void {
-    this.#run('UPDATE segments SET attempts = 0, retry_ms = 0 WHERE id = ?', id);
+    this.#db.run('UPDATE segments SET attempts = 0, retry_ms = 0 WHERE id = ?', id);
   }
   /** The farm changed: everything may be tried at once. */
   retryAll(): void {
-    this.#run('UPDATE segments SET attempts = 0, retry_ms = 0 WHERE queued = 1 AND retry_ms > 0');
+    this.#db.run('UPDATE segments SET attempts = 0, retry_ms = 0 WHERE queued = 1 AND retry_ms > 0');
   }
 
   // ---- figures ------------------------------------------------------------------------------
@@ -418,7 +402,7 @@ export class SegmentIndex {
     const byOptimal: Record<string, number> = {};
     let segments = 0;
     let margin: number | null = null;
-    const rows = this.#all(
+    const rows = this.#db.all(
       'SELECT state, optimal, min(margin) AS margin, count(*) AS n FROM segments WHERE refs > 0 GROUP BY state, optimal',
     );
     for (const row of rows) {
@@ -429,14 +413,14 @@ export class SegmentIndex {
       byOptimal[optimal] = (byOptimal[optimal] ?? 0) + n;
       margin = Math.min(margin ?? Infinity, num(row['margin']));
     }
-    const queued = num(this.#get('SELECT count(*) AS n FROM segments WHERE queued = 1')!['n']);
+    const queued = num(this.#db.get('SELECT count(*) AS n FROM segments WHERE queued = 1')!['n']);
     return { segments, queued, byState, margin, byOptimal };
   }
 
   farmerCounts(farmer: PublicKey): FarmerCounts {
-    const row = this.#get('SELECT farmer_no, pieces, piece_bytes FROM farmers WHERE farmer = ?', fromHex(farmer));
+    const row = this.#db.get('SELECT farmer_no, pieces, piece_bytes FROM farmers WHERE farmer = ?', fromHex(farmer));
     if (!row) return { pieces: 0, pieceBytes: 0, piecesToMove: 0 };
-    const toMove = this.#get('SELECT count(*) AS n FROM pieces WHERE to_move = 1 AND farmer_no = ?', row['farmer_no']!)!;
+    const toMove = this.#db.get('SELECT count(*) AS n FROM pieces WHERE to_move = 1 AND farmer_no = ?', row['farmer_no']!)!;
     return { pieces: num(row['pieces']), pieceBytes: num(row['piece_bytes']), piecesToMove: num(toMove['n']) };
   }
 
@@ -444,9 +428,9 @@ export class SegmentIndex {
   purgeReleased(): void {
     this.transaction(() => {
       for (const table of ['pieces', 'moves', 'segment_buckets']) {
-        this.#run(`DELETE FROM ${table} WHERE segment IN (SELECT id FROM segments INDEXED BY segments_dead WHERE refs = 0)`);
+        this.#db.run(`DELETE FROM ${table} WHERE segment IN (SELECT id FROM segments INDEXED BY segments_dead WHERE refs = 0)`);
       }
-      this.#run('DELETE FROM segments WHERE refs = 0');
+      this.#db.run('DELETE FROM segments WHERE refs = 0');
     });
   }
 
@@ -455,66 +439,23 @@ export class SegmentIndex {
   #farmerNo(farmer: PublicKey): number {
     const known = this.#farmerNos.get(farmer);
     if (known !== undefined) return known;
-    this.#run('INSERT INTO farmers (farmer) VALUES (?) ON CONFLICT DO NOTHING', fromHex(farmer));
-    const no = num(this.#get('SELECT farmer_no FROM farmers WHERE farmer = ?', fromHex(farmer))!['farmer_no']);
+    this.#db.run('INSERT INTO farmers (farmer) VALUES (?) ON CONFLICT DO NOTHING', fromHex(farmer));
+    const no = num(this.#db.get('SELECT farmer_no FROM farmers WHERE farmer = ?', fromHex(farmer))!['farmer_no']);
     this.#farmerNos.set(farmer, no);
     return no;
   }
 
   #bucketNo(owner: PublicKey, bucketId: BucketId): number {
-    this.#run('INSERT INTO buckets (owner, bucket_id) VALUES (?, ?) ON CONFLICT DO NOTHING', fromHex(owner), fromHex(bucketId));
-    const row = this.#get('SELECT bucket_no FROM buckets WHERE owner = ? AND bucket_id = ?', fromHex(owner), fromHex(bucketId));
+    this.#db.run(
+      'INSERT INTO buckets (owner, bucket_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
+      fromHex(owner),
+      fromHex(bucketId),
+    );
+    const row = this.#db.get(
+      'SELECT bucket_no FROM buckets WHERE owner = ? AND bucket_id = ?',
+      fromHex(owner),
+      fromHex(bucketId),
+    );
     return num(row!['bucket_no']);
   }
-
-  #statement(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known) return known;
-    const statement = this.#db.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-  #run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#statement(sql).run(...values).changes);
-  }
-  #get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#statement(sql).get(...values) as Row | undefined;
-  }
-  #all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#statement(sql).all(...values) as Row[];
-  }
-}
-
-function create(path: string): DatabaseSync {
-  if (path !== ':memory:') for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true });
-  const db = new DatabaseSync(path);
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;');
-  db.exec(INDEX_SCHEMA);
-  db.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
-  return db;
-}
-
-function openExisting(path: string): DatabaseSync | null {
-  let db: DatabaseSync | undefined;
-  try {
-    db = new DatabaseSync(path);
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;');
-    const version = db.prepare('PRAGMA user_version').get() as { user_version: number };
-    const check = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
-    if (version.user_version === INDEX_VERSION && check.quick_check === 'ok') return db;
-  } catch {
-    // Not a database, or a damaged one: the caller starts an empty one.
-  }
-  db?.close();
-  return null;
-}
-
-function num(value: unknown): number {
-  return value as number;
-}
-function bytes(value: unknown): Uint8Array {
-  return value as Uint8Array;
-}
-function hex(value: unknown): string {
-  return toHex(value as Uint8Array);
 }
