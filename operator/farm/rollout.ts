@@ -31,10 +31,16 @@ export function nextPartitions(
 
   // A slot that was let go but isn't back yet: the world waits for it, whatever the data says.
   const back = own.filter((pod) => pod.ordinal >= reached);
-  const missing = back.length < zone.replicas - reached || back.some((pod) => pod.revision !== zone.updateRevision || !pod.isReady);
+  const missing =
+    back.length < zone.replicas - reached || back.some((pod) => pod.revision !== zone.updateRevision || !pod.isReady);
   if (missing) return { partitions, outdated, waitsFor: `${zone.zone}: a restarted farmer to be ready` };
   if (reached === 0) return { partitions, outdated };
-  const waitsFor = unsafe(pods, own.find((pod) => pod.ordinal === reached - 1), report, promise);
+  const waitsFor = unsafe(
+    pods,
+    own.find((pod) => pod.ordinal === reached - 1),
+    report,
+    promise,
+  );
   if (waitsFor !== undefined) return { partitions, outdated, waitsFor };
   partitions.set(zone.zone, reached - 1);
   return { partitions, outdated };

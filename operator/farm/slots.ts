@@ -71,7 +71,8 @@ export function leavingSlots({ victims, roster, wanted, gate }: LeavingInput): S
 
 /** Nothing on the slot's volume is needed: proven and marked, or nobody was ever met on it. */
 export function isFree(member: RosterMember | undefined, volume: VolumeFact | undefined): boolean {
-  if (member && member.state !== 'Lost') return member.state === 'Leaving' && volume?.uid === member.volumeUid && volume.isDrained;
+  if (member && member.state !== 'Lost')
+    return member.state === 'Leaving' && volume?.uid === member.volumeUid && volume.isDrained;
   return volume === undefined || volume.peerId === '' || volume.isDrained;
 }
 

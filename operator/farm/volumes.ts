@@ -87,7 +87,8 @@ export function retainedMismatches(
   return volumes
     .filter((volume) => !volume.isTerminating && !adopt.includes(volume.name))
     .flatMap((volume): Mismatch[] => {
-      if (!wanted.zones.includes(volume.zone)) return [{ name: volume.name, why: `zone ${volume.zone} isn't in spec.farmers.zones` }];
+      if (!wanted.zones.includes(volume.zone))
+        return [{ name: volume.name, why: `zone ${volume.zone} isn't in spec.farmers.zones` }];
       const { storageClassName } = wanted;
       if (storageClassName === undefined || volume.storageClassName === storageClassName) return [];
       return [{ name: volume.name, why: `its class is ${volume.storageClassName}, not ${storageClassName}` }];

@@ -2,7 +2,11 @@
 // that isn't listed any more goes to 0. A function of (total, zones, what exists) and nothing else.
 
 /** Slots by zone. `existing` may name zones that aren't listed; they are in the answer with 0. */
-export function splitOverZones(total: number, zones: readonly string[], existing: ReadonlyMap<string, number>): Map<string, number> {
+export function splitOverZones(
+  total: number,
+  zones: readonly string[],
+  existing: ReadonlyMap<string, number>,
+): Map<string, number> {
   const counts = new Map(zones.map((zone) => [zone, existing.get(zone) ?? 0]));
   const sum = (): number => [...counts.values()].reduce((all, count) => all + count, 0);
   const change = (zone: string | undefined, by: number): void => {
@@ -16,7 +20,10 @@ export function splitOverZones(total: number, zones: readonly string[], existing
 
 /** The first of the smallest. */
 function smallest(counts: ReadonlyMap<string, number>): string | undefined {
-  return [...counts].reduce<[string, number] | undefined>((best, one) => (best && best[1] <= one[1] ? best : one), undefined)?.[0];
+  return [...counts].reduce<[string, number] | undefined>(
+    (best, one) => (best && best[1] <= one[1] ? best : one),
+    undefined,
+  )?.[0];
 }
 
 /** The last of the largest, so that growing and shrinking undo each other. */

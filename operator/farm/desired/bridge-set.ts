@@ -4,7 +4,17 @@ import type { ClaimTemplate } from './zone-set.ts';
 import { marks } from '#operator/api.ts';
 import { PORTS } from '#node/interface/ports.ts';
 import { farmNames } from '../names.ts';
-import { childMeta, commonVolumes, dataDir, labelsOf, nodeContainer, podBase, seedDir, selectorOf, type Build } from './common.ts';
+import {
+  childMeta,
+  commonVolumes,
+  dataDir,
+  labelsOf,
+  nodeContainer,
+  podBase,
+  seedDir,
+  selectorOf,
+  type Build,
+} from './common.ts';
 
 export function bridgeSet(build: Build, claim: ClaimTemplate): StatefulSet {
   const { farm } = build;

@@ -119,11 +119,7 @@ export function nodeContainer({ build, role, env, ports, mounts, resources, requ
     livenessProbe: probe('/healthz', { periodSeconds: 10, failureThreshold: 6 }),
     resources: resourcesOf(resources, requests),
     securityContext: containerSecurity,
-    volumeMounts: [
-      { name: 'config', mountPath: configDir, readOnly: true },
-      { name: 'tmp', mountPath: '/tmp' },
-      ...mounts,
-    ],
+    volumeMounts: [{ name: 'config', mountPath: configDir, readOnly: true }, { name: 'tmp', mountPath: '/tmp' }, ...mounts],
   };
 }
 

@@ -2,7 +2,17 @@
 import type { Deployment } from '#operator/kube/resources.ts';
 import { farmNames } from '../names.ts';
 import { seedVolume } from './bridge-set.ts';
-import { childMeta, commonVolumes, dataDir, labelsOf, nodeContainer, podBase, seedDir, selectorOf, type Build } from './common.ts';
+import {
+  childMeta,
+  commonVolumes,
+  dataDir,
+  labelsOf,
+  nodeContainer,
+  podBase,
+  seedDir,
+  selectorOf,
+  type Build,
+} from './common.ts';
 
 export function repairerDeployment(build: Build): Deployment {
   const { farm } = build;

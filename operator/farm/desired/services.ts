@@ -31,9 +31,7 @@ export function bridgeService(build: Build): Service {
     spec: {
       type,
       selector: selectorOf(build.farm.name, 'bridge'),
-      ports: [
-        { name: 's3', port: PORTS.s3, targetPort: 's3', protocol: 'TCP', ...(nodePort === undefined ? {} : { nodePort }) },
-      ],
+      ports: [{ name: 's3', port: PORTS.s3, targetPort: 's3', protocol: 'TCP', ...(nodePort === undefined ? {} : { nodePort }) }],
     },
   };
 }

@@ -1,0 +1,93 @@
+// The Secret that applications take by envFrom. One set of keys under the names of all that read it: AWS SDKs and
+// tools, rclone (remote `storj:`), object bucket claims (BUCKET_*), COSI v1alpha2 (COSI_*). The endpoint is an
+// address: an IP makes SDKs use path style, a name would become `bucket.name`.
+import type { LiveBucket } from '#operator/api.ts';
+import type { Live, Secret } from '#operator/kube/resources.ts';
+import { apiVersion, marks } from '#operator/api.ts';
+import { endpointOf } from '#operator/farm/status.ts';
+import { PORTS } from '#node/interface/ports.ts';
+import { bucketNameOf, credentialsNameOf } from '../admission.ts';
+
+/** The bridge's region. */
+export const region = 'storj-1';
+
+export interface AccessKeys {
+  accessKeyId: string;
+  secretAccessKey: string;
+}
+
+export function bucketLabels(bucket: LiveBucket): Record<string, string> {
+  return {
+    'app.kubernetes.io/part-of': 'storj',
+    'app.kubernetes.io/managed-by': 'storj-operator',
+    [marks.bucket]: bucket.metadata.name,
+  };
+}
+
+/** `address` = cluster IP of the bridge's Service. */
+export function credentialsSecret(bucket: LiveBucket, { accessKeyId, secretAccessKey }: AccessKeys, address: string): Secret {
+  const { name, namespace = '', uid } = bucket.metadata;
+  const bucketName = bucketNameOf(bucket);
+  const endpoint = endpointOf(address);
+  const text: Record<string, string> = {
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_REGION: region,
+    AWS_DEFAULT_REGION: region,
+    AWS_ENDPOINT_URL_S3: endpoint,
+    BUCKET_NAME: bucketName,
+    BUCKET_HOST: address,
+    BUCKET_PORT: String(PORTS.s3),
+    BUCKET_REGION: region,
+    COSI_PROTOCOL: 'S3',
+    COSI_S3_BUCKET_ID: bucketName,
+    COSI_S3_ENDPOINT: endpoint,
+    COSI_S3_REGION: region,
+    COSI_S3_ADDRESSING_STYLE: 'path',
+    COSI_S3_ACCESS_KEY_ID: accessKeyId,
+    COSI_S3_ACCESS_SECRET_KEY: secretAccessKey,
+    RCLONE_CONFIG_STORJ_TYPE: 's3',
+    RCLONE_CONFIG_STORJ_PROVIDER: 'Other',
+    RCLONE_CONFIG_STORJ_ACCESS_KEY_ID: accessKeyId,
+    RCLONE_CONFIG_STORJ_SECRET_ACCESS_KEY: secretAccessKey,
+    RCLONE_CONFIG_STORJ_ENDPOINT: endpoint,
+    RCLONE_CONFIG_STORJ_REGION: region,
+    RCLONE_CONFIG_STORJ_FORCE_PATH_STYLE: 'true',
+    // The key opens one bucket that exists; it may not create any.
+    RCLONE_CONFIG_STORJ_NO_CHECK_BUCKET: 'true',
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'Opaque',
+    metadata: {
+      name: credentialsNameOf(bucket),
+      namespace,
+      labels: bucketLabels(bucket),
+      ownerReferences: [{ apiVersion, kind: 'StorjBucket', name, uid, controller: true, blockOwnerDeletion: true }],
+    },
+    data: Object.fromEntries(Object.entries(text).map(([field, value]) => [field, Buffer.from(value).toString('base64')])),
+  };
+}
+
+/** The bucket's own Secret; another's, or one of an earlier bucket of this name, is not. */
+export function isOwn(secret: Live<Secret>, bucket: LiveBucket): boolean {
+  if (secret.metadata.labels?.[marks.bucket] !== bucket.metadata.name) return false;
+  const owners = secret.metadata.ownerReferences ?? [];
+  return owners.length === 0 || owners.some(({ uid }) => uid === bucket.metadata.uid);
+}
+
+export function keysInSecret(secret: Live<Secret>, bucket: LiveBucket): AccessKeys | undefined {
+  if (!isOwn(secret, bucket)) return undefined;
+  const read = (field: string): string => Buffer.from(secret.data?.[field] ?? '', 'base64').toString('utf8');
+  const accessKeyId = read('AWS_ACCESS_KEY_ID');
+  const secretAccessKey = read('AWS_SECRET_ACCESS_KEY');
+  return accessKeyId.length >= 3 && secretAccessKey.length >= 8 ? { accessKeyId, secretAccessKey } : undefined;
+}
+
+/** 128 and 256 bits of chance in letters that need no escaping anywhere. */
+export function newAccessKeys(randomBytes: (count: number) => Uint8Array): AccessKeys {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const id = [...randomBytes(26)].map((byte) => alphabet[byte % alphabet.length]).join('');
+  return { accessKeyId: id, secretAccessKey: Buffer.from(randomBytes(32)).toString('base64url') };
+}

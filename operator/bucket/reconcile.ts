@@ -1,0 +1,147 @@
+// The spine of a bucket: observe → plan → apply → report.
+import type { LiveBucket } from '#operator/api.ts';
+import type { Context } from '#operator/context.ts';
+import type { Outcome } from '#operator/runtime/outcome.ts';
+import type { FoundBridge } from './bridge-link.ts';
+import type { ObservedBucket } from './observed.ts';
+import type { BucketPlan } from './plan.ts';
+import { storjBuckets } from '#operator/api.ts';
+import { conditionStories } from '#operator/farm/story.ts';
+import { bounded, calmMs, serverAddress } from '#operator/farm/observe-nodes.ts';
+import { ensureDeleted, find, refOf, refOfKey } from '#operator/kube/client.ts';
+import { isAlreadyExists, isNotFound } from '#operator/kube/errors.ts';
+import { secrets } from '#operator/kube/resources.ts';
+import { done, requeueAfter, WaitingError } from '#operator/runtime/outcome.ts';
+import { wordsFromEntropy } from '#node/core/keys.ts';
+import { claimOf, credentialsNameOf } from './admission.ts';
+import { askBridge } from './bridge-link.ts';
+import { syncBridge } from './bridge-sync.ts';
+import { credentialsSecret, isOwn, newAccessKeys } from './desired/credentials.ts';
+import { ownerSecret } from './desired/owner-secret.ts';
+import { observeBucket } from './observe.ts';
+import { planBucket } from './plan.ts';
+import { bucketStatus } from './status.ts';
+import { keepFinalizer, teardownBucket } from './teardown.ts';
+
+/** While a bucket comes up. */
+const soonMs = 2000;
+/** Usage is written at most so often. */
+const numbersEveryMs = 600_000;
+
+export function createBucketReconcile(context: Context): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  return async (key, signal) => {
+    const bucket = (await context.reader.get(storjBuckets, refOfKey(key), signal)) as LiveBucket | undefined;
+    if (!bucket) {
+      context.metrics.forgetBucket(key);
+      return done;
+    }
+    if (bucket.metadata.deletionTimestamp !== undefined) return teardownBucket(context, bucket, signal);
+    if (await keepFinalizer(context, bucket, signal)) return done;
+    const { observed, link } = await observeBucket(context, bucket, signal);
+    const plan = planBucket(observed);
+    if (plan.next === 'MakeOwner') {
+      await makeOwner(context, bucket, signal);
+      return requeueAfter(100);
+    }
+    const served = plan.next === 'Serve' && link ? await serve({ context, observed, link, plan, signal }) : undefined;
+    return report({ context, observed, plan, served, signal });
+  };
+}
+
+/** Created, never forced: words that are there already are somebody's. */
+async function makeOwner(context: Context, bucket: LiveBucket, signal: AbortSignal): Promise<void> {
+  try {
+    await context.client.create(secrets, ownerSecret(bucket, wordsFromEntropy(context.randomBytes(32))), { signal });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+interface Serving {
+  context: Context;
+  observed: ObservedBucket;
+  link: FoundBridge;
+  plan: Extract<BucketPlan, { next: 'Serve' }>;
+  signal: AbortSignal;
+}
+
+interface Served {
+  ownerId: string;
+  bridgeStatus: ObservedBucket['bridgeStatus'];
+}
+
+/** Owner, Secret, claim, in this order: a key that is handed out works, or soon will. */
+async function serve({ context, observed, link, plan, signal }: Serving): Promise<Served> {
+  const { bucket, credentials } = observed;
+  const { control } = link.keys;
+  const address = serverAddress(link.bridge, link.keys.bridge);
+  if (control.state !== 'Ours' || !address) throw away();
+  const memory = context.memories.of(link.farm.metadata.uid);
+  if (plan.words !== undefined) {
+    const owner = await context.nodes.postOwner(address, control.key, plan.words, bounded(signal)).catch(() => {
+      signal.throwIfAborted();
+      throw away();
+    });
+    if (owner !== plan.ownerId) throw new Error(`The bridge takes the words for ${owner}, not for ${plan.ownerId}.`);
+  }
+  const keys = (credentials.state === 'Ours' ? credentials.keys : undefined) ?? newAccessKeys(context.randomBytes);
+  const secret = credentialsSecret(bucket, keys, link.bridgeAddress);
+  const live = await find(context.client, secrets, refOf(secret), { signal });
+  if (!live && credentials.state === 'Missing') await context.client.create(secrets, secret, { signal });
+  else await context.applier.apply(secrets, secret, live, { signal });
+  memory.sync.gifts.set(bucket.metadata.uid, { ownerId: plan.ownerId, ...keys });
+  await dropRenamedSecret(context, bucket, signal);
+  const isTold = await syncBridge(context, link, control.key, memory, signal);
+  return { ownerId: plan.ownerId, bridgeStatus: isTold ? await askBridge(context, link, signal) : link.bridgeStatus };
+}
+
+function away(): WaitingError {
+  return new WaitingError('BridgeDown', "The farm's bridge doesn't answer.", { requeueAfterMs: soonMs });
+}
+
+/** After `credentialsSecretName` changed the old Secret goes, with its keys. */
+async function dropRenamedSecret({ client }: Context, bucket: LiveBucket, signal: AbortSignal): Promise<void> {
+  const old = bucket.status?.credentialsSecretName;
+  if (old === undefined || old === credentialsNameOf(bucket)) return;
+  const ref = { namespace: bucket.metadata.namespace ?? '', name: old };
+  const secret = await find(client, secrets, ref, { signal });
+  if (secret && isOwn(secret, bucket)) await ensureDeleted(client, secrets, ref, { uid: secret.metadata.uid, signal });
+}
+
+interface Reporting {
+  context: Context;
+  observed: ObservedBucket;
+  plan: BucketPlan;
+  served: Served | undefined;
+  signal: AbortSignal;
+}
+
+async function report({ context, observed, plan, served, signal }: Reporting): Promise<Outcome> {
+  const { bucket, farm } = observed;
+  const now = served ? { ...observed, bridgeStatus: served.bridgeStatus } : observed;
+  const nowMs = context.clock.monotonicMs();
+  const usageMs = farm ? context.memories.of(farm.metadata.uid).sync.usageMs : new Map<string, number>();
+  const mayWriteNumbers = nowMs - (usageMs.get(bucket.metadata.uid) ?? Number.NEGATIVE_INFINITY) >= numbersEveryMs;
+  const status = bucketStatus({
+    observed: now,
+    plan,
+    ownerId: served?.ownerId,
+    hasCredentials: served !== undefined || observed.credentials.state === 'Ours',
+    mayWriteNumbers,
+  });
+  const exact = now.bridgeStatus?.buckets.find(({ claim }) => claim === claimOf(bucket));
+  context.metrics.setBucket(claimOf(bucket), status, exact && { bytes: exact.usedBytes, objects: exact.objects });
+  try {
+    const { result } = await context.applier.applyStatus(storjBuckets, bucket, status, { signal });
+    if (result !== 'unchanged') {
+      if (status.usage?.bytes !== bucket.status?.usage?.bytes) usageMs.set(bucket.metadata.uid, nowMs);
+      for (const story of conditionStories(bucket.status?.conditions, (status.conditions ?? []) as never)) {
+        context.events.record(bucket, story);
+      }
+    }
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  const isReady = status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
+  return requeueAfter(isReady || plan.next === 'Stalled' ? calmMs : soonMs);
+}
