@@ -1,6 +1,7 @@
 // Where the demo runs: its own local cluster, or a Kubernetes that the user named.
 import { ensureCluster, removeClusterNamed } from '#infra/local/local-cluster.ts';
 import { runCommand, type RunOptions } from '#infra/local/run-command.ts';
+import { pushImage } from '#node/oci/push-image.ts';
 
 export interface Target {
   kubectl(args: readonly string[], options?: RunOptions): Promise<string>;
@@ -39,7 +40,7 @@ export async function removeLocalTarget(): Promise<boolean> {
 
 /**
  * A cluster of the user's kubeconfig, with the kubectl and helm of the PATH. Images are pushed to `registry`
- * (skopeo), or loaded by `kind` where the context is one of kind's.
+ * there, or loaded by `kind` where the context is one of kind's.
  */
 export async function contextTarget(context: string, registry: string | undefined): Promise<Target> {
   const tool = async (command: string, args: readonly string[], options?: RunOptions) =>
@@ -52,7 +53,7 @@ export async function contextTarget(context: string, registry: string | undefine
     provideImage: async ({ name, tar }) => {
       if (registry !== undefined) {
         const pushed = `${registry}/${name.split('/').at(-1)}`;
-        await tool('skopeo', ['copy', `oci-archive:${tar}`, `docker://${pushed}`], { timeoutMs: 600_000 });
+        await pushImage({ archive: tar, reference: pushed });
         return pushed;
       }
       if (!context.startsWith('kind-')) {

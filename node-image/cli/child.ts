@@ -46,7 +46,7 @@ export function startChild(options: ChildOptions): Child {
     const log = openLog(options.logFile);
     const startedMs = performance.now();
     child = spawn(process.execPath, [...nodeFlags(options.role), MAIN, options.role], {
-      env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', NODE_NO_WARNINGS: '1', ...options.env },
+      env: options.env,
       stdio: ['ignore', log, log],
     });
     closeSync(log);
