@@ -27,7 +27,10 @@ function world(segment: TestSegment, faults: Faults = {}) {
   const stored = new Map<string, { piece: Uint8Array; footer: Uint8Array }>();
   const failed: string[] = [];
   const never = (signal: AbortSignal) =>
-    new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    new Promise<never>((_, reject) => {
+      if (signal.aborted) reject(signal.reason as Error);
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+    });
   const link: PieceLink = {
     async *read({ pieceNumber, farmer }, firstLeaf, signal) {
       const piece = segment.pieces[pieceNumber]!;
