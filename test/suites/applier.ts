@@ -125,6 +125,16 @@ export function applierExam(open: () => Promise<ApplierBench>): void {
       expect(await late.catch((error: unknown) => error)).toSatisfy(isConflict);
       expect((await bench.client.get(configMaps, refOf(desired))).data).toEqual({ foreign: 'yes' });
     });
+    test('an exact write is refused when anything happened since', async () => {
+      const desired = map('exact', { a: '1' });
+      const { object } = await applier.apply(configMaps, desired, undefined);
+      const labelled = await bench.client.mergePatch(configMaps, refOf(desired), { metadata: { labels: { their: 'label' } } });
+      const next = map('exact', { a: '2' });
+      const late = applier.apply(configMaps, next, object, { isExact: true });
+      expect(await late.catch((error: unknown) => error)).toSatisfy(isConflict);
+      const { result, object: now } = await applier.apply(configMaps, next, labelled, { isExact: true });
+      expect([result, now.data]).toEqual(['configured', { a: '2' }]);
+    });
     test('text for a Secret is stored as data, and compared as such', async () => {
       const desired: Secret = {
         apiVersion: 'v1',
