@@ -17,6 +17,8 @@ import type { PublicKey } from '#node/wire/types.ts';
 export interface Account {
   accessKeyId: string;
   owner: PublicKey;
+  /** Of the owner, for people. */
+  displayName: string;
   /** The only bucket that the key opens; null = the whole account. */
   bucketName: string | null;
 }
@@ -95,6 +97,8 @@ export interface Objects {
   completeUpload(bucket: BucketRow, order: CompleteOrder, signal: AbortSignal): Promise<VersionRow>;
   abortUpload(bucket: BucketRow, upload: UploadRow, signal: AbortSignal): Promise<void>;
   uploads(bucket: BucketRow, query: UploadQuery): UploadPage;
+  /** Aborts all of them. */
+  closeUploads(bucket: BucketRow): Promise<void>;
 }
 
 export type ObjectsErrorCode =
@@ -108,6 +112,7 @@ export type ObjectsErrorCode =
   | 'NoSuchUpload'
   | 'PreconditionFailed'
   | 'QuotaExceeded'
+  | 'TooLarge' // more parts or segments than one entry holds
   | 'SlowDown' // too few farmers, or too much at once: try again
   | 'Unreadable'; // too few pieces answer
 

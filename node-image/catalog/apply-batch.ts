@@ -56,7 +56,7 @@ export interface Tables {
   addPlacement(bucketId: BucketId, placement: SegmentPlacement): void;
   /** Adds to the number of references; the row may not have its placement yet. Goes with the last reference. */
   addReferences(bucketId: BucketId, segmentId: string, count: number): void;
-  addMove(bucketId: BucketId, move: SealedPlacement): void;
+  addMove(move: SealedPlacement): void;
 
   addUsage(bucketId: BucketId, objects: number, bytes: number, uploadBytes: number): void;
 }
@@ -70,7 +70,7 @@ export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
     throw new CatalogError('Gap', `batch ${batch.seq} of log ${logId.slice(0, 16)} can't be applied after ${applied}`);
   }
   for (const placement of batch.repair?.added ?? []) tables.addPlacement(bucketId, placement);
-  for (const move of batch.placements) tables.addMove(bucketId, move);
+  for (const move of batch.placements) tables.addMove(move);
   for (const entry of batch.entries) {
     if (entry.kind === 'put') applyPut(tables, bucketId, logId, entry);
     else if (entry.kind === 'delete')

@@ -144,8 +144,8 @@ export interface Catalog {
   placement(bucketId: BucketId, segmentId: string): SegmentPlacement | null;
   /** How many versions and parts name the segment. */
   references(bucketId: BucketId, segmentId: string): number;
-  /** Placement entries by tag (`wire/placements.ts`), sealed as they came. */
-  moves(bucketId: BucketId, tag: string): SealedPlacement[];
+  /** Placement entries by tag (`wire/placements.ts`), sealed as they came; a copy in another bucket shares them. */
+  moves(tag: string): SealedPlacement[];
 
   /** Small named values of the bridge itself, sealed at rest: account secrets, desired buckets. */
   setting(name: string): Uint8Array | null;

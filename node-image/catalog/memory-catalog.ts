@@ -24,17 +24,17 @@ interface Bucket {
   parts: Map<string, PartEntry[]>;
   placements: Map<string, SegmentPlacement>;
   references: Map<string, number>;
-  moves: Map<string, SealedPlacement[]>;
   usage: Usage;
 }
 interface State {
   buckets: Map<string, Bucket>;
   rows: Map<string, { owner: string; entry: BucketEntry; logId: string }>;
   positions: Map<string, LogPosition[]>;
+  moves: Map<string, SealedPlacement[]>;
 }
 
 export function createMemoryCatalog(): Catalog {
-  const state: State = { buckets: new Map(), rows: new Map(), positions: new Map() };
+  const state: State = { buckets: new Map(), rows: new Map(), positions: new Map(), moves: new Map() };
   const settings = new Map<string, Uint8Array>();
   const tables = memoryTables(state);
   const bucket = (bucketId: string) => bucketOf(state, bucketId);
@@ -110,7 +110,7 @@ export function createMemoryCatalog(): Catalog {
     },
     placement: (bucketId, segmentId) => bucket(bucketId).placements.get(segmentId) ?? null,
     references: (bucketId, segmentId) => bucket(bucketId).references.get(segmentId) ?? 0,
-    moves: (bucketId, tag) => [...(bucket(bucketId).moves.get(tag) ?? [])],
+    moves: (tag) => [...(state.moves.get(tag) ?? [])],
     setting: (name) => settings.get(name) ?? null,
     saveSetting: (name, value) => write(() => (value === null ? settings.delete(name) : settings.set(name, value))),
     async close() {
@@ -129,7 +129,6 @@ function bucketOf(state: State, bucketId: string): Bucket {
     parts: new Map(),
     placements: new Map(),
     references: new Map(),
-    moves: new Map(),
     usage: { objects: 0, bytes: 0, uploadBytes: 0 },
   };
   state.buckets.set(bucketId, bucket);
@@ -199,10 +198,10 @@ function memoryTables(state: State): Tables {
       references.delete(segmentId);
       placements.delete(segmentId);
     },
-    addMove(bucketId, move) {
-      const known = bucket(bucketId).moves.get(move.tag) ?? [];
+    addMove(move) {
+      const known = state.moves.get(move.tag) ?? [];
       if (known.some((one) => Buffer.compare(one.sealed, move.sealed) === 0)) return;
-      bucket(bucketId).moves.set(move.tag, [...known, move]);
+      state.moves.set(move.tag, [...known, move]);
     },
     addUsage(bucketId, objects, bytes, uploadBytes) {
       const { usage } = bucket(bucketId);

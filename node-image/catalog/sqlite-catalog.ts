@@ -160,8 +160,8 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     },
     references: (bucketId, segmentId) =>
       Number(get('SELECT refs FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId)?.['refs'] ?? 0),
-    moves: (bucketId, tag) =>
-      all('SELECT sealed FROM moves WHERE bucket = ? AND tag = ?', bucketId, tag).map((row) => ({
+    moves: (tag) =>
+      all('SELECT sealed FROM moves WHERE tag = ?', tag).map((row) => ({
         tag,
         sealed: blob(row, 'sealed'),
       })),

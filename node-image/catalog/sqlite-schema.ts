@@ -24,6 +24,6 @@ export const SCHEMA = `
     etag TEXT, modified_ms INTEGER, checksums TEXT, segments TEXT, sealed BLOB,
     PRIMARY KEY (bucket, upload, number)) WITHOUT ROWID;
   CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, PRIMARY KEY (bucket, segment)) WITHOUT ROWID;
-  CREATE TABLE moves (bucket TEXT, tag TEXT, sealed BLOB, PRIMARY KEY (bucket, tag, sealed)) WITHOUT ROWID;
+  CREATE TABLE moves (tag TEXT, sealed BLOB, PRIMARY KEY (tag, sealed)) WITHOUT ROWID;
   CREATE TABLE settings (name TEXT PRIMARY KEY, sealed BLOB) WITHOUT ROWID;
 `;

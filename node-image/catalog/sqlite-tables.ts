@@ -133,8 +133,8 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       run(sql, bucketId, segmentId, count);
       if (count < 0) run('DELETE FROM segments WHERE bucket = ? AND segment = ? AND refs <= 0', bucketId, segmentId);
     },
-    addMove(bucketId, move) {
-      run('INSERT OR IGNORE INTO moves VALUES (?, ?, ?)', bucketId, move.tag, move.sealed);
+    addMove(move) {
+      run('INSERT OR IGNORE INTO moves VALUES (?, ?)', move.tag, move.sealed);
     },
 
     addUsage(bucketId, objects, bytes, uploadBytes) {

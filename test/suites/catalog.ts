@@ -291,7 +291,7 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     const catalog = await fresh();
     const move = { tag: '01'.repeat(16), sealed: new Uint8Array([1, 2]) };
     await writer(catalog, OTHER_LOG)([], { placements: [move, move, { tag: '02'.repeat(16), sealed: new Uint8Array([3]) }] });
-    expect(catalog.moves(BUCKET, move.tag).map((one) => [...one.sealed])).toEqual([[1, 2]]);
+    expect(catalog.moves(move.tag).map((one) => [...one.sealed])).toEqual([[1, 2]]);
   });
 
   it('keeps buckets by the later clock and finds them by name', async () => {

@@ -69,9 +69,9 @@ export function authenticate(request: RawRequest, target: Target, by: Authentica
     });
   }
   checkSignedHeaders(request.headers, claim);
-  const { accessKeyId, owner, bucketName } = credentials;
+  const { secretAccessKey: _, ...account } = credentials;
   const signing = { key, amzDate: claim.amzDate, scope: claim.scope, seed: claim.signature };
-  return { account: { accessKeyId, owner, bucketName }, payload: readPayload(payloadHash, signing), presigned: claim.presigned };
+  return { account, payload: readPayload(payloadHash, signing), presigned: claim.presigned };
 }
 
 interface Claim {

@@ -15,7 +15,7 @@ export function listBuckets(context: Context): Reply {
     .map((row) =>
       element('Bucket', leaf('Name', row.name), leaf('CreationDate', isoTime(row.createdMs)), leaf('BucketRegion', region)),
     );
-  return xmlReply(document('ListAllMyBucketsResult', ownerElement(account.owner), element('Buckets', ...rows)));
+  return xmlReply(document('ListAllMyBucketsResult', ownerElement(account), element('Buckets', ...rows)));
 }
 
 export async function createBucket(context: Context): Promise<Reply> {

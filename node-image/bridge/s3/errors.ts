@@ -81,6 +81,7 @@ export function toS3Error(thrown: unknown): S3Error {
   if (thrown instanceof S3Error) return thrown;
   if (thrown instanceof ObjectsError) {
     if (thrown.code === 'Unreadable') return new S3Error('SlowDown', thrown.message, { cause: thrown });
+    if (thrown.code === 'TooLarge') return new S3Error('EntityTooLarge', thrown.message, { cause: thrown });
     return new S3Error(thrown.code, thrown.message, { cause: thrown });
   }
   return new S3Error('InternalError', undefined, { cause: thrown });

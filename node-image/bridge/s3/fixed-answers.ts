@@ -3,7 +3,7 @@
 import { emptyReply, xmlReply, type Verb } from './context.ts';
 import { S3Error, type S3ErrorCode } from './errors.ts';
 import { checkAcl } from './object-headers.ts';
-import { displayName, ownerElement } from './owner.ts';
+import { ownerElement } from './owner.ts';
 import { document, element, leaf } from './xml.ts';
 
 const none =
@@ -28,10 +28,10 @@ const ofObject =
 
 const acl: Verb = (context) => {
   context.bucket();
-  const { owner } = context.account;
-  const grantee = `<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">${leaf('ID', owner)}${leaf('DisplayName', displayName(owner))}</Grantee>`;
+  const { account } = context;
+  const grantee = `<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">${leaf('ID', account.owner)}${leaf('DisplayName', account.displayName)}</Grantee>`;
   const grant = element('Grant', grantee, leaf('Permission', 'FULL_CONTROL'));
-  return xmlReply(document('AccessControlPolicy', ownerElement(owner), element('AccessControlList', grant)));
+  return xmlReply(document('AccessControlPolicy', ownerElement(account), element('AccessControlList', grant)));
 };
 /** Setting what is so anyway succeeds; everything else says that there are no access lists. */
 const putAcl: Verb = (context) => {

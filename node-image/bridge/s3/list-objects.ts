@@ -71,7 +71,7 @@ export function listObjects(context: Context): Reply {
       optional('Delimiter', delimiter, encode),
       encoding,
       leaf('IsTruncated', page.next !== null),
-      ...rows(listing, ownerElement(context.account.owner)),
+      ...rows(listing, ownerElement(context.account)),
     ),
   );
 }
@@ -82,7 +82,7 @@ export function listObjectsV2(context: Context): Reply {
   const startAfter = query.get('start-after') ?? '';
   const listing = readListing(context, token === null ? startAfter : readToken(token));
   const { page, prefix, delimiter, maxKeys, encode, encoding } = listing;
-  const owner = query.get('fetch-owner') === 'true' ? ownerElement(context.account.owner) : '';
+  const owner = query.get('fetch-owner') === 'true' ? ownerElement(context.account) : '';
   return xmlReply(
     document(
       'ListBucketResult',
@@ -120,7 +120,7 @@ export function listObjectVersions(context: Context): Reply {
       optional('Delimiter', delimiter, encode),
       encoding,
       leaf('IsTruncated', page.next !== null),
-      ...rows(listing, ownerElement(context.account.owner), 'Version', version),
+      ...rows(listing, ownerElement(context.account), 'Version', version),
     ),
   );
 }

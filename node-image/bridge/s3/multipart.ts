@@ -192,10 +192,8 @@ function storedParts(context: Context, bucket: ReturnType<Context['bucket']>, up
 }
 
 function matchParts(named: NamedPart[], stored: Map<number, PartRow>): PartRow[] {
-  let last = 0;
+  if (named.some((part, at) => part.partNumber <= (named[at - 1]?.partNumber ?? 0))) throw new S3Error('InvalidPartOrder');
   return named.map(({ partNumber: number, etag, checksums }, at) => {
-    if (number <= last) throw new S3Error('InvalidPartOrder');
-    last = number;
     const part = stored.get(number);
     if (part === undefined || part.etag !== etag)
       throw new S3Error('InvalidPart', `Part ${number} was not uploaded, or its ETag is another`);
@@ -256,8 +254,8 @@ export function listParts(context: Context): Reply {
       leaf('Bucket', context.bucketName),
       leaf('Key', context.key),
       leaf('UploadId', upload.uploadId),
-      ownerElement(account.owner, 'Initiator'),
-      ownerElement(account.owner),
+      ownerElement(account, 'Initiator'),
+      ownerElement(account),
       leaf('StorageClass', 'STANDARD'),
       leaf('PartNumberMarker', marker),
       leaf('NextPartNumberMarker', page.at(-1)?.partNumber ?? marker),
@@ -314,8 +312,8 @@ export function listMultipartUploads(context: Context): Reply {
               'Upload',
               leaf('Key', encode(item.upload.key)),
               leaf('UploadId', item.upload.uploadId),
-              ownerElement(account.owner, 'Initiator'),
-              ownerElement(account.owner),
+              ownerElement(account, 'Initiator'),
+              ownerElement(account),
               leaf('StorageClass', 'STANDARD'),
               leaf('Initiated', isoTime(item.upload.createdMs)),
               leaf('ChecksumAlgorithm', item.upload.checksumAlgorithm),

@@ -1,0 +1,78 @@
+// The bridge's object store on a farm in memory, with one account and as many buckets as a test wants.
+import { randomBytes } from 'node:crypto';
+import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
+import type { Catalog, BucketRow } from '#node/catalog/catalog.ts';
+import { createHolderMoves } from '#node/bridge/holder-moves.ts';
+import { createObjectStore } from '#node/bridge/object-store.ts';
+import type { Account, IncomingBody, Objects } from '#node/bridge/objects.ts';
+import { createOpenWriters, type OpenWriters } from '#node/bridge/open-writers.ts';
+import type { Quota } from '#node/bridge/quotas.ts';
+import type { Runtime } from '#node/log/runtime.ts';
+import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
+import { createMemoryFarm, type MemoryFarm } from './memory-farm.ts';
+
+export interface MemoryBridge {
+  objects: Objects;
+  account: Account;
+  catalog: Catalog;
+  writers: OpenWriters;
+  farm: MemoryFarm;
+  runtime: Runtime & { now: number };
+  quotas: Map<string, Quota>;
+  bucket(name?: string): Promise<BucketRow>;
+  close(): Promise<void>;
+}
+
+export const SECRET = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+export const never = new AbortController().signal;
+
+export async function memoryBridge({
+  farm = createMemoryFarm(),
+  owner = 'a1'.repeat(32),
+  catalog = createMemoryCatalog(),
+} = {}): Promise<MemoryBridge> {
+  const runtime = {
+    now: 1_000_000,
+    nowMs: () => runtime.now++,
+    random: (sizeBytes: number) => new Uint8Array(randomBytes(sizeBytes)),
+    sleep: () => new Promise<void>((resolve) => setImmediate(resolve)),
+  };
+  const access = { owner, accountSecret: new Uint8Array(32) };
+  const account: Account = { accessKeyId: 'AKIDEXAMPLE', owner, bucketName: null, displayName: 'tester' };
+  const quotas = new Map<string, Quota>();
+  const writers = createOpenWriters({ catalog, farm, nowMs: runtime.nowMs, runtime });
+  const catchUp = async (who: string, bucketId: string) => writers.ready(who, bucketId).catchUp();
+  const moves = createHolderMoves({ catalog, warrantsOf: () => [], isLost: () => false, catchUp });
+  const quotaOf = (_: string, name: string) => quotas.get(name) ?? null;
+  const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
+  await writers.serve(access, ACCOUNT_BUCKET_ID, never);
+  for (const row of catalog.buckets(owner)) await writers.serve(access, row.bucketId, never);
+  return {
+    objects,
+    account,
+    catalog,
+    writers,
+    farm,
+    runtime,
+    quotas,
+    bucket: (name = 'photos') => objects.createBucket(account, name, never),
+    async close() {
+      await writers.close();
+      await catalog.close();
+    },
+  };
+}
+
+export function bodyOf(text: string | Uint8Array, etag = 'e'): IncomingBody {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  async function* source() {
+    yield bytes;
+  }
+  return { source: source(), sizeBytes: bytes.length, facts: () => ({ etag, checksums: [] }) };
+}
+
+export async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('latin1');
+}
