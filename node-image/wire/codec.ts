@@ -39,7 +39,9 @@ const READ_OPTIONS = {
 };
 
 export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  return encodeCbor(codec.toCbor(value));
+  const bytes = encodeCbor(codec.toCbor(value));
+  // In Node cborg gives Buffers, small ones as slices of the shared pool.
+  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes);
 }
 
 /** Throws WireError for anything but the one encoding of a valid value of at most `maxBytes`. */
