@@ -32,14 +32,20 @@ export function statusOf(conditions: readonly Partial<Condition>[] | undefined, 
 }
 
 /** Conditions whose status or reason is another one now; those that went have status `False`. */
-export function transitions(before: readonly Partial<Condition>[] | undefined, after: readonly Condition[]): Verdict[] {
+export function transitions(before: readonly Partial<Condition>[] | undefined, after: readonly Partial<Condition>[]): Verdict[] {
   const changed = after.filter(({ type, status, reason }) => {
     const old = before?.find((one) => one.type === type);
     return old?.status !== status || old.reason !== reason;
   });
+  const full = ({ type = '', status = 'Unknown', reason = '', message = '' }: Partial<Condition>): Verdict => ({
+    type,
+    status,
+    reason,
+    message,
+  });
   const gone = (before ?? []).filter(({ type, status }) => status === 'True' && !after.some((one) => one.type === type));
   return [
-    ...changed,
+    ...changed.map(full),
     ...gone.map(({ type = '', reason = '' }): Verdict => ({ type, status: 'False', reason, message: `${type} is over.` })),
   ];
 }

@@ -16,6 +16,8 @@ const environmentSchema = z.object({
   STORJ_OPERATOR_LEASE: z.string().default('storj-operator'),
   /** /healthz, /readyz, /metrics (plain HTTP). */
   STORJ_OPERATOR_PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+  /** Outside of a cluster: a kubeconfig file. Absent: the pod's service account. */
+  STORJ_OPERATOR_KUBECONFIG: z.string().min(1).optional(),
   STORJ_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 
@@ -28,6 +30,8 @@ export interface OperatorConfig {
   nodeImage: string;
   leaseName: string;
   port: number;
+  /** Undefined: the pod's service account. */
+  kubeconfigPath: string | undefined;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -44,6 +48,7 @@ export function parseConfig(environment: Record<string, string | undefined>): Op
     nodeImage: env.STORJ_OPERATOR_NODE_IMAGE,
     leaseName: env.STORJ_OPERATOR_LEASE,
     port: env.STORJ_OPERATOR_PORT,
+    kubeconfigPath: env.STORJ_OPERATOR_KUBECONFIG,
     logLevel: env.STORJ_LOG_LEVEL,
   };
 }

@@ -22,8 +22,5 @@ export interface Context {
   metrics: OperatorMetrics;
   memories: FarmMemories;
   /** Cryptographic chance. */
-  randomBytes(count: number): Uint8Array;
-  /** Looks at a bucket or farm soon. */
-  enqueueFarm(key: string): void;
-  enqueueBucket(key: string): void;
+  randomBytes: (count: number) => Uint8Array;
 }

@@ -19,11 +19,11 @@ export interface Reader {
 export function createReader(client: KubeClient, stores: ReadonlyMap<ResourceType, Store<KubeObject>> = new Map()): Reader {
   return {
     async get(type, ref, signal) {
-      const store = stores.get(type as ResourceType) as Store<never> | undefined;
+      const store = stores.get(type) as Store<never> | undefined;
       return store ? store.get(ref) : find(client, type, ref, { signal });
     },
     async list(type, namespace, labels, signal) {
-      const store = stores.get(type as ResourceType) as Store<never> | undefined;
+      const store = stores.get(type) as Store<never> | undefined;
       if (store) return store.list(namespace).filter((object) => carries(object, labels));
       const labelSelector = Object.entries(labels)
         .map(([name, value]) => `${name}=${value}`)

@@ -77,7 +77,7 @@ async function contentOf(
   gifts: Map<string, BucketGift>,
   signal: AbortSignal,
 ): Promise<Content> {
-  const all = (await context.reader.list(storjBuckets, undefined, {}, signal)) as LiveBucket[];
+  const all = await context.reader.list(storjBuckets, undefined, {}, signal);
   const own = all.filter((bucket) => farmKeyOf(bucket) === `${farm.metadata.namespace}/${farm.metadata.name}`);
   for (const uid of gifts.keys()) if (!own.some(({ metadata }) => metadata.uid === uid)) gifts.delete(uid);
   const buckets: BucketClaim[] = [];

@@ -1,5 +1,5 @@
 // Reads what the decisions about one bucket need. The only place that reads.
-import type { LiveBucket, LiveFarm } from '#operator/api.ts';
+import type { LiveBucket } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
 import type { BridgeStatus } from '#node/interface/status.ts';
 import type { CredentialsFact, ObservedBucket, WordsFact } from './observed.ts';
@@ -20,7 +20,7 @@ export interface ObservedWithBridge {
 
 export async function observeBucket(context: Context, bucket: LiveBucket, signal: AbortSignal): Promise<ObservedWithBridge> {
   const { reader, clock } = context;
-  const farm = (await reader.get(storjFarms, refOfKey(farmKeyOf(bucket)), signal)) as LiveFarm | undefined;
+  const farm = await reader.get(storjFarms, refOfKey(farmKeyOf(bucket)), signal);
   const base = { bucket, nowMs: clock.nowMs(), farm };
   const credentials = await credentialsFact(context, bucket, signal);
   if (!farm || farm.metadata.deletionTimestamp !== undefined) {
@@ -30,7 +30,7 @@ export async function observeBucket(context: Context, bucket: LiveBucket, signal
       link: undefined,
     };
   }
-  const all = (await reader.list(storjBuckets, undefined, {}, signal)) as LiveBucket[];
+  const all = await reader.list(storjBuckets, undefined, {}, signal);
   const holder = holderOfName(bucket, all);
   const link = await findBridge(context, farm, context.memories.of(farm.metadata.uid), signal);
   const observed: ObservedBucket = {

@@ -30,7 +30,7 @@ const numbersEveryMs = 600_000;
 
 export function createBucketReconcile(context: Context): (key: string, signal: AbortSignal) => Promise<Outcome> {
   return async (key, signal) => {
-    const bucket = (await context.reader.get(storjBuckets, refOfKey(key), signal)) as LiveBucket | undefined;
+    const bucket = await context.reader.get(storjBuckets, refOfKey(key), signal);
     if (!bucket) {
       context.metrics.forgetBucket(key);
       return done;
@@ -135,7 +135,7 @@ async function report({ context, observed, plan, served, signal }: Reporting): P
     const { result } = await context.applier.applyStatus(storjBuckets, bucket, status, { signal });
     if (result !== 'unchanged') {
       if (status.usage?.bytes !== bucket.status?.usage?.bytes) usageMs.set(bucket.metadata.uid, nowMs);
-      for (const story of conditionStories(bucket.status?.conditions, (status.conditions ?? []) as never)) {
+      for (const story of conditionStories(bucket.status?.conditions, status.conditions ?? [])) {
         context.events.record(bucket, story);
       }
     }

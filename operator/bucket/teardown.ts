@@ -1,7 +1,7 @@
 // The end of a bucket. Under Retain nothing has to be done: the bridge's keys are computed from the buckets that
 // exist. Under Delete, and only where the annotation repeats the name, a finalizer waits until the bridge has deleted
 // bucket and objects. A farm that is gone takes the wait along.
-import type { LiveBucket, LiveFarm } from '#operator/api.ts';
+import type { LiveBucket } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
 import type { Outcome } from '#operator/runtime/outcome.ts';
 import { marks, storjBuckets, storjFarms } from '#operator/api.ts';
@@ -34,7 +34,7 @@ async function setFinalizer(context: Context, bucket: LiveBucket, wanted: boolea
 
 export async function teardownBucket(context: Context, bucket: LiveBucket, signal: AbortSignal): Promise<Outcome> {
   if (!bucket.metadata.finalizers?.includes(marks.bucketFinalizer)) return done;
-  const farm = (await context.reader.get(storjFarms, refOfKey(farmKeyOf(bucket)), signal)) as LiveFarm | undefined;
+  const farm = await context.reader.get(storjFarms, refOfKey(farmKeyOf(bucket)), signal);
   const owner = bucket.status?.ownerId;
   if (farm && owner !== undefined && mayDelete(bucket)) {
     const memory = context.memories.of(farm.metadata.uid);

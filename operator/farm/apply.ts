@@ -102,7 +102,7 @@ async function patchVolume(
 /** Publishes the configuration. The first one is a plain create: whoever makes it, manages the farm. */
 export async function applyConfig({ context, observed, build, plan, memory, signal }: Applying): Promise<void> {
   const object = configMap(build, plan.config);
-  const live = observed.children.get(childKey('ConfigMap', object.metadata.name)) as Live<ConfigMap> | undefined;
+  const live: Live<ConfigMap> | undefined = observed.children.get(childKey('ConfigMap', object.metadata.name));
   const first = live ?? (await context.client.create(configMaps, object, { signal }));
   const { object: now } = await context.applier.apply(configMaps, object, first, { signal, isExact: true });
   memory.config = now;

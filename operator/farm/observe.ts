@@ -86,7 +86,7 @@ export function addressOf(clusterIp: string | undefined): string {
 
 /** The published configuration; our own last write where the cache lags behind it. */
 export function configFact(children: ReadonlyMap<string, Live>, name: string, memory: FarmMemory): ConfigFact | undefined {
-  const read = children.get(childKey('ConfigMap', name)) as Live<ConfigMap> | undefined;
+  const read: Live<ConfigMap> | undefined = children.get(childKey('ConfigMap', name));
   const own = memory.config;
   const live =
     own && read?.metadata.uid === own.metadata.uid && isOlder(read.metadata.resourceVersion, own.metadata.resourceVersion)

@@ -1,6 +1,6 @@
 // What is, as plain facts: everything that the farm's decisions are made from. observe.ts alone fills it.
 import type { LiveFarm } from '#operator/api.ts';
-import type { KubeObject, Live } from '#operator/kube/resources.ts';
+import type { Live } from '#operator/kube/resources.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { BridgeStatus, FarmerStatus, FarmReport } from '#node/interface/status.ts';
 import type { KeyPair } from '#node/core/keys.ts';
@@ -112,7 +112,7 @@ export interface Observed {
   /** Farmer → `atMs` of the report when everything had become quiet; proofs must have read beyond it. */
   drainFloors: ReadonlyMap<string, number>;
   /** Live children by `Kind/name`, for apply. */
-  children: ReadonlyMap<string, Live<KubeObject>>;
+  children: ReadonlyMap<string, Live>;
 }
 
 export const childKey = (kind: string, name: string): string => `${kind}/${name}`;

@@ -22,9 +22,9 @@ export interface Keys {
   bridge: string;
   repairer: { repairer: string; box: string };
   /** Membership of a farmer, signed by the control key, base64. */
-  membershipOf(farmer: string): string;
+  membershipOf: (farmer: string) => string;
   /** Public key of a peer id; undefined where it is none. */
-  farmerOf(peerId: string): string | undefined;
+  farmerOf: (peerId: string) => string | undefined;
 }
 
 /** Something that only a change by the user mends. */

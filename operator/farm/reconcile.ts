@@ -1,6 +1,5 @@
 // The spine of a farm: observe → desired → plan → apply → report. All branching is here; what is decided, is decided
 // in the pure files, and whatever happens on the way, the status is written at the end.
-import type { LiveFarm } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
 import type { Outcome } from '#operator/runtime/outcome.ts';
 import type { FarmMemory } from './memory.ts';
@@ -24,7 +23,7 @@ import { tellNodes } from './tell-nodes.ts';
 
 export function createFarmReconcile(context: Context): (key: string, signal: AbortSignal) => Promise<Outcome> {
   return async (key, signal) => {
-    const farm = (await context.reader.get(storjFarms, refOfKey(key), signal)) as LiveFarm | undefined;
+    const farm = await context.reader.get(storjFarms, refOfKey(key), signal);
     if (!farm) {
       context.metrics.forgetFarm(key);
       return done;

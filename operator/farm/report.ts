@@ -32,8 +32,7 @@ export async function reportFarm(context: Context, findings: Findings, signal: A
     const { result } = await context.applier.applyStatus(storjFarms, farm, status, { signal });
     if (result !== 'unchanged') {
       if (status.summary?.capacity !== farm.status?.summary?.capacity) memory.numbersMs = nowMs;
-      for (const story of conditionStories(farm.status?.conditions, (status.conditions ?? []) as never))
-        context.events.record(farm, story);
+      for (const story of conditionStories(farm.status?.conditions, status.conditions ?? [])) context.events.record(farm, story);
     }
   } catch (error) {
     // Deleted on the way: nothing is left to be told.

@@ -27,8 +27,8 @@ export interface RosterInput {
   leaving: ReadonlySet<string>;
   /** Slots that have left for good. */
   gone: ReadonlySet<string>;
-  membershipOf(farmer: string): string;
-  farmerOf(peerId: string): string | undefined;
+  membershipOf: (farmer: string) => string;
+  farmerOf: (peerId: string) => string | undefined;
 }
 
 export interface RosterAnswer {

@@ -83,7 +83,7 @@ export interface ShrinkInput {
   /** Of the StatefulSet; 0 where there is none. */
   replicas: number;
   pods: readonly PodFact[];
-  isFree(ordinal: number): boolean;
+  isFree: (ordinal: number) => boolean;
 }
 
 /** Replicas that the zone's StatefulSet should have now: at most one fewer than before, and only free slots go. */

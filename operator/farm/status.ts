@@ -67,7 +67,7 @@ export function farmStatus(input: StatusInput): StorjFarmStatus {
     })),
     farmers: plan ? farmersOf(observed, plan) : [],
     data: dataOf(observed),
-    endpoints: { ...(observed.bridgeAddress === '' ? {} : { s3: endpointOf(observed.bridgeAddress) }) },
+    endpoints: observed.bridgeAddress === '' ? {} : { s3: endpointOf(observed.bridgeAddress) },
     summary: {
       farmers: `${ready}/${wanted}`,
       capacity: input.mayWriteNumbers ? capacityOf(observed) : (before?.summary?.capacity ?? capacityOf(observed)),

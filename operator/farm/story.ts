@@ -31,7 +31,10 @@ const warnings = new Set(['Stalled']);
 const told = new Set(['Ready', 'Stalled', 'DataHealthy', 'Draining', 'StorageResizing', 'Paused', 'RecoverySaved']);
 
 /** One event for each condition that changed; not for those that only inform. */
-export function conditionStories(before: readonly Partial<Condition>[] | undefined, after: readonly Condition[]): Story[] {
+export function conditionStories(
+  before: readonly Partial<Condition>[] | undefined,
+  after: readonly Partial<Condition>[],
+): Story[] {
   return transitions(before, after)
     .filter(({ type }) => told.has(type))
     .map((one) => story(isWarning(one) ? 'Warning' : 'Normal', reasonOf(one), one.type, one.message));

@@ -14,7 +14,7 @@ export function networkPolicies(build: Build): NetworkPolicy[] {
   const names = farmNames(build.farm.name);
   const tcp = (port: number) => ({ port, protocol: 'TCP' });
   return [
-    policy(build, `${names.farmersService}`, 'farmer', [{ ports: [tcp(PORTS.pieces), tcp(PORTS.libp2p)] }]),
+    policy(build, names.farmersService, 'farmer', [{ ports: [tcp(PORTS.pieces), tcp(PORTS.libp2p)] }]),
     policy(build, names.bridge, 'bridge', [{ ports: [tcp(PORTS.s3)], ...s3Clients(build) }]),
     policy(build, names.repairer, 'repairer', []),
   ];
