@@ -7,7 +7,7 @@ import { decodeAnswerHead, encodeCallHead, pieceRange, type PieceRange } from '#
 import { WireError } from '#node/wire/codec.ts';
 import { readFirstPart } from '#node/wire/framing.ts';
 import { decodeReceipt, verifyReceipt } from '#node/wire/statements.ts';
-import type { Hash, PublicKey, Receipt, SegmentPlacement } from '#node/wire/types.ts';
+import type { Hash, PublicKey, Receipt, SegmentPlacement, Signed } from '#node/wire/types.ts';
 
 /** A farmer sent something else than what was signed: it is to blame, not the line. */
 export class PieceError extends Error {
@@ -35,6 +35,17 @@ export async function putPiece(
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<Receipt> {
+  return (await putPieceSigned(network, to, meant, body, signal)).body;
+}
+
+/** The same with the farmer's signature: what a placement entry carries. */
+export async function putPieceSigned(
+  network: Network,
+  to: FarmerAddress,
+  meant: PieceMeant,
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<Signed<Receipt>> {
   const head = encodeCallHead('piece.put', { owner: meant.owner, pieceId: meant.pieceId });
   const answer = await network.call(to, { operation: 'piece.put', head, body }, signal);
   await drain(answer.body);
@@ -47,7 +58,7 @@ export async function putPiece(
     pieceRoot === meant.pieceRoot() &&
     sizeBytes === meant.sizeBytes();
   if (!isMeant || !verifyReceipt(signed)) throw new PieceError('WrongReceipt', 'The receipt is not for what was sent.');
-  return signed.body;
+  return signed;
 }
 
 function readReceipt(head: Uint8Array) {
@@ -66,6 +77,8 @@ export interface LeavesWanted {
   pieceNumber: number;
   firstLeaf: number;
   leafCount: number;
+  /** Called once, before the first leaf, with what proves them. */
+  onRange?: (range: PieceRange) => void;
 }
 
 /**
@@ -87,7 +100,9 @@ export async function* getLeaves(
   try {
     const opened = await readFirstPart(answer.body, pieceRange.maxBytes);
     rest = opened.rest;
-    const hashes = checkRange(pieceRange.decode(opened.part), wanted);
+    const range = pieceRange.decode(opened.part);
+    const hashes = checkRange(range, wanted);
+    wanted.onRange?.(range);
     let leaf = new LeafBuffer(shardBytes(geometry, firstLeaf));
     let number = 0;
     for await (const chunk of rest) {

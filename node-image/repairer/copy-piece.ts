@@ -2,7 +2,7 @@
 import type { CopyTask } from '#node/core/repair-plan.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { copiedFooter } from './piece-math.ts';
-import { PieceError, type SegmentLink } from './piece-link.ts';
+import type { SegmentLink } from './piece-link.ts';
 import type { Stored } from './rebuild-pieces.ts';
 
 export interface CopyInput {
@@ -48,12 +48,11 @@ class CopyAttempt {
     try {
       this.#watch('source');
       const { range, leaves } = await link
-        .open({ pieceNumber: task.pieceNumber, farmer: this.#farmer }, 0, ends)
+        .open({ pieceNumber: task.pieceNumber, farmer: this.#farmer }, ends)
         .catch((error: unknown) => this.#blameSource(error));
       this.#watch('target');
       const footer = copiedFooter(range, this.#input.total);
-      const { receipt, pieceRoot } = await link.put(task, this.#body(leaves, footer, ends), ends);
-      if (pieceRoot !== range.pieceRoot) throw new PieceError('WrongReceipt', 'The new holder signed for other bytes.');
+      const receipt = await link.put(task, () => range.pieceRoot, this.#body(leaves, footer, ends), ends);
       return { pieceNumber: task.pieceNumber, to: task.to, receipt, path: range.path };
     } catch (error) {
       if (signal.aborted) throw error;

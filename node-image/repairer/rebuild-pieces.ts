@@ -1,9 +1,9 @@
 // Rebuilds pieces of one segment: reads `required` pieces stripe by stripe, computes all n, sends the
 // wanted ones on as they come, and only at the end, when the roots of all n pieces hash to the root that
 // the writer signed, sends the footers that make farmers keep them. Memory: a few leaves for each piece.
+import { PieceFeed } from '#node/client/piece-feed.ts';
 import type { PieceSource, PieceTask } from '#node/core/repair-plan.ts';
 import type { Hash, Scheme } from '#node/wire/types.ts';
-import { LeafFeed } from './leaf-feed.ts';
 
 export interface Stored extends PieceTask {
   /** Signed receipt, checked. */
@@ -16,8 +16,8 @@ export interface Stored extends PieceTask {
 export interface PieceLink {
   /** Leaves from `firstLeaf` on, each checked against the segment's root. Rejects with whatever is wrong. */
   read(source: PieceSource, firstLeaf: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined>;
-  /** Sends a piece with its footer; answers the receipt, checked, and the root that it names. */
-  put(task: PieceTask, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ receipt: Uint8Array; pieceRoot: Hash }>;
+  /** Sends a piece with its footer; answers the receipt, checked, also against the root (known when the body has been read). */
+  put(task: PieceTask, pieceRoot: () => Hash, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array>;
 }
 
 /** What rebuilding computes: the code and the trees, one object for one segment. */
@@ -57,12 +57,17 @@ export class RebuildError extends Error {
   }
 }
 
+/** Leaves that may wait for one new holder: one is sent while the next is computed. */
+const MAX_WAITING = 2;
+
 /** Answers those that were stored, maybe fewer than asked for. Rejects with RebuildError when none can be. */
 export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
   const abort = new AbortController();
   const signal = AbortSignal.any([input.signal, abort.signal]);
   const readers = new SourceReaders(input, signal);
-  const targets = input.tasks.map((task) => startTarget(task, input, signal));
+  let pieces: ReturnType<PieceMath['finish']> = null;
+  const rootOf = (pieceNumber: number): Hash => pieces?.[pieceNumber]?.pieceRoot ?? '';
+  const targets = input.tasks.map((task) => startTarget(task, () => rootOf(task.pieceNumber), input, signal));
   try {
     for (let stripe = 0; stripe < input.math.stripes; stripe++) {
       const leafBytes = input.math.leafBytes(stripe);
@@ -77,7 +82,7 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
       );
       if (targets.every((target) => target.failed)) throw new RebuildError('NoTargets', 'Every new holder failed: try others.');
     }
-    const pieces = input.math.finish();
+    pieces = input.math.finish();
     if (!pieces) {
       throw new RebuildError(
         'NotACodeword',
@@ -85,16 +90,16 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
       );
     }
     for (const { feed, task } of targets) {
-      void feed.push(pieces[task.pieceNumber]!.footer);
+      feed.push(pieces[task.pieceNumber]!.footer);
       feed.end();
     }
-    const sent = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
-    return sent
-      .filter((one) => one !== null)
-      .filter((one) => one.pieceRoot === pieces[one.pieceNumber]!.pieceRoot)
-      .map(({ pieceNumber, to, receipt }) => ({ pieceNumber, to, receipt, path: pieces[pieceNumber]!.path }));
+    const receipts = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
+    return targets.flatMap(({ task }, index) => {
+      const receipt = receipts[index];
+      return receipt ? [{ ...task, receipt, path: pieces![task.pieceNumber]!.path }] : [];
+    });
   } catch (error) {
-    for (const { feed } of targets) feed.fail(error instanceof Error ? error : new Error(String(error)));
+    for (const { feed } of targets) feed.fail(asError(error));
     abort.abort(error);
     await Promise.all(targets.map((target) => target.done));
     throw error;
@@ -103,36 +108,30 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
   }
 }
 
-interface Sent extends PieceTask {
-  receipt: Uint8Array;
-  pieceRoot: Hash;
-}
 interface Target {
   task: PieceTask;
-  feed: LeafFeed;
+  feed: PieceFeed;
   abort: AbortController;
   failed: boolean;
-  /** Null when it failed. */
-  done: Promise<Sent | null>;
+  /** The receipt; null when it failed. */
+  done: Promise<Uint8Array | null>;
 }
 
-function startTarget(task: PieceTask, { link, onTargetFailed }: RebuildInput, signal: AbortSignal): Target {
-  const feed = new LeafFeed();
+function startTarget(task: PieceTask, pieceRoot: () => Hash, input: RebuildInput, signal: AbortSignal): Target {
+  const feed = new PieceFeed();
   const abort = new AbortController();
+  const ends = AbortSignal.any([signal, abort.signal]);
   const target: Target = {
     task,
     feed,
     abort,
     failed: false,
-    done: link.put(task, feed, AbortSignal.any([signal, abort.signal])).then(
-      (word) => ({ ...task, ...word }),
-      (error: unknown) => {
-        target.failed = true;
-        feed.end();
-        if (!signal.aborted) onTargetFailed(task, error);
-        return null;
-      },
-    ),
+    done: input.link.put(task, pieceRoot, feed, ends).catch((error: unknown) => {
+      target.failed = true;
+      feed.fail(asError(error));
+      if (!signal.aborted) input.onTargetFailed(task, error);
+      return null;
+    }),
   };
   return target;
 }
@@ -140,14 +139,15 @@ function startTarget(task: PieceTask, { link, onTargetFailed }: RebuildInput, si
 /** A new holder that doesn't take its leaf in time is given up; the others go on. */
 async function pushTo(target: Target, leaf: Uint8Array, { stallMs }: RebuildInput): Promise<void> {
   try {
-    await withinTime(target.feed.push(leaf), stallMs);
+    target.feed.push(leaf);
+    await withinTime(target.feed.room(MAX_WAITING), stallMs);
   } catch (error) {
     giveUp(target, error);
   }
 }
 
 /** After the footer, the holder has to write it all down and sign. */
-async function lastWord(target: Target, limitMs: number): Promise<Sent | null> {
+async function lastWord(target: Target, limitMs: number): Promise<Uint8Array | null> {
   try {
     return await withinTime(target.done, limitMs);
   } catch (error) {
@@ -158,8 +158,12 @@ async function lastWord(target: Target, limitMs: number): Promise<Sent | null> {
 
 function giveUp(target: Target, error: unknown): void {
   target.failed = true;
-  target.feed.fail(error instanceof Error ? error : new Error(String(error)));
+  target.feed.fail(asError(error));
   target.abort.abort(error);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 interface OpenSource {

@@ -73,7 +73,7 @@ function bytesInMemory({ scheme }: IndexedSegment, { copies, rebuilds }: RepairP
 
 async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan, signal: AbortSignal): Promise<Stored[]> {
   const { index, bandwidth, stallMs } = deps;
-  const link = segmentLink(deps.link.network, (farmer) => deps.link.addressOf(farmer) ?? undefined, segment);
+  const link = segmentLink(deps.link.network, (farmer) => deps.link.addressOf(farmer), segment);
   const spend = (bytes: number, ends: AbortSignal) => bandwidth.take(bytes, ends);
   const sourceFailed = (pieceNumber: number, farmer: PublicKey, error: unknown) => {
     if (isPieceGone(error)) index.setSuspect(segment.id, pieceNumber, farmer, true);

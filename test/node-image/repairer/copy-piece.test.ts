@@ -4,7 +4,8 @@ import { rootPath } from '#node/core/merkle.ts';
 import { plainToCipherBytes } from '#node/core/segments.ts';
 import { CallError } from '#node/net/net.ts';
 import { copyPiece, type CopyInput } from '#node/repairer/copy-piece.ts';
-import { isPieceGone, PieceError, type SegmentLink } from '#node/repairer/piece-link.ts';
+import { PieceError } from '#node/client/piece-calls.ts';
+import { isPieceGone, type SegmentLink } from '#node/repairer/piece-link.ts';
 import { pieceFooter } from '#node/wire/calls.ts';
 import { FooterReader } from '#node/wire/framing.ts';
 import { LEAF_BYTES, type Scheme } from '#node/wire/types.ts';
@@ -25,7 +26,7 @@ function world(
       signal.addEventListener('abort', () => reject(signal.reason as Error));
     });
   const link: SegmentLink = {
-    async open({ pieceNumber, farmer }, _firstLeaf, signal) {
+    async open({ pieceNumber, farmer }, signal) {
       const fault = faults.source?.[farmer];
       if (fault === 'missing') throw new CallError('NotFound', 'no such piece');
       const piece = segment.pieces[pieceNumber]!;
@@ -52,7 +53,7 @@ function world(
     read: () => {
       throw new Error('copying opens');
     },
-    async put(task, body, signal) {
+    async put(task, pieceRoot, body, signal) {
       if (faults.target === 'full') throw new CallError('Full', 'full');
       if (faults.target === 'hangs') await never(signal);
       const reader = new FooterReader(pieceFooter.maxBytes);
@@ -61,8 +62,9 @@ function world(
       const { data, footer } = reader.end();
       stored = { piece: Buffer.concat([...parts, data]), footer };
       if (faults.target === 'late') await never(signal);
-      const other = faults.target === 'lies' ? segment.pieceRoots[5]! : segment.pieceRoots[task.pieceNumber]!;
-      return { receipt: Buffer.from(`receipt of ${task.to}`), pieceRoot: other };
+      const root = faults.target === 'lies' ? segment.pieceRoots[5]! : segment.pieceRoots[task.pieceNumber]!;
+      if (root !== pieceRoot()) throw new PieceError('WrongReceipt', 'for other bytes');
+      return Buffer.from(`receipt of ${task.to}`);
     },
   };
   const run = (from: string[], more: Partial<CopyInput> = {}) =>

@@ -41,7 +41,7 @@ function world(segment: TestSegment, faults: Faults = {}) {
         yield piece.subarray(leaf * LEAF_BYTES, (leaf + 1) * LEAF_BYTES);
       }
     },
-    async put({ pieceNumber, to }, body, signal) {
+    async put({ pieceNumber, to }, expectedRoot, body, signal) {
       if (faults.refuses?.includes(to)) throw new Error('full');
       if (faults.stalls?.includes(to)) await never(signal);
       const reader = new FooterReader(pieceFooter.maxBytes);
@@ -51,7 +51,8 @@ function world(segment: TestSegment, faults: Faults = {}) {
       const piece = Buffer.concat([...parts, data]);
       stored.set(to, { piece, footer });
       const root = faults.lies?.includes(to) ? leafHash(piece) : pieceRoot(leafHashes(piece));
-      return { receipt: Buffer.from(`${to} has ${pieceNumber}`), pieceRoot: Buffer.from(root).toString('hex') };
+      if (Buffer.from(root).toString('hex') !== expectedRoot()) throw new Error('a receipt for other bytes');
+      return Buffer.from(`${to} has ${pieceNumber}`);
     },
   };
   const run = (tasks: PieceTask[], sources: PieceSource[], more: Partial<RebuildInput> = {}) =>
@@ -146,7 +147,7 @@ describe('rebuilding pieces', () => {
     );
     expect(done.map(({ to }) => to)).toEqual(['z']);
     expectWhole(wide, 3, other.stored.get('z'));
-    expect(other.failed.sort()).toEqual(['target x', 'target y']);
+    expect(other.failed.sort()).toEqual(['target w', 'target x', 'target y']);
     await expect(run([{ pieceNumber: 1, to: 'y' }], sourcesOf(0, 2, 3, 4))).rejects.toMatchObject({ code: 'NoTargets' });
     expect(stored.size).toBe(0);
     expect(failed).toEqual(['target y']);
