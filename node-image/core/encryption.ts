@@ -29,12 +29,12 @@ export function segmentCipher(stored: { key: Uint8Array; commitment: Uint8Array 
   return cipher;
 }
 
-export function segmentSecret(key: Uint8Array): Uint8Array {
+function segmentSecret(key: Uint8Array): Uint8Array {
   return hkdf(key, 'storj/1 segment secret', 32);
 }
 
 /** Ties a ciphertext to one key (GCM alone doesn't): 16 bytes. */
-export function keyCommitment(key: Uint8Array): Uint8Array {
+function keyCommitment(key: Uint8Array): Uint8Array {
   return hkdf(key, 'storj/1 segment commitment', 16);
 }
 

@@ -24,7 +24,7 @@ export interface KeyState {
   /** Version ids that an entry replaced or deleted, also before they were seen. */
   named: Set<string>;
 }
-export interface UploadState {
+interface UploadState {
   upload?: Logged<UploadEntry>;
   parts: Map<number, Logged<PartEntry>>;
 }
@@ -98,7 +98,7 @@ export function nextClock(last: Clock, wallMs: number): Clock {
 }
 
 /** The total order that decides among concurrent entries. */
-export function compareLogged(a: Logged<OwnerEntry>, b: Logged<OwnerEntry>): number {
+function compareLogged(a: Logged<OwnerEntry>, b: Logged<OwnerEntry>): number {
   return compareClocks(a.entry.clock, b.entry.clock) || compareText(a.logId, b.logId) || compareText(tieText(a), tieText(b));
 }
 

@@ -4,7 +4,7 @@ import { fromHex, toHex } from './ids.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 
 /** Root statements lie on so many farmers: 2f + 1 with the largest f. */
-export const NEAREST = 9;
+const NEAREST = 9;
 
 /** The farmers nearest to the key, nearest first; all where there are fewer. */
 export function nearest(ownerKey: PublicKey, farmers: readonly PublicKey[], count: number = NEAREST): PublicKey[] {

@@ -56,7 +56,7 @@ const checksums = list(
 );
 const clock = struct<Clock>({ wallMs: ms, counter: uint(0xffff_ffff) });
 
-export const segmentKey = struct<SegmentKey>({
+const segmentKey = struct<SegmentKey>({
   segmentId: hex32,
   key: bytes(32),
   commitment: bytes(16),
@@ -114,7 +114,7 @@ const part = struct<Omit<PartEntry, 'kind'>>({
   segments: { ...segments, optional: true },
 });
 
-export const ownerEntry = where(union<OwnerEntry>({ put, delete: remove, bucket, upload, part }), (entry) =>
+const ownerEntry = where(union<OwnerEntry>({ put, delete: remove, bucket, upload, part }), (entry) =>
   entry.kind === 'put' || entry.kind === 'part' ? carries(entry) : null,
 );
 
@@ -141,7 +141,7 @@ export const scheme = where(
       : 'A scheme satisfies required ≤ repair ≤ optimal ≤ total.',
 );
 
-export const segmentPlacement = where(
+const segmentPlacement = where(
   struct<SegmentPlacement>({
     segmentId: hex32,
     secret: bytes(32),

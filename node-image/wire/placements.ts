@@ -65,7 +65,7 @@ export function placementProblem(
 }
 
 /** Whether the warrant lets this farmer become a holder, by name or by a signed membership. */
-export function admits(warrant: WarrantStatement, farmer: PublicKey, membership: Uint8Array | null): boolean {
+function admits(warrant: WarrantStatement, farmer: PublicKey, membership: Uint8Array | null): boolean {
   if (warrant.farmers.includes(farmer)) return true;
   const signed = membership && attempt(() => decodeMembership(membership));
   return !!signed && signed.body.farmer === farmer && warrant.farms.includes(signed.body.farm) && verifyMembership(signed);

@@ -45,8 +45,6 @@ const MAX_MEMBERSHIP_BYTES = 512;
 export const MAX_STATEMENT_BYTES = 80 * 1024;
 /** A bridge that opens a log every ten minutes for months stays below. */
 export const MAX_STATEMENTS = 20_000;
-/** All statements of an owner as a body. */
-export const MAX_ROOTS_BYTES = 8 * 1024 * 1024;
 
 const ms = uint();
 const bucketId = hex(16);

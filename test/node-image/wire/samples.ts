@@ -59,7 +59,7 @@ export const placement: SegmentPlacement = {
   farmers: [id(1), null, id(3)],
   createdMs: atMs,
 };
-export const segmentKey = {
+const segmentKey = {
   segmentId: placement.segmentId,
   key: segment.key,
   commitment: segment.commitment,

@@ -1,6 +1,6 @@
 // Examples of everything in PROTOCOL.md, made by the product's code from fixed seeds. They are committed
 // as vectors.json: a change of that file is a change of the format. To write it anew:
-//   node test/node-image/wire/vectors.ts > test/node-image/wire/vectors.json
+//   node test/node-image/wire/vectors.ts > test/node-image/wire/vectors.json, then oxfmt
 import { createHash } from 'node:crypto';
 import { encryptRecord } from '#node/core/encryption.ts';
 import { createCodec } from '#node/core/erasure.ts';
