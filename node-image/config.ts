@@ -1,6 +1,7 @@
 // A node's environment, parsed once. The operator's pods and `npm run farm` set all of it.
 import { z } from 'zod';
 import { PORTS } from '#node/interface/ports.ts';
+import product from '../package.json' with { type: 'json' };
 
 export type Role = 'farmer' | 'bridge' | 'repairer';
 
@@ -28,6 +29,8 @@ const environmentSchema = z.object({
 
 export interface NodeSettings {
   role: Role;
+  /** Of the product. */
+  version: string;
   /** The node's volume. */
   dataDir: string;
   /** farm.json; watched. */
@@ -58,6 +61,7 @@ export function parseSettings(role: string | undefined, environment: Record<stri
     throw new Error(`bad environment: a ${role} needs STORJ_SEED_FILE, the file with its seed.`);
   return {
     role,
+    version: product.version,
     dataDir: env.STORJ_DATA_DIR,
     configFile: env.STORJ_CONFIG_FILE,
     controlKey: env.STORJ_CONTROL_KEY,

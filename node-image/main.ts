@@ -2,7 +2,7 @@
 import { parseSettings, type NodeSettings } from './config.ts';
 
 const RUN: Record<NodeSettings['role'], (settings: NodeSettings, signal: AbortSignal) => Promise<void>> = {
-  farmer: async (settings, signal) => await (await import('./farmer/farmer.ts')).runFarmer(settings, signal),
+  farmer: async (settings, signal) => await (await import('./farmer/run-farmer.ts')).runFarmer(settings, signal),
   bridge: async (settings, signal) => await (await import('./bridge/bridge.ts')).runBridge(settings, signal),
   repairer: async (settings, signal) => await (await import('./repairer/repairer.ts')).runRepairer(settings, signal),
 };

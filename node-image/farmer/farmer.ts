@@ -9,6 +9,7 @@ import type { Network, Service } from '#node/net/net.ts';
 import { folderDisk, type Disk } from './disk.ts';
 import { diskProbe, type DiskProbe } from './disk-probe.ts';
 import { duty as newDuty, type Duty } from './duty.ts';
+import { lockFolder, type FolderLock } from './folder-lock.ts';
 import { catchUp } from './log-catch-up.ts';
 import { LogStore } from './log-store.ts';
 import { ownerLookup } from './owner-lookup.ts';
@@ -24,6 +25,8 @@ const PROBE_DEADLINE_MS = 8000;
 export interface FarmerOptions {
   keyPair: KeyPair;
   folder: string;
+  /** Taken here where the caller hasn't; released when the farmer stops. */
+  lock?: FolderLock;
   network: Network;
   config: {
     current(): FarmConfig | null;
@@ -54,7 +57,11 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
   const randomLife = () => randomBytes(8).readBigUInt64LE();
   const segmentBytes = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
-  const store = await Store.open({ folder, disk, nowMs, randomLife, ...segmentBytes });
+  const lock = options.lock ?? lockFolder(folder, join(folder, 'lock'));
+  const store = await Store.open({ folder, disk, nowMs, randomLife, ...segmentBytes }).catch((error: unknown) => {
+    lock.release();
+    throw error;
+  });
   const [roots, logs, pieces] = [new RootsStore(store), new LogStore(store), new PieceStore(store)];
   const duty = newDuty(keyPair.publicKey, nowMs);
   const stopped = new AbortController();
@@ -103,6 +110,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
       stopped.abort();
       await Promise.allSettled(beside);
       await store.close();
+      lock.release();
     },
   };
 }

@@ -1,10 +1,9 @@
-// One farmer's folder: lock, segment files, index. Opened, it is whole again whatever happened before.
+// One farmer's folder: segment files and index. Opened, it is whole again whatever happened before.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { blake3 } from '#node/core/hash.ts';
 import { folderDisk, type Disk } from './disk.ts';
-import { lockFolder, type FolderLock } from './folder-lock.ts';
 import { decodeMeta } from './record-meta.ts';
 import { SegmentLog } from './segment-log.ts';
 import type { FoundRecord, SegmentState } from './segment-file.ts';
@@ -38,7 +37,6 @@ export class Store {
   readonly index: StoreIndex;
   readonly space: SpaceGauge;
   readonly nowMs: () => number;
-  readonly #lock: FolderLock;
   readonly #checkpoints: Checkpoints;
 
   private constructor(parts: {
@@ -46,30 +44,22 @@ export class Store {
     index: StoreIndex;
     space: SpaceGauge;
     nowMs: () => number;
-    lock: FolderLock;
     checkpoints: Checkpoints;
   }) {
     this.log = parts.log;
     this.index = parts.index;
     this.space = parts.space;
     this.nowMs = parts.nowMs;
-    this.#lock = parts.lock;
     this.#checkpoints = parts.checkpoints;
   }
 
-  /** Rejects with StoreError 'FolderInUse' where another process runs on the folder. */
+  /** The caller holds the folder's lock. */
   static async open(options: StoreOptions): Promise<Store> {
     const { folder, nowMs } = options;
     const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
-    const lock = lockFolder(folder, join(folder, 'lock'));
-    try {
-      const path = join(folder, 'index.sqlite');
-      const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
-      return new Store({ ...opened, space: spaceGauge(disk, nowMs), nowMs, lock });
-    } catch (error) {
-      lock.release();
-      throw error;
-    }
+    const path = join(folder, 'index.sqlite');
+    const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
+    return new Store({ ...opened, space: spaceGauge(disk, nowMs), nowMs });
   }
 
   async numbers(): Promise<StoreNumbers> {
@@ -81,7 +71,6 @@ export class Store {
     await this.log.close();
     await this.#checkpoints.end();
     this.index.close();
-    this.#lock.release();
   }
 }
 
