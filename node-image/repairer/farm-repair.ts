@@ -220,7 +220,10 @@ export class FarmRepair {
         signal.throwIfAborted();
         failed++;
         // What was thrown away is read again from the start; until then nothing of it is repaired.
-        if (error instanceof ScanError && error.code === 'Unsteady') this.#owners.delete(owner);
+        if (error instanceof ScanError && error.code === 'Unsteady') {
+          this.#owners.delete(owner);
+          this.#readThroughMs = 0;
+        }
         events?.ownerFailed?.(owner, error);
       }
     });

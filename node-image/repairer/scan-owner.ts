@@ -4,7 +4,7 @@ import { openSealed, repairPartKey, type KeyPair } from '#node/core/keys.ts';
 import { pieceBytes } from '#node/core/segments.ts';
 import { readBatches, readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
 import type { LogLink } from '#node/log/log-link.ts';
-import { fetchRoots } from '#node/log/roots.ts';
+import { fetchRoots, type Roots } from '#node/log/roots.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
 import type { RootView } from '#node/wire/root-view.ts';
@@ -41,14 +41,15 @@ export interface OwnerFacts {
 /** Null where the newest warrant isn't for this repairer: nothing of that owner is kept. */
 export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
   const { link, index, self, owner, signal } = input;
-  const { view, statements } = await fetchRoots(link, owner, signal);
-  if (statements.length === 0) throw new ScanError('NoStatements', `No farmer has root statements of owner ${owner}.`);
+  const roots = await fetchRoots(link, owner, signal);
+  const { view } = roots;
+  if (roots.statements.length === 0) throw new ScanError('NoStatements', `No farmer has root statements of owner ${owner}.`);
   if (view.warrant?.repairer !== self.publicKey) {
     index.forgetOwner(owner);
     return null;
   }
   const keys = repairKeys(view, self);
-  for (const bucketId of view.sets.keys()) await scanBucket(input, view, keys, bucketId);
+  for (const bucketId of view.sets.keys()) await scanBucket(input, roots, keys, bucketId);
   return { warrants: view.warrants, replicaSets: [...view.sets.values()] };
 }
 
@@ -66,9 +67,9 @@ function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
     });
 }
 
-async function scanBucket(input: ScanInput, view: RootView, keys: Uint8Array[], bucketId: BucketId): Promise<void> {
+async function scanBucket(input: ScanInput, roots: Roots, keys: Uint8Array[], bucketId: BucketId): Promise<void> {
   const { link, index, owner, signal } = input;
-  const state = await readHeads(link, { owner, bucketId, signal, view });
+  const state = await readHeads(link, { owner, bucketId, signal, view: roots.view });
   const positions = index.positions(owner, bucketId);
   if (wasCutBack(state, positions)) {
     // What was applied doesn't count any more: read all of this owner again, the next time round.
@@ -77,19 +78,11 @@ async function scanBucket(input: ScanInput, view: RootView, keys: Uint8Array[], 
   }
   const batches = readBatches(link, {
     state,
-    since: new Map([...positions].map(([logId, { seq }]) => [logId, seq])),
+    since: positions,
     keys: { repairPartKeys: (logId) => keys.map((key) => repairPartKey(key, logId)) },
     signal,
   });
-  for await (const batch of batches) {
-    const before = positions.get(batch.log.logId);
-    if (before && batch.header.prevHash !== before.hash) {
-      index.forgetOwner(owner);
-      throw new ScanError('Unsteady', 'A log went on from another batch than the one that was read: reading again.');
-    }
-    applyBatch(input, view, bucketId, batch);
-    positions.set(batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
-  }
+  for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);
 }
 
 /** A log that was closed, or goes on, below what was applied of it held a batch that never counted. */
@@ -105,7 +98,7 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
   const { index, owner, judge } = input;
   index.transaction(() => {
     const touched = new Set<number>();
-    if (batch.header.kind === 'entries') {
+    if (batch.log.kind === 'entries' && batch.header.kind === 'entries') {
       if (!batch.repair) throw new ScanError('NoKey', `No repair key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
       for (const placement of batch.repair.added) {
         const id = addSegment(index, owner, bucketId, placement);
