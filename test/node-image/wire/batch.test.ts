@@ -70,7 +70,10 @@ describe('a batch', () => {
     for (const length of [0, 1, 5, 100, batch.bytes.length - 1]) {
       expect(() => verifyBatch(batch.bytes.subarray(0, length))).toThrow(WireError);
     }
-    expect(() => verifyBatch(Buffer.concat([batch.bytes, Buffer.of(0)]))).toThrow(WireError);
+    for (const length of [0, 63, 65]) {
+      const otherTail = Buffer.concat([batch.bytes.subarray(0, -64), Buffer.alloc(length)]);
+      expect(() => decodeBatchHeader(otherTail)).toThrow('64 bytes');
+    }
   });
 
   it('follows the one that it names, and no other', () => {

@@ -129,6 +129,10 @@ describe('only one encoding is taken', () => {
     expect(() => decode(codec, fromHex(bytesOfIt), 1_000_000)).toThrow(WireError);
   });
 
+  it('brackets without end are refused for what they are, long before the stack ends', () => {
+    expect(() => decode(list(uint(), 9), fromHex('81'.repeat(13)), 100)).toThrow('nested deeper than 12');
+  });
+
   it('whatever is taken encodes to the same bytes again', () => {
     const any = fc.uint8Array({ maxLength: 40 });
     fc.assert(
