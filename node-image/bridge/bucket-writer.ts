@@ -118,13 +118,10 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
         await catalog.apply(applied);
       });
     } catch (error) {
-      // Acknowledged but not visible here: nothing more is decided until the catalog has read it. Not
-      // awaited: closing a log waits for this very call.
+      // Acknowledged but not visible here: nothing more is decided until the catalog has read it. Thrown, it
+      // ends the log.
       isReady = false;
-      options.onTrouble?.(error);
-      void closeLog();
-      rejectExpected();
-      return;
+      throw error;
     }
     options.onBatch?.(batch, options.nowMs() - startedMs);
     for (const entry of entries) settle(entry.clock);

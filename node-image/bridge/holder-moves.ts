@@ -26,9 +26,9 @@ export interface HolderMoves {
 
 export interface HolderMovesOptions {
   catalog: Catalog;
-  warrantsOf(owner: PublicKey): readonly WarrantStatement[];
-  isLost(farmer: PublicKey): boolean;
-  catchUp(owner: PublicKey, bucketId: BucketId, signal: AbortSignal): Promise<void>;
+  warrantsOf: (owner: PublicKey) => readonly WarrantStatement[];
+  isLost: (farmer: PublicKey) => boolean;
+  catchUp: (owner: PublicKey, bucketId: BucketId, signal: AbortSignal) => Promise<void>;
 }
 
 export function createHolderMoves({ catalog, warrantsOf, isLost, catchUp }: HolderMovesOptions): HolderMoves {

@@ -230,7 +230,7 @@ export function s3Exam(endpoint: () => Endpoint): void {
       await Promise.all(keys.map((key) => put(key)));
       const Delete = { Objects: [...keys, 'many/never'].map((Key) => ({ Key })) };
       const { Deleted = [], Errors = [] } = await s3.send(new DeleteObjectsCommand({ Bucket, Delete }));
-      expect(Deleted.map(({ Key }) => Key).toSorted()).toEqual([...keys, 'many/never'].toSorted());
+      expect(new Set(Deleted.map(({ Key }) => Key))).toEqual(new Set([...keys, 'many/never']));
       expect(Errors).toEqual([]);
       expect((await s3.send(new ListObjectsV2Command({ Bucket, Prefix: 'many/' }))).KeyCount).toBe(0);
     });

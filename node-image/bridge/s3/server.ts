@@ -1,8 +1,7 @@
 // The S3 server: its own thin path on node:http. A request is parsed, authenticated, routed to its verb and
 // answered; every error becomes one XML document, and a client that is turned away never sees its body stored.
 import { randomBytes } from 'node:crypto';
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -46,8 +45,6 @@ export interface S3ServerOptions {
   domains: readonly string[];
   host: string;
   port: number;
-  /** PEM; without it HTTP. */
-  tls?: { key: string; cert: string } | undefined;
   /** More requests at once are told to slow down. */
   maxInFlight: number;
   nowMs: () => number;
@@ -79,8 +76,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     }).finally(() => running.delete(aborter));
   };
   const settings = { keepAliveTimeout: 75_000, headersTimeout: 60_000, requestTimeout: 0, noDelay: true };
-  const server: Server =
-    options.tls === undefined ? createHttpServer(settings) : createHttpsServer({ ...settings, ...options.tls });
+  const server: Server = createServer(settings);
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = IDLE_TIMEOUT_MS;
   server.on('request', (request, response) => handle(request, response, false));

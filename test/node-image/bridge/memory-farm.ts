@@ -138,8 +138,13 @@ export function createMemoryFarm(): MemoryFarm {
       async acknowledge() {
         for (const { batch, done } of one.pending.splice(0)) {
           keep(one, batch);
-          await onAcknowledged(batch);
-          done.resolve(batch);
+          try {
+            await onAcknowledged(batch);
+            done.resolve(batch);
+          } catch (error) {
+            done.reject(new LogError('LogEnded', 'what was acknowledged could not be taken in', { cause: error }));
+            one.end(error as Error);
+          }
         }
       },
     };
@@ -150,6 +155,7 @@ export function createMemoryFarm(): MemoryFarm {
       ended: ended.promise,
       head: () => ({ logId, seq, hash: '', timeMs: 0 }),
       set: () => ({ epoch: 1, f: 1, members: [] }),
+      upToDate: () => [],
       async append(entries, repair) {
         if (isEnded) throw new LogError('LogEnded', 'this log has ended');
         const batch = { logId, seq: ++seq, hash: hex(32), timeMs: 0, entries: [...entries], repair, placements: [] };

@@ -1,0 +1,134 @@
+// The accounts that this bridge keeps: what opens them, and what their root statements say. Words come in
+// once and are forgotten; after that the bridge's own key opens the account secret that the owner sealed to it.
+import { boxPublicKey, entropyFromWords, ownerFromEntropy, type KeyPair } from '#node/core/keys.ts';
+import { accessOf, keeperStatement, warrantStatement, type AccountAccess } from '#node/client/account.ts';
+import { fetchRoots, publishRoots, union } from '#node/log/roots.ts';
+import type { LogLink } from '#node/log/log-link.ts';
+import { rootView, type RootView } from '#node/wire/root-view.ts';
+import type { PublicKey, RootStatement, Signed, WarrantStatement } from '#node/wire/types.ts';
+
+export interface WantedWarrant {
+  repairers: readonly { repairer: PublicKey; box: string }[];
+  /** The farm whose members may become holders. */
+  controlKey: PublicKey;
+}
+
+export interface Accounts {
+  owners(): PublicKey[];
+  access(owner: PublicKey): AccountAccess | null;
+  view(owner: PublicKey): RootView | null;
+  /** Signs what makes this bridge the account's keeper. Throws WordsError, LogError. */
+  introduce(words: string, signal: AbortSignal): Promise<AccountAccess>;
+  /** From the farmers; null where nobody knows the owner or nothing is sealed to this bridge. Throws LogError. */
+  recover(owner: PublicKey, signal: AbortSignal): Promise<AccountAccess | null>;
+  /** Reads the statements anew. */
+  refresh(owner: PublicKey, signal: AbortSignal): Promise<RootView>;
+  /** Puts all statements where they belong under the present roster. */
+  republish(owner: PublicKey, signal: AbortSignal): Promise<void>;
+  /** True if a new warrant was signed: logs have to be opened anew, they carry its repair key. */
+  ensureWarrant(owner: PublicKey, wanted: WantedWarrant, signal: AbortSignal): Promise<boolean>;
+  warrants(owner: PublicKey): readonly WarrantStatement[];
+}
+
+interface Account {
+  access: AccountAccess;
+  statements: Signed<RootStatement>[];
+  view: RootView;
+}
+
+export function createAccounts({ link, bridge }: { link: LogLink; bridge: KeyPair }): Accounts {
+  const accounts = new Map<PublicKey, Account>();
+  const { runtime } = link;
+
+  const keep = (owner: PublicKey, access: AccountAccess, statements: Signed<RootStatement>[]): Account => {
+    const account = { access, statements, view: rootView(owner, statements) };
+    accounts.set(owner, account);
+    return account;
+  };
+
+  const publish = async (
+    owner: PublicKey,
+    access: AccountAccess,
+    known: Signed<RootStatement>[],
+    fresh: Signed<RootStatement>[],
+    signal: AbortSignal,
+  ): Promise<void> => {
+    await publishRoots(link, { owner, statements: fresh, known, signal });
+    keep(owner, access, union([...known, ...fresh]));
+  };
+
+  const refresh = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => {
+    const known = accounts.get(owner);
+    const { statements, view } = await fetchRoots(link, owner, signal, known?.statements);
+    return known === undefined ? view : keep(owner, known.access, statements).view;
+  };
+
+  return {
+    owners: () => [...accounts.keys()],
+    access: (owner) => accounts.get(owner)?.access ?? null,
+    view: (owner) => accounts.get(owner)?.view ?? null,
+    warrants: (owner) => accounts.get(owner)?.view.warrants ?? [],
+    refresh,
+
+    async introduce(words, signal) {
+      const owner = ownerFromEntropy(entropyFromWords(words));
+      const { publicKey } = owner.keyPair;
+      const access = { owner: publicKey, accountSecret: owner.accountSecret };
+      const { view, statements } = await fetchRoots(link, publicKey, signal);
+      if (accessOf(view, bridge) !== null) return keep(publicKey, access, statements).access;
+      const role = keeperStatement({
+        owner,
+        keeper: { publicKey: bridge.publicKey, box: boxPublicKey(bridge.seed) },
+        random32: runtime.random(32),
+        issuedMs: runtime.nowMs(),
+      });
+      await publish(publicKey, access, statements, [role], signal);
+      return access;
+    },
+
+    async recover(owner, signal) {
+      const known = accounts.get(owner);
+      if (known !== undefined) return known.access;
+      const { view, statements } = await fetchRoots(link, owner, signal);
+      const access = accessOf(view, bridge);
+      return access === null ? null : keep(owner, access, statements).access;
+    },
+
+    async republish(owner, signal) {
+      const account = accounts.get(owner);
+      if (account === undefined) return;
+      await refresh(owner, signal);
+      const { access, statements } = accounts.get(owner) ?? account;
+      if (statements.length > 0) await publish(owner, access, [], statements, signal);
+    },
+
+    async ensureWarrant(owner, { repairers, controlKey }, signal) {
+      const account = accounts.get(owner);
+      if (account === undefined || hasWarrant(account.view, repairers, controlKey)) return false;
+      // Somebody else may have signed one since.
+      if (hasWarrant(await refresh(owner, signal), repairers, controlKey)) return true;
+      const { access, statements, view } = accounts.get(owner) ?? account;
+      const [repairer] = repairers;
+      if (repairer === undefined) return false;
+      const repairEpoch = view.warrants.reduce((highest, warrant) => Math.max(highest, warrant.repairEpoch), 0) + 1;
+      const warrant = warrantStatement({
+        signer: bridge,
+        access,
+        repairer,
+        repairEpoch,
+        farms: [controlKey],
+        random32: runtime.random(32),
+        issuedMs: runtime.nowMs(),
+      });
+      await publish(owner, access, statements, [warrant], signal);
+      return true;
+    },
+  };
+}
+
+function hasWarrant({ warrant }: RootView, repairers: WantedWarrant['repairers'], controlKey: PublicKey): boolean {
+  if (repairers.length === 0) return true;
+  return (
+    warrant !== undefined && warrant.farms.includes(controlKey) && repairers.some(({ repairer }) => repairer === warrant.repairer)
+  );
+}

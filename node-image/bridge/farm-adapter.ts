@@ -1,0 +1,81 @@
+// The farm as the bridge's rules see it, by the client library.
+import { bucketKeys, writerKeys, type AccountAccess } from '#node/client/account.ts';
+import type { Client } from '#node/client/client.ts';
+import { getRange } from '#node/client/segment-reader.ts';
+import { putSegments } from '#node/client/segment-writer.ts';
+import type { AppliedBatch } from '#node/catalog/catalog.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import { LogError } from '#node/log/log-link.ts';
+import { readBatches, readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { openBucketLog } from '#node/log/log-writer.ts';
+import type { BucketId, PublicKey } from '#node/wire/types.ts';
+import type { KnownHead } from '#node/wire/batch.ts';
+import type { Accounts } from './accounts.ts';
+import type { FarmPort } from './farm-port.ts';
+import type { SavedLogs } from './saved-logs.ts';
+
+export interface FarmAdapter extends FarmPort {
+  /** Lowest roster generation under which a write that still runs was planned; null when none runs. */
+  oldestTransferGeneration(): number | null;
+}
+
+export interface FarmAdapterOptions {
+  client: Client;
+  bridge: KeyPair;
+  accounts: Accounts;
+  saved: SavedLogs;
+  /** Newest heads of the owner's open logs. */
+  knownHeads: (owner: PublicKey, except: BucketId) => KnownHead[];
+}
+
+export function createFarmAdapter({ client, bridge, accounts, saved, knownHeads }: FarmAdapterOptions): FarmAdapter {
+  const { link, farm } = client;
+  const running = new Map<symbol, number>();
+
+  const heads = async (owner: PublicKey, bucketId: BucketId, signal: AbortSignal): Promise<BucketState | null> => {
+    try {
+      return await readHeads(link, { owner, bucketId, signal });
+    } catch (error) {
+      if (error instanceof LogError && error.code === 'NoReplicaSet') return null;
+      throw error;
+    }
+  };
+
+  return {
+    async putSegments(order) {
+      const transfer = Symbol('transfer');
+      running.set(transfer, farm.current().generation);
+      return putSegments(client, order).finally(() => running.delete(transfer));
+    },
+    getRange: (order) => getRange(client, order),
+
+    async *readNew(access, bucketId, since, signal): AsyncGenerator<AppliedBatch> {
+      const { owner } = access;
+      const state = await heads(owner, bucketId, signal);
+      if (state === null) return;
+      const keys = bucketKeys(access, state.view, bucketId);
+      for await (const { header, hash, entries, repair, placements } of readBatches(link, { state, since, keys, signal })) {
+        yield { owner, bucketId, logId: header.logId, seq: header.seq, hash, entries: entries ?? [], repair, placements };
+      }
+    },
+
+    async openLog(access: AccountAccess, bucketId, onAcknowledged, signal) {
+      const { owner } = access;
+      const view = await accounts.refresh(owner, signal);
+      return openBucketLog({
+        link,
+        owner,
+        bucketId,
+        writer: bridge,
+        kind: 'entries',
+        keys: writerKeys(access, view, bucketId),
+        state: saved.of(owner, bucketId),
+        knownHeads: () => knownHeads(owner, bucketId),
+        onAcknowledged,
+        signal,
+      });
+    },
+
+    oldestTransferGeneration: () => (running.size === 0 ? null : Math.min(...running.values())),
+  };
+}

@@ -1,0 +1,115 @@
+// What the bridge does for its accounts beside requests: a warrant for the farm's repairer, root statements
+// where the present roster wants them, and replica sets without farmers that leave or are lost.
+import type { LogLink } from '#node/log/log-link.ts';
+import { changeMember, nextMemberChange, syncReplicas } from '#node/log/replica-set.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { Accounts, WantedWarrant } from './accounts.ts';
+import type { BucketWriter } from './bucket-writer.ts';
+import type { OpenWriters } from './open-writers.ts';
+
+const EVERY_MS = 30_000;
+/** Replicas that were away are brought up to date so often, besides after each change of the roster. */
+const SYNC_EVERY_ROUNDS = 20;
+const ROUND_LIMIT_MS = 10 * 60_000;
+/** A set changes one member at a time; more steps than this in a row wait for the next round. */
+const MAX_CHANGES = 16;
+
+export interface Upkeep {
+  /** Something changed: don't wait for the next round. */
+  nudge(): void;
+  /** Runs until the signal aborts. */
+  run(): Promise<void>;
+}
+
+export interface UpkeepOptions {
+  link: LogLink;
+  bridge: KeyPair;
+  accounts: Accounts;
+  writers: OpenWriters;
+  warrant: () => WantedWarrant;
+  rosterGeneration: () => number;
+  signal: AbortSignal;
+  onTrouble: (what: string, error: unknown) => void;
+  onChange: (bucketId: string, epoch: number) => void;
+}
+
+export function createUpkeep(options: UpkeepOptions): Upkeep {
+  const { link, bridge, accounts, writers, signal } = options;
+  let wake: (() => void) | null = null;
+  let isNudged = false;
+  const publishedAt = new Map<PublicKey, number>();
+
+  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (!signal.aborted) options.onTrouble(what, error);
+    }
+  };
+
+  const keepAccount = async (owner: PublicKey, limit: AbortSignal): Promise<void> => {
+    if (await accounts.ensureWarrant(owner, options.warrant(), limit)) {
+      for (const writer of ownWriters(owner)) await writer.closeLog();
+    }
+    const generation = options.rosterGeneration();
+    if (publishedAt.get(owner) === generation) return;
+    await accounts.republish(owner, limit);
+    publishedAt.set(owner, generation);
+  };
+
+  const ownWriters = (owner: PublicKey) => writers.all().filter((writer) => writer.access.owner === owner);
+
+  const keepSet = async (writer: BucketWriter, limit: AbortSignal): Promise<void> => {
+    const { bucketId, access } = writer;
+    const { owner } = access;
+    for (let step = 0; step < MAX_CHANGES; step++) {
+      const set = writer.current()?.set() ?? accounts.view(owner)?.sets.get(bucketId);
+      // Never written: its first writer chooses the set.
+      if (set === undefined) return;
+      const change = nextMemberChange({ set, farmers: link.farmers(), bucketId, promise: link.promise() });
+      if (change === null) return;
+      const log = await writer.open();
+      const next = await changeMember(link, { owner, bucketId, keeper: bridge, change, logs: [log], signal: limit });
+      options.onChange(bucketId, next.epoch);
+      await accounts.refresh(owner, limit);
+    }
+  };
+
+  const round = async (withSync: boolean): Promise<void> => {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(ROUND_LIMIT_MS)]);
+    for (const owner of accounts.owners()) await attempt('root statements', () => keepAccount(owner, limit));
+    for (const writer of writers.all()) {
+      if (!writer.isReady()) continue;
+      await attempt('replica set', () => keepSet(writer, limit));
+      const { owner } = writer.access;
+      if (withSync && writer.current() !== null) {
+        await attempt(
+          'replicas',
+          async () => void (await syncReplicas(link, { owner, bucketId: writer.bucketId, signal: limit })),
+        );
+      }
+    }
+  };
+
+  return {
+    nudge() {
+      isNudged = true;
+      wake?.();
+    },
+    async run() {
+      for (let number = 1; !signal.aborted; number++) {
+        isNudged = false;
+        await round(number % SYNC_EVERY_ROUNDS === 0);
+        if (isNudged || signal.aborted) continue;
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, EVERY_MS);
+          wake = resolve;
+          signal.addEventListener('abort', () => resolve(), { once: true });
+          void timer.unref();
+        });
+        wake = null;
+      }
+    },
+  };
+}
