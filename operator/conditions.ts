@@ -35,7 +35,7 @@ export function statusOf(conditions: readonly Partial<Condition>[] | undefined, 
 export function transitions(before: readonly Partial<Condition>[] | undefined, after: readonly Partial<Condition>[]): Verdict[] {
   const changed = after.filter(({ type, status, reason }) => {
     const old = before?.find((one) => one.type === type);
-    return old?.status !== status || old.reason !== reason;
+    return old === undefined || old.status !== status || old.reason !== reason;
   });
   const full = ({ type = '', status = 'Unknown', reason = '', message = '' }: Partial<Condition>): Verdict => ({
     type,

@@ -102,6 +102,7 @@ export function planFarm(observed: Observed, keys: Keys): PlanAnswer {
     contacts: observed.contacts,
     hasZones: spec.farmers.zones !== undefined,
     report,
+    generation: published?.generation ?? 0,
     leaving,
     gone,
     membershipOf: keys.membershipOf,

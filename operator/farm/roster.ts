@@ -23,6 +23,8 @@ export interface RosterInput {
   /** The farm lists zones, so that they are the failure domains. */
   hasZones: boolean;
   report: FarmReport | undefined;
+  /** Of the roster as it was published. */
+  generation: number;
   /** Slots (pod names) that drain or have drained. */
   leaving: ReadonlySet<string>;
   /** Slots that have left for good. */
@@ -94,7 +96,7 @@ export function nextRoster(input: RosterInput): RosterAnswer {
       multiaddr: `/dns4/${host}/tcp/${PORTS.libp2p}/p2p/${member.peerId}`,
     };
   });
-  const stillNeeded = [...lost.values()].filter((member) => isStillNeeded(member, input.report)).slice(-maxLost);
+  const stillNeeded = [...lost.values()].filter((member) => isStillNeeded(member, input)).slice(-maxLost);
   return { roster: [...roster, ...stillNeeded].sort(bySlot), duplicates };
 }
 
@@ -121,9 +123,13 @@ function adopted(input: RosterInput, slotOf: (zone: string, ordinal: number) => 
   });
 }
 
-/** A lost farmer stays in the roster until everything that it had has another holder. No report: not known, so it stays. */
-function isStillNeeded(member: RosterMember, report: FarmReport | undefined): boolean {
-  if (!report || report.state !== 'Healthy') return true;
+/**
+ * A lost farmer stays in the roster until everything that it had has another holder, by a report that already counts it
+ * as lost. No such report: not known, so it stays.
+ */
+function isStillNeeded(member: RosterMember, { previous, report, generation }: RosterInput): boolean {
+  const isKnown = previous.some(({ farmer, state }) => farmer === member.farmer && state === 'Lost');
+  if (!isKnown || !report || report.generation < generation || report.state !== 'Healthy') return true;
   const entry = report.farmers.find((one) => one.farmer === member.farmer);
   return entry === undefined ? false : entry.piecesToMove > 0 || entry.replicaSets > 0;
 }

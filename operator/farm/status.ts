@@ -70,7 +70,7 @@ export function farmStatus(input: StatusInput): StorjFarmStatus {
     endpoints: observed.bridgeAddress === '' ? {} : { s3: endpointOf(observed.bridgeAddress) },
     summary: {
       farmers: `${ready}/${wanted}`,
-      capacity: input.mayWriteNumbers ? capacityOf(observed) : (before?.summary?.capacity ?? capacityOf(observed)),
+      capacity: steadyCapacity(before?.summary?.capacity, capacityOf(observed), input.mayWriteNumbers),
     },
     conditions,
   };
@@ -83,6 +83,12 @@ export function endpointOf(address: string): string {
 function dataOf({ report }: Observed): NonNullable<StorjFarmStatus['data']> {
   if (!report) return { state: 'Unknown' };
   return { state: report.state, segmentsAtRisk: report.segmentsAtRisk, margin: report.margin };
+}
+
+/** The share moves by itself and waits for its time; the size doesn't. */
+function steadyCapacity(before: string | undefined, now: string, mayWriteNumbers: boolean): string {
+  const sizeIn = (text: string): string => text.split(' ').slice(1).join(' ');
+  return before === undefined || mayWriteNumbers || sizeIn(before) !== sizeIn(now) ? now : before;
 }
 
 function capacityOf({ report, volumes }: Observed): string {

@@ -1,0 +1,288 @@
+import { describe, expect, it } from 'vitest';
+import type { FarmWorld, WorldOperator } from '#test/support/farm-world.ts';
+import { createFarmWorld, namespace } from '#test/support/farm-world.ts';
+import {
+  persistentVolumeClaims,
+  pods,
+  podDisruptionBudgets,
+  secrets,
+  type PodDisruptionBudget,
+} from '#operator/kube/resources.ts';
+
+const size = '100Gi';
+
+async function farmOf(replicas: number, more: object = {}): Promise<{ world: FarmWorld; operator: WorldOperator }> {
+  const world = createFarmWorld();
+  const operator = world.startOperator();
+  await world.createFarm({ farmers: { replicas, storage: { size } }, ...more });
+  await world.settle(operator);
+  return { world, operator };
+}
+
+describe('a farm comes up', () => {
+  it('is Ready with every farmer in the roster and the scheme of six', async () => {
+    const { world } = await farmOf(6);
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+    expect(world.condition('Reconciling')).toBeUndefined();
+    expect(world.replicas()).toEqual({ main: 6 });
+    expect(world.config()!.roster.map(({ slot, state }) => [slot, state])).toEqual(
+      [0, 1, 2, 3, 4, 5].map((i) => [`demo-farmer-main-${i}`, 'Active']),
+    );
+    expect(world.config()!.redundancy).toEqual({ required: 4, repair: 5, optimal: 6, total: 6 });
+    expect(world.farm().status).toMatchObject({
+      replicas: 6,
+      summary: { farmers: '6/6' },
+      data: { state: 'Healthy', margin: 2 },
+    });
+    const budget = world.kube.peek<PodDisruptionBudget>(podDisruptionBudgets, { namespace, name: 'demo-farmers' });
+    expect(budget?.spec?.maxUnavailable).toBe(2);
+  });
+
+  it('remembers on each volume who lives there', async () => {
+    const { world } = await farmOf(3);
+    const labels = world
+      .claims()
+      .filter(({ metadata }) => metadata.name.includes('-farmer-'))
+      .map(({ metadata }) => metadata.labels?.['storjfarm.io/peer-id']);
+    expect(labels).toEqual(world.config()!.roster.map(({ peerId }) => peerId));
+  });
+
+  it('writes nothing at rest, for ten minutes', async () => {
+    const { world, operator } = await farmOf(6);
+    world.kube.calls.splice(0);
+    for (let i = 0; i < 100; i += 1) await world.round(operator);
+    expect(world.kube.writes()).toEqual([]);
+  });
+
+  it('tells the story in events', async () => {
+    const { world } = await farmOf(3);
+    expect(world.stories.map(({ reason }) => reason)).toEqual(expect.arrayContaining(['FarmerJoined', 'Ready']));
+  });
+});
+
+describe('growing and shrinking', () => {
+  it('grows at once, and the new ones join', async () => {
+    const { world, operator } = await farmOf(6);
+    await world.patchFarm({ spec: { farmers: { replicas: 8 } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 8 });
+    expect(world.config()!.roster).toHaveLength(8);
+  });
+
+  it('moves everything away before a pod goes, and keeps the volumes', async () => {
+    const { world, operator } = await farmOf(8);
+    for (let i = 0; i < 5; i += 1) world.nodes.put(4, 6);
+    world.nodes.repairs = false;
+    const gone: string[] = [];
+    world.play.onScaledDown = ({ metadata }) => {
+      gone.push(metadata.name);
+      const active = new Set(
+        world
+          .config()!
+          .roster.filter(({ state }) => state === 'Active')
+          .map(({ farmer }) => farmer),
+      );
+      for (const segment of world.nodes.segments)
+        expect([...segment.holders].filter((one) => active.has(one)).length).toBeGreaterThanOrEqual(6);
+    };
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    for (let i = 0; i < 20; i += 1) await world.round(operator);
+    expect(world.replicas()).toEqual({ main: 8 });
+    expect(world.condition('Draining')?.message).toContain('pieces to get another holder');
+    expect(world.farm().status?.farmers?.map(({ state }) => state)).toEqual(['Leaving', 'Leaving']);
+    world.nodes.repairs = true;
+    await world.settle(operator);
+    expect(gone).toEqual(['demo-farmer-main-7', 'demo-farmer-main-6']);
+    expect(world.replicas()).toEqual({ main: 6 });
+    expect(world.config()!.roster).toHaveLength(6);
+    expect(world.claims().filter(({ metadata }) => metadata.labels?.['storjfarm.io/drained'] === 'true')).toHaveLength(2);
+    expect(world.condition('Draining')).toBeUndefined();
+  });
+
+  it('deletes volumes of farmers that left where the spec says so', async () => {
+    const { world, operator } = await farmOf(8, { farmers: { replicas: 8, storage: { size, whenScaledDown: 'Delete' } } });
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    await world.settle(operator);
+    expect(world.claims().filter(({ metadata }) => metadata.name.includes('-farmer-'))).toHaveLength(6);
+  });
+
+  it('cancels when the number goes back up', async () => {
+    const { world, operator } = await farmOf(8);
+    world.nodes.put(4, 6);
+    world.nodes.repairs = false;
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.config()!.roster.filter(({ state }) => state === 'Leaving')).toHaveLength(2);
+    await world.patchFarm({ spec: { farmers: { replicas: 8 } } });
+    await world.settle(operator);
+    expect(world.config()!.roster.every(({ state }) => state === 'Active')).toBe(true);
+    expect(world.replicas()).toEqual({ main: 8 });
+  });
+
+  it('a farmer that left comes back to its volume', async () => {
+    const { world, operator } = await farmOf(8);
+    const before = world.config()!.roster.map(({ farmer }) => farmer);
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    await world.settle(operator);
+    await world.patchFarm({ spec: { farmers: { replicas: 8 } } });
+    await world.settle(operator);
+    expect(world.config()!.roster.map(({ farmer }) => farmer)).toEqual(before);
+    expect(world.claims().some(({ metadata }) => metadata.labels?.['storjfarm.io/drained'])).toBe(false);
+  });
+
+  it('refuses when segments need more farmers, says why, and lets go when the number goes back', async () => {
+    const { world, operator } = await farmOf(8);
+    world.nodes.put(4, 8);
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    await world.settle(operator);
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'ScaleDownBlocked' });
+    expect(world.condition('Stalled')?.message).toContain('at least 8');
+    expect(world.replicas()).toEqual({ main: 8 });
+    await world.patchFarm({ spec: { farmers: { replicas: 8 } } });
+    await world.settle(operator);
+    expect(world.condition('Stalled')).toBeUndefined();
+  });
+
+  it('refuses to lower the promise silently, but does it by spec.redundancy', async () => {
+    const { world, operator } = await farmOf(6);
+    await world.patchFarm({ spec: { farmers: { replicas: 3 } } });
+    await world.settle(operator);
+    expect(world.condition('Stalled')?.message).toContain('spec.redundancy');
+    expect(world.replicas()).toEqual({ main: 6 });
+    await world.patchFarm({ spec: { redundancy: { required: 2, repair: 2, optimal: 3, total: 3 } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 3 });
+    expect(world.condition('Stalled')).toBeUndefined();
+  });
+
+  it('holds without a report', async () => {
+    const { world, operator } = await farmOf(8);
+    world.nodes.silent.add(
+      [...world.kube.peekAll(pods)].find(({ metadata }) => metadata.name.includes('repairer'))!.metadata.name,
+    );
+    world.advance(600_000);
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    for (let i = 0; i < 20; i += 1) await world.round(operator);
+    expect(world.replicas()).toEqual({ main: 8 });
+    expect(world.config()!.roster.every(({ state }) => state === 'Active')).toBe(true);
+    expect(world.condition('DataHealthy')).toMatchObject({ status: 'Unknown' });
+  });
+
+  it('says how many pieces of strangers block a shrink', async () => {
+    const { world, operator } = await farmOf(8);
+    world.nodes.unwarranted.set(world.config()!.roster[7]!.farmer, 12);
+    await world.patchFarm({ spec: { farmers: { replicas: 7 } } });
+    await world.settle(operator);
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'ScaleDownBlocked' });
+    expect(world.condition('Stalled')?.message).toContain('12 pieces');
+    expect(world.replicas()).toEqual({ main: 8 });
+  });
+});
+
+describe('zones', () => {
+  const zones = [{ name: 'a' }, { name: 'b' }, { name: 'c' }];
+
+  it('splits evenly, and a removed zone drains', async () => {
+    const { world, operator } = await farmOf(6, { farmers: { replicas: 6, zones, storage: { size } } });
+    expect(world.replicas()).toEqual({ a: 2, b: 2, c: 2 });
+    for (let i = 0; i < 4; i += 1) world.nodes.put(4, 6);
+    await world.patchFarm({ spec: { farmers: { zones: zones.slice(0, 2) } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ a: 3, b: 3 });
+    const active = new Set(world.config()!.roster.map(({ farmer }) => farmer));
+    for (const segment of world.nodes.segments) expect([...segment.holders].filter((one) => active.has(one))).toHaveLength(6);
+  });
+
+  it('adding a zone moves nothing', async () => {
+    const { world, operator } = await farmOf(6, { farmers: { replicas: 6, zones: zones.slice(0, 2), storage: { size } } });
+    await world.patchFarm({ spec: { farmers: { zones } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ a: 3, b: 3, c: 0 });
+  });
+});
+
+describe('loss', () => {
+  it('knows at once that a farmer is lost when its volume is gone, and takes in the one that comes instead', async () => {
+    const { world, operator } = await farmOf(6);
+    for (let i = 0; i < 3; i += 1) world.nodes.put(4, 6);
+    const old = world.config()!.roster[2]!;
+    world.nodes.repairs = false;
+    await world.kube.delete(pods, { namespace, name: 'demo-farmer-main-2' });
+    await world.kube.delete(persistentVolumeClaims, { namespace, name: 'data-demo-farmer-main-2' });
+    for (let i = 0; i < 6; i += 1) await world.round(operator);
+    const inSlot = world.config()!.roster.filter(({ slot }) => slot === old.slot);
+    expect(inSlot.find(({ farmer }) => farmer === old.farmer)?.state).toBe('Lost');
+    expect(inSlot.find(({ farmer }) => farmer !== old.farmer)?.state).toBe('Active');
+    expect(world.condition('DataHealthy')).toMatchObject({ status: 'False', reason: 'Degraded' });
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+    world.nodes.repairs = true;
+    await world.settle(operator);
+    expect(world.config()!.roster).toHaveLength(6);
+    expect(world.condition('DataHealthy')).toMatchObject({ status: 'True' });
+  });
+});
+
+describe('deletion and adoption', () => {
+  it('keeps volumes and keys, and takes all of them back even with fewer replicas', async () => {
+    const { world, operator } = await farmOf(8);
+    for (let i = 0; i < 4; i += 1) world.nodes.put(4, 6);
+    const before = world.config()!;
+    await world.kube.delete(
+      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
+      { namespace, name: 'demo' },
+    );
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.kube.peekAll(pods)).toEqual([]);
+    expect(world.claims()).toHaveLength(9);
+    expect(world.kube.peek(secrets, { namespace, name: 'demo-control' })).toBeDefined();
+    await world.createFarm({ farmers: { replicas: 6, storage: { size } } });
+    await world.round(operator);
+    await world.round(operator);
+    await world.round(operator);
+    expect(world.replicas()).toEqual({ main: 8 });
+    expect(world.config()!.roster.map(({ farmer }) => farmer)).toEqual(before.roster.map(({ farmer }) => farmer));
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 6 });
+    expect(world.config()!.controlKey).toBe(before.controlKey);
+    const active = new Set(world.config()!.roster.map(({ farmer }) => farmer));
+    for (const segment of world.nodes.segments) expect([...segment.holders].filter((one) => active.has(one))).toHaveLength(6);
+  });
+
+  it('stalls on volumes of another zone, with both commands, and goes on by either', async () => {
+    const { world, operator } = await farmOf(4, {
+      farmers: { replicas: 4, zones: [{ name: 'a' }, { name: 'b' }], storage: { size } },
+    });
+    await world.kube.delete(
+      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
+      { namespace, name: 'demo' },
+    );
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    await world.createFarm({ farmers: { replicas: 4, zones: [{ name: 'a' }], storage: { size } } });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    const message = world.condition('Stalled')?.message ?? '';
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'RetainedVolumesMismatch' });
+    expect(message).toContain('delete pvc data-demo-farmer-b-0 data-demo-farmer-b-1');
+    expect(world.replicas()).toEqual({});
+    const adopt = /adopt-volumes=(\S+?)\. /.exec(message)![1]!;
+    await world.patchFarm({ metadata: { annotations: { 'storjfarm.io/adopt-volumes': adopt } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ a: 4 });
+    expect(world.condition('Stalled')).toBeUndefined();
+  });
+
+  it('deletes everything only with the name repeated', async () => {
+    const { world, operator } = await farmOf(3, { deletionPolicy: 'Delete' });
+    expect(world.farm().metadata.finalizers ?? []).toEqual([]);
+    await world.patchFarm({ metadata: { annotations: { 'storjfarm.io/confirm-delete': 'demo' } } });
+    await world.settle(operator);
+    expect(world.farm().metadata.finalizers).toEqual(['storjfarm.io/farm-protection']);
+    await world.kube.delete(
+      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
+      { namespace, name: 'demo' },
+    );
+    for (let i = 0; i < 6; i += 1) await world.round(operator);
+    expect(world.farm()).toBeUndefined();
+    expect(world.claims()).toEqual([]);
+    expect(world.kube.peekAll(secrets)).toEqual([]);
+  });
+});
