@@ -1,13 +1,44 @@
 // An account from its statements and logs: what a bridge does with the words in hand, and what an empty
 // laptop does with the words and one farmer's address.
-import type { KeyPair, Owner } from '#node/core/keys.ts';
-import type { FarmerAddress, Network } from '#node/net/net.ts';
-import type { RootView } from '#node/wire/root-view.ts';
-import type { BucketEntry, BucketId, PublicKey, PutEntry, RootStatement, Signed, SegmentPlacement } from '#node/wire/types.ts';
+import {
+  bucketSecret,
+  openSealed,
+  ownerPartKey,
+  repairKey,
+  repairPartKey,
+  sealTo,
+  type KeyPair,
+  type Owner,
+} from '#node/core/keys.ts';
+import { emptyView, mergeEntries, resolve } from '#node/core/log-merge.ts';
+import { OpenError } from '#node/core/sealing.ts';
+import { fetchRoots } from '#node/log/roots.ts';
 import type { LogLink } from '#node/log/log-link.ts';
-import type { PartKeys } from '#node/log/log-reader.ts';
+import { LogError } from '#node/log/log-link.ts';
+import { readBatches, readHeads, type PartKeys } from '#node/log/log-reader.ts';
+import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
+import { encodeCallHead, farmMembers } from '#node/wire/calls.ts';
+import { WireError } from '#node/wire/codec.ts';
+import { collect } from '#node/wire/framing.ts';
+import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
+import { signRootStatement, type RootView } from '#node/wire/root-view.ts';
+import { decodeMembership, verifyMembership } from '#node/wire/statements.ts';
+import {
+  ACCOUNT_BUCKET_ID,
+  type BucketEntry,
+  type BucketId,
+  type PublicKey,
+  type PutEntry,
+  type RootStatement,
+  type SealedPlacement,
+  type SegmentId,
+  type SegmentPlacement,
+  type Signed,
+  type WarrantStatement,
+} from '#node/wire/types.ts';
 import type { Client } from './client.ts';
-import type { FarmSnapshot } from './farm-view.ts';
+import { snapshotOfMembers, type FarmSnapshot } from './farm-view.ts';
+import { getRange, GetError } from './segment-reader.ts';
 
 /** What opens an account. */
 export interface AccountAccess {
@@ -15,16 +46,29 @@ export interface AccountAccess {
   accountSecret: Uint8Array;
 }
 
+// ---- statements -----------------------------------------------------------------------------
+
 /** The owner's key makes the bridge's key keeper of all its buckets, with the account secret sealed to it. */
-export declare function keeperStatement(input: {
+export function keeperStatement(input: {
   owner: Owner;
   keeper: { publicKey: PublicKey; box: string };
   random32: Uint8Array;
   issuedMs: number;
-}): Signed<RootStatement>;
+}): Signed<RootStatement> {
+  const { owner, keeper, random32, issuedMs } = input;
+  return signRootStatement(owner.keyPair, {
+    kind: 'role',
+    owner: owner.keyPair.publicKey,
+    subject: keeper.publicKey,
+    role: 'keeper',
+    bucketId: '*',
+    sealedSecret: sealTo(keeper.box, owner.accountSecret, random32),
+    issuedMs,
+  });
+}
 
-/** A keeper (or the owner) lets a repairer act. */
-export declare function warrantStatement(input: {
+/** A keeper of all buckets (or the owner) lets a repairer act. */
+export function warrantStatement(input: {
   signer: KeyPair;
   access: AccountAccess;
   repairer: { repairer: PublicKey; box: string };
@@ -33,49 +77,168 @@ export declare function warrantStatement(input: {
   farms: PublicKey[];
   random32: Uint8Array;
   issuedMs: number;
-}): Signed<RootStatement>;
+}): Signed<RootStatement> {
+  const { signer, access, repairer, repairEpoch, farms, random32, issuedMs } = input;
+  return signRootStatement(signer, {
+    kind: 'warrant',
+    owner: access.owner,
+    repairer: repairer.repairer,
+    repairEpoch,
+    sealedRepairKey: sealTo(repairer.box, repairKey(access.accountSecret, repairEpoch), random32),
+    farms,
+    farmers: [],
+    issuedMs,
+  });
+}
 
 /** The account secret that a role statement seals to this key; null where none does. */
-export declare function accessOf(view: RootView, subject: KeyPair): AccountAccess | null;
+export function accessOf(view: RootView, subject: KeyPair): AccountAccess | null {
+  for (const role of view.roles.filter((one) => one.subject === subject.publicKey && one.bucketId === '*')) {
+    try {
+      return { owner: view.owner, accountSecret: openSealed(subject.seed, role.sealedSecret) };
+    } catch (error) {
+      if (!(error instanceof OpenError)) throw error;
+    }
+  }
+  return null;
+}
+
+// ---- keys -----------------------------------------------------------------------------------
 
 /** Keys for reading a bucket: owner parts, and repair parts of all warrants so far. */
-export declare function bucketKeys(access: AccountAccess, view: RootView, bucketId: BucketId): PartKeys;
+export function bucketKeys(access: AccountAccess, view: RootView, bucketId: BucketId): PartKeys {
+  const secret = bucketSecret(access.accountSecret, bucketId);
+  const epochs = [...new Set([...view.warrants.map(({ repairEpoch }) => repairEpoch), 0])].sort((a, b) => b - a);
+  const repairKeys = epochs.map((epoch) => repairKey(access.accountSecret, epoch));
+  return {
+    ownerPartKey: (logId) => ownerPartKey(secret, logId),
+    repairPartKeys: (logId) => repairKeys.map((key) => repairPartKey(key, logId)),
+  };
+}
 
-/** Keys for a writer's log now. */
-export declare function writerKeys(
+/** Keys for a writer's log now: without a warrant, those of epoch 0. */
+export function writerKeys(
   access: AccountAccess,
   view: RootView,
   bucketId: BucketId,
-): { bucketSecret: Uint8Array; repairKey: Uint8Array };
+): { bucketSecret: Uint8Array; repairKey: Uint8Array } {
+  return {
+    bucketSecret: bucketSecret(access.accountSecret, bucketId),
+    repairKey: repairKey(access.accountSecret, view.warrant?.repairEpoch ?? 0),
+  };
+}
 
-/** The farm as one farmer tells it: its members are signed by its control key. */
-export declare function connectFarm(network: Network, first: FarmerAddress, signal: AbortSignal): Promise<FarmSnapshot>;
+// ---- an empty laptop ------------------------------------------------------------------------
 
-/** From the account's log, without the deleted ones. */
-export declare function listBuckets(link: LogLink, access: AccountAccess, signal: AbortSignal): Promise<BucketEntry[]>;
+/** The farm as one farmer tells it; members whose membership its control key didn't sign are left out. Rejects with CallError. */
+export async function connectFarm(network: Network, first: FarmerAddress, signal: AbortSignal): Promise<FarmSnapshot> {
+  const call = { operation: 'farm.members', head: encodeCallHead('farm.members', {}) } as const;
+  const answer = await network.call(first, call, signal);
+  try {
+    const farm = snapshotOfMembers(farmMembers.decode(await collect(answer.body, farmMembers.maxBytes)));
+    return { ...farm, members: farm.members.filter((member) => isMember(member, farm.controlKey)) };
+  } catch (cause) {
+    if (cause instanceof WireError) throw new CallError('Corrupt', 'The farmer sent a member list that is none.', { cause });
+    throw cause;
+  }
+}
+
+function isMember({ farmer, membership }: { farmer: PublicKey; membership: Uint8Array }, farm: PublicKey): boolean {
+  try {
+    const signed = decodeMembership(membership);
+    return signed.body.farmer === farmer && signed.body.farm === farm && verifyMembership(signed);
+  } catch (error) {
+    if (error instanceof WireError) return false;
+    throw error;
+  }
+}
+
+/** From the account's log, without the deleted ones. Rejects with LogError; an account that never wrote has none. */
+export async function listBuckets(link: LogLink, access: AccountAccess, signal: AbortSignal): Promise<BucketEntry[]> {
+  try {
+    const { merged } = await readMerged(link, access, ACCOUNT_BUCKET_ID, signal);
+    return [...merged.buckets.values()].map(({ entry }) => entry).filter(({ deleted }) => !deleted);
+  } catch (error) {
+    if (error instanceof LogError && error.code === 'NoReplicaSet') return [];
+    throw error;
+  }
+}
 
 /** A bucket's current versions, straight from its logs. */
 export interface BucketContent {
+  owner: PublicKey;
   /** By key. */
   current: Map<string, PutEntry>;
-  /** By segment id. */
-  placements: Map<string, SegmentPlacement>;
+  placements: Map<SegmentId, SegmentPlacement>;
+  /** What repairers wrote down, by tag. */
+  moves: Map<string, SealedPlacement[]>;
+  warrants: readonly WarrantStatement[];
 }
-export declare function readBucketContent(
+
+/** Rejects with LogError. */
+export async function readBucketContent(
   link: LogLink,
   input: { access: AccountAccess; bucketId: BucketId; signal: AbortSignal },
-): Promise<BucketContent>;
+): Promise<BucketContent> {
+  const { merged, ...rest } = await readMerged(link, input.access, input.bucketId, input.signal);
+  const current = new Map<string, PutEntry>();
+  for (const [key, state] of merged.keys) {
+    const winner = resolve(state);
+    if (winner) current.set(key, winner.entry);
+  }
+  return { owner: input.access.owner, current, ...rest };
+}
 
-/** Bytes of an object that `readBucketContent` found. */
-export declare function readObject(
+async function readMerged(link: LogLink, access: AccountAccess, bucketId: BucketId, signal: AbortSignal) {
+  const { view } = await fetchRoots(link, access.owner, signal);
+  const state = await readHeads(link, { owner: access.owner, bucketId, view, signal });
+  const keys = bucketKeys(access, state.view, bucketId);
+  const merged = emptyView();
+  const placements = new Map<SegmentId, SegmentPlacement>();
+  const moves = new Map<string, SealedPlacement[]>();
+  for await (const batch of readBatches(link, { state, since: new Map(), keys, signal })) {
+    mergeEntries(merged, batch.log.logId, batch.entries ?? []);
+    for (const placement of batch.repair?.added ?? []) placements.set(placement.segmentId, placement);
+    for (const sealed of batch.placements) moves.set(sealed.tag, [...(moves.get(sealed.tag) ?? []), sealed]);
+  }
+  return { merged, placements, moves, warrants: state.view.warrants };
+}
+
+/** Bytes of an object that `readBucketContent` found. Throws GetError. */
+export async function* readObject(
   client: Client,
-  input: {
-    access: AccountAccess;
-    bucketId: BucketId;
-    content: BucketContent;
-    entry: PutEntry;
-    offset?: number;
-    length?: number;
-    signal: AbortSignal;
-  },
-): AsyncGenerator<Uint8Array, void, undefined>;
+  input: { content: BucketContent; entry: PutEntry; offset?: number; length?: number; signal: AbortSignal },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { content, entry, signal } = input;
+  const offset = input.offset ?? 0;
+  const length = input.length ?? entry.sizeBytes - offset;
+  if (entry.inline) {
+    if (length > 0) yield entry.inline.subarray(offset, offset + length);
+    return;
+  }
+  const segments = (entry.segments ?? []).map((key) => {
+    const placement = content.placements.get(key.segmentId);
+    if (!placement) throw new GetError('Damaged', `The logs don't say where segment ${key.segmentId} lies.`);
+    return { key, placement, moved: movesOf(content, placement) };
+  });
+  yield* getRange(client, { owner: content.owner, segments, offset, length, signal });
+}
+
+/** Holders by piece number that placement entries name, of those that count. */
+export function movesOf(
+  content: Pick<BucketContent, 'owner' | 'moves' | 'warrants'>,
+  placement: SegmentPlacement,
+): Map<number, PublicKey[]> {
+  const found = new Map<number, PublicKey[]>();
+  for (const sealed of content.moves.get(placementTag(placement.secret)) ?? []) {
+    try {
+      const entry = openPlacement(placement.secret, sealed);
+      if (placementProblem(entry, { owner: content.owner, placement }, content.warrants) !== null) continue;
+      found.set(entry.pieceNumber, [...(found.get(entry.pieceNumber) ?? []), entry.farmer]);
+    } catch (error) {
+      // Whoever forges entries gets nothing but a line that doesn't count.
+      if (!(error instanceof WireError)) throw error;
+    }
+  }
+  return found;
+}

@@ -1,9 +1,22 @@
 // Reading a bucket's logs: heads from N − f members of the newest set, batches from whoever has them,
 // every hash and signature checked.
-import type { KnownHead } from '#node/wire/batch.ts';
+import {
+  follows,
+  NO_HASH,
+  openOwnerPart,
+  openRepairPart,
+  readPlacements,
+  verifyBatch,
+  type KnownHead,
+} from '#node/wire/batch.ts';
+import type { BucketHeads } from '#node/wire/calls.ts';
+import { WireError } from '#node/wire/codec.ts';
 import type { LogView, ReplicaSet, RootView } from '#node/wire/root-view.ts';
 import type { BatchHeader, BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
-import type { LogLink } from './log-link.ts';
+import { fetchHeads, readLog } from './log-calls.ts';
+import { LogError, type LogLink } from './log-link.ts';
+import { gather, reasons } from './quorum.ts';
+import { fetchRoots } from './roots.ts';
 
 /** Keys that open parts; what has no key stays sealed. */
 export interface PartKeys {
@@ -19,9 +32,11 @@ export interface ReadBatch {
   /** Where a key was given and the log is one of entries. */
   entries: OwnerEntry[] | null;
   heads: KnownHead[];
+  /** Where a key was given that fits. */
   repair: RepairPart | null;
   /** Of a repairer's log. */
   placements: SealedPlacement[];
+  bytes: Uint8Array;
 }
 
 export interface LogState {
@@ -29,6 +44,8 @@ export interface LogState {
   /** What counts of it: newest head among N − f members, not above its closing. seq 0 = nothing yet. */
   seq: number;
   hash: Hash;
+  /** Some member accepts nothing more. */
+  sealed: boolean;
   /** Members that have it up to there. */
   holders: PublicKey[];
 }
@@ -38,19 +55,176 @@ export interface BucketState {
   view: RootView;
   set: ReplicaSet;
   logs: LogState[];
+  /** Members that answered, with what they said. */
+  answers: Map<PublicKey, BucketHeads>;
 }
 
-/** Newest heads of all the bucket's logs. Rejects with LogError NotEnoughReplicas, NotEnoughRoots or NoReplicaSet. */
-export declare function readHeads(
-  link: LogLink,
-  input: { owner: PublicKey; bucketId: BucketId; signal: AbortSignal; view?: RootView },
-): Promise<BucketState>;
+/** A head as the reader knows it. */
+export interface SeenHead {
+  seq: number;
+  hash: Hash;
+}
+
+/** Root statements change while heads are asked for: so often they are read again. */
+const MAX_ROUNDS = 5;
 
 /**
- * Batches after `since` (sequence by log id), log by log, each log in order. A log whose head lies below
- * `since` gives nothing and isn't believed. `state` from readHeads, so that the caller knows up to where it reads.
+ * Newest heads of all the bucket's logs. `view` saves reading the statements where it is fresh;
+ * `all` waits for every member that answers instead of for N − f.
+ * Rejects with LogError NotEnoughReplicas, NotEnoughRoots or NoReplicaSet.
  */
-export declare function readBatches(
+export async function readHeads(
   link: LogLink,
-  input: { state: BucketState; since: ReadonlyMap<PublicKey, number>; keys: PartKeys; signal: AbortSignal },
-): AsyncGenerator<ReadBatch, void, undefined>;
+  input: { owner: PublicKey; bucketId: BucketId; signal: AbortSignal; view?: RootView; all?: boolean },
+): Promise<BucketState> {
+  const { owner, bucketId, signal } = input;
+  let view = input.view ?? (await fetchRoots(link, owner, signal)).view;
+  for (let round = 0; ; round++) {
+    const set = view.sets.get(bucketId);
+    if (!set) throw new LogError('NoReplicaSet', `No root statement says where bucket ${bucketId} lies: it was never written.`);
+    const needed = set.members.length - set.f;
+    const { answers, errors } = await gather(link, {
+      farmers: set.members,
+      needed: input.all ? set.members.length : needed,
+      ask: (to, inner) => fetchHeads(link, to, { owner, bucketId }, inner),
+      signal,
+    });
+    const isOld = [...answers.values()].some(({ epoch }) => epoch > set.epoch);
+    if (isOld && round < MAX_ROUNDS) {
+      ({ view } = await fetchRoots(link, owner, signal));
+      continue;
+    }
+    if (answers.size < needed) {
+      throw new LogError(
+        'NotEnoughReplicas',
+        `Only ${answers.size} of ${needed} needed replicas of bucket ${bucketId} answer (${reasons(errors)}). Try again.`,
+      );
+    }
+    const logs = view.logs.filter((log) => log.bucketId === bucketId).map((log) => logState(log, answers));
+    return { owner, bucketId, view, set, logs, answers };
+  }
+}
+
+/** Pure: what counts of a log by these answers. */
+export function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): LogState {
+  const heads = [...answers].flatMap(([farmer, { logs }]) =>
+    logs.filter(({ logId }) => logId === log.logId).map((head) => ({ farmer, ...head })),
+  );
+  // Of two hashes for one number (a broken writer) all readers take the same, the closing's if it says.
+  const best = heads.reduce<SeenHead>(
+    (newest, { seq, hash }) => (seq > newest.seq || (seq === newest.seq && hash < newest.hash) ? { seq, hash } : newest),
+    { seq: 0, hash: NO_HASH },
+  );
+  const { closed } = log;
+  const counts = closed && best.seq >= closed.lastSeq ? { seq: closed.lastSeq, hash: closed.lastHash } : best;
+  const holders = heads.filter(({ seq, hash }) => seq > counts.seq || (seq === counts.seq && hash === counts.hash));
+  return { log, ...counts, sealed: heads.some(({ sealed }) => sealed), holders: holders.map(({ farmer }) => farmer) };
+}
+
+/**
+ * Batches after `since` (newest seen head by log id, or its number alone), log by log, each log in order. A log whose head lies
+ * below `since` gives nothing: older heads are never believed. `state` comes from readHeads, so the caller
+ * knows up to where it reads. Throws LogError Damaged where no replica gives what follows on `since`.
+ */
+export async function* readBatches(
+  link: LogLink,
+  input: { state: BucketState; since: ReadonlyMap<PublicKey, SeenHead | number>; keys: PartKeys; signal: AbortSignal },
+): AsyncGenerator<ReadBatch, void, undefined> {
+  for (const log of input.state.logs) {
+    const seen = input.since.get(log.log.logId) ?? { seq: 0, hash: NO_HASH };
+    const from = typeof seen === 'number' ? { seq: seen, hash: seen === 0 ? NO_HASH : null } : seen;
+    for await (const batch of readRaw(link, input.state, log, from, input.signal)) yield opened(log.log, batch, input.keys);
+  }
+}
+
+export interface VerifiedBatch {
+  header: BatchHeader;
+  hash: Hash;
+  bytes: Uint8Array;
+}
+
+/** The batches of one log after `from` up to what counts, from one holder after the other. */
+async function* readRaw(
+  link: LogLink,
+  { owner }: BucketState,
+  log: LogState,
+  from: { seq: number; hash: Hash | null },
+  signal: AbortSignal,
+): AsyncGenerator<VerifiedBatch, void, undefined> {
+  const sources = [...log.holders];
+  let head: ReadTo = { logId: log.log.logId, ...from };
+  let lastError: unknown = new Error('no replica holds it');
+  while (head.seq < log.seq) {
+    const source = sources[0];
+    if (source === undefined) {
+      throw new LogError('Damaged', `No replica gives batch ${head.seq + 1} of log ${head.logId}: ${String(lastError)}`, {
+        cause: lastError,
+      });
+    }
+    try {
+      const batches = await readSome(link, source, owner, head, log.seq, signal);
+      for (const batch of batches) {
+        head = { ...head, seq: batch.header.seq, hash: batch.hash };
+        yield batch;
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+      lastError = error;
+      sources.shift();
+    }
+  }
+}
+
+/** Up to where it was read; without a hash where the reader only knows the number. */
+interface ReadTo {
+  logId: PublicKey;
+  seq: number;
+  hash: Hash | null;
+}
+
+async function readSome(
+  link: LogLink,
+  source: PublicKey,
+  owner: PublicKey,
+  head: ReadTo,
+  lastSeq: number,
+  signal: AbortSignal,
+): Promise<VerifiedBatch[]> {
+  const to = link.addressOf(source);
+  if (!to) throw new Error('The farm does not know this replica any more.');
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+  const found = await readLog(link, to, { owner, logId: head.logId, fromSeq: head.seq + 1 }, limit);
+  const batches: VerifiedBatch[] = [];
+  let before: ReadTo = head;
+  for (const bytes of found) {
+    const batch = { ...verifyBatch(bytes), bytes };
+    if (batch.header.seq > lastSeq) break;
+    const expected = { ...before, hash: before.hash ?? batch.header.prevHash };
+    if (!follows(batch, expected)) throw new Error(`Batch ${batch.header.seq} doesn't follow on batch ${before.seq}.`);
+    before = { ...before, seq: batch.header.seq, hash: batch.hash };
+    batches.push(batch);
+  }
+  if (batches.length === 0) throw new Error('The replica has less than its head said.');
+  return batches;
+}
+
+function opened(log: LogView, { header, hash, bytes }: VerifiedBatch, keys: PartKeys): ReadBatch {
+  const empty = { log, header, hash, bytes, entries: null, heads: [], repair: null, placements: [] };
+  // What a log may hold is said by who opened it: a repairer's entries count nowhere.
+  if (header.kind !== log.kind) return empty;
+  if (header.kind === 'placements') return { ...empty, placements: readPlacements(bytes) };
+  const owner = keys.ownerPartKey ? openOwnerPart(bytes, keys.ownerPartKey(log.logId)) : null;
+  const repair = openAny(bytes, keys.repairPartKeys?.(log.logId) ?? []);
+  return { ...empty, entries: owner?.entries ?? null, heads: owner?.heads ?? [], repair };
+}
+
+function openAny(bytes: Uint8Array, candidates: readonly Uint8Array[]): RepairPart | null {
+  for (const key of candidates) {
+    try {
+      return openRepairPart(bytes, key);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+    }
+  }
+  return null;
+}

@@ -1,10 +1,17 @@
 // A bucket's log as its one writer sees it: group commit, acknowledged at f + 1, taken up again after a
 // restart byte for byte, or sealed and followed by a new log where its state is lost.
-import type { KeyPair } from '#node/core/keys.ts';
-import type { KnownHead } from '#node/wire/batch.ts';
-import type { ReplicaSet } from '#node/wire/root-view.ts';
+import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
+import { batchHash, decodeBatchHeader, NO_HASH, type KnownHead } from '#node/wire/batch.ts';
+import { signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
 import type { BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
-import type { LogLink } from './log-link.ts';
+import { OpenBucketLog } from './bucket-log.ts';
+import { putStatements } from './log-calls.ts';
+import { LogError, type LogLink } from './log-link.ts';
+import { readHeads, type BucketState, type LogState } from './log-reader.ts';
+import { ReplicaGroup } from './replica-group.ts';
+import { ensureReplicaSet } from './replica-set.ts';
+import { fetchRoots, publishRoots, union, type Roots } from './roots.ts';
+import { sealAndClose } from './seal-log.ts';
 
 /** What must outlive the process for the log to go on. Whoever has it is the writer. */
 export interface SavedLog {
@@ -28,7 +35,7 @@ export interface LogPosition {
   hash: Hash;
   timeMs: number;
 }
-/** In order, each once for each life of the writer; also those that were pending when it was opened. */
+/** In order, each at least once; also those that were pending when the log was opened. */
 export interface AcknowledgedBatch extends LogPosition {
   entries: OwnerEntry[];
   repair: RepairPart | null;
@@ -48,7 +55,10 @@ export interface OpenLogOrder {
   state: WriterState;
   /** Newest heads of the owner's other logs: they go into each batch. */
   knownHeads?: () => KnownHead[];
+  /** Awaited before `append` resolves: makes the batch visible. What it throws ends the log. */
   onAcknowledged?: (batch: AcknowledgedBatch) => void | Promise<void>;
+  /** How long an append waits for f + 1. */
+  patienceMs?: number;
   /** For opening; the log itself lives until `close`. */
   signal: AbortSignal;
 }
@@ -60,7 +70,13 @@ export interface BucketLog {
   /** Newest acknowledged. */
   head(): LogPosition;
   set(): ReplicaSet;
-  /** What a batch carries is acknowledged as one. Rejects with LogError; after NotEnoughReplicas it may still come true (`onAcknowledged`). */
+  /** Members of the set that have everything acknowledged. */
+  upToDate(): PublicKey[];
+  /**
+   * What one call carries is acknowledged as one. Rejects with LogError: TooLarge = for sure nothing was written;
+   * NotEnoughReplicas or the signal's reason = it may still come true (`onAcknowledged`); LogEnded = open again
+   * and read the logs, which say whether it counts.
+   */
   append(entries: readonly OwnerEntry[], repair: RepairPart, signal?: AbortSignal): Promise<LogPosition>;
   appendPlacements(placements: readonly SealedPlacement[], signal?: AbortSignal): Promise<LogPosition>;
   /** Runs `work` while nothing is being sent; afterwards the log goes on under the set that `work` returns. */
@@ -71,4 +87,123 @@ export interface BucketLog {
   close(): Promise<void>;
 }
 
-export declare function openBucketLog(order: OpenLogOrder): Promise<BucketLog>;
+const PATIENCE_MS = 30_000;
+
+/**
+ * Takes the log of `state` up again where nobody was faster, else starts a new one. For `entries` all other
+ * open logs of entries are sealed and closed first, so on return whatever was acknowledged can be read and
+ * nobody else writes. Rejects with LogError NotEnoughReplicas or NotEnoughRoots: try again.
+ */
+export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
+  const { link, owner, bucketId, writer, kind, state, signal } = order;
+  if (kind === 'entries' && !order.keys) throw new TypeError('A log of entries needs keys.');
+  let roots = await fetchRoots(link, owner, signal);
+  if (kind === 'entries') {
+    const made = await ensureReplicaSet(link, { roots, bucketId, keeper: writer, signal });
+    roots = made.roots;
+  }
+  let heads = await readHeads(link, { owner, bucketId, signal, view: roots.view });
+  // Reading heads may have brought newer statements to light.
+  if (heads.view !== roots.view) roots = await fetchRoots(link, owner, signal, roots.statements);
+  let saved = await state.load();
+  if (saved && !canGoOn(saved, heads)) saved = null;
+  const logId = saved ? keyPairFromSeed(saved.seed).publicKey : null;
+  if (kind === 'entries') {
+    roots = await closeOthers(order, roots, heads, logId);
+    heads = { ...heads, view: roots.view };
+  }
+  saved ??= await startNew(order);
+  roots = await announce(order, roots, heads.set, saved);
+  return start(order, roots, heads.set, saved);
+}
+
+/** Pure: whether the replicas have nothing but what this state knows of. */
+export function canGoOn(saved: SavedLog, { logs }: Pick<BucketState, 'logs'>): boolean {
+  const { publicKey } = keyPairFromSeed(saved.seed);
+  const found = logs.find(({ log }) => log.logId === publicKey);
+  // Born, but its opening was never published: nobody can have anything of it.
+  if (!found) return saved.seq === 0;
+  if (found.log.closed || found.sealed) return false;
+  if (found.seq === saved.seq) return found.hash === saved.hash;
+  if (found.seq < saved.seq) return false;
+  const { pending } = saved;
+  return pending !== null && found.seq === decodeBatchHeader(pending).seq && found.hash === batchHash(pending);
+}
+
+/** Seals and closes every open log of entries but our own. */
+async function closeOthers(order: OpenLogOrder, roots: Roots, heads: BucketState, own: PublicKey | null): Promise<Roots> {
+  const { link, owner, bucketId, writer, signal } = order;
+  const isOther = ({ log }: LogState) => log.kind === 'entries' && !log.closed && log.logId !== own;
+  for (const { log } of heads.logs.filter(isOther)) {
+    await sealAndClose(link, { owner, bucketId, logId: log.logId, roots, set: heads.set, signer: writer, signal });
+    roots = await fetchRoots(link, owner, signal, roots.statements);
+  }
+  return roots;
+}
+
+async function startNew({ link, state }: OpenLogOrder): Promise<SavedLog> {
+  const saved: SavedLog = { seed: link.runtime.random(32), seq: 0, hash: NO_HASH, pending: null };
+  await state.save(saved);
+  return saved;
+}
+
+/** The statement that opens the log is where readers look, and on the replicas, before the first batch. */
+async function announce(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): Promise<Roots> {
+  const { link, owner, bucketId, writer, signal } = order;
+  const { publicKey: logId } = keyPairFromSeed(saved.seed);
+  if (roots.view.logs.some((log) => log.logId === logId && log.bucketId === bucketId)) return roots;
+  const opening = signRootStatement(writer, {
+    kind: 'log-opened',
+    owner,
+    bucketId,
+    logId,
+    writer: writer.publicKey,
+    openedMs: link.runtime.nowMs(),
+  });
+  await publishRoots(link, { owner, statements: [opening], known: roots.statements, also: set.members, signal });
+  return { view: roots.view, statements: union([...roots.statements, opening]) };
+}
+
+function start(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): BucketLog {
+  const { link, owner, bucketId } = order;
+  const logKey = keyPairFromSeed(saved.seed);
+  let { statements } = roots;
+  let resolveEnded: (error: Error) => void = () => {};
+  const ended = new Promise<Error>((resolve) => (resolveEnded = resolve));
+  const refresh = async (signal: AbortSignal) => {
+    const fresh = await fetchRoots(link, owner, signal, statements);
+    statements = fresh.statements;
+    return fresh.view;
+  };
+  const group = new ReplicaGroup({
+    link,
+    name: { owner, bucketId, logId: logKey.publicKey },
+    set,
+    head: { seq: saved.seq, hash: saved.hash },
+    async teach(farmer, signal) {
+      const to = link.addressOf(farmer);
+      if (!to) throw new LogError('NotEnoughReplicas', 'The farm does not know this replica (any more).');
+      await refresh(signal);
+      await putStatements(link, to, owner, statements, signal);
+    },
+    async newerSet(signal) {
+      const view = await refresh(signal);
+      return view.sets.get(bucketId) ?? set;
+    },
+    onEnd: resolveEnded,
+  });
+  return new OpenBucketLog({
+    runtime: link.runtime,
+    owner,
+    bucketId,
+    logKey,
+    keys: order.keys ?? null,
+    state: order.state,
+    saved,
+    group,
+    knownHeads: order.knownHeads ?? (() => []),
+    onAcknowledged: order.onAcknowledged ?? (() => {}),
+    ended: { promise: ended, resolve: resolveEnded },
+    patienceMs: order.patienceMs ?? PATIENCE_MS,
+  });
+}

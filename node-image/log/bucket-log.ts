@@ -1,0 +1,306 @@
+// One open log of one writer: what is asked for while a batch is on its way shares the next (group commit).
+import { ownerPartKey, repairPartKey, type KeyPair } from '#node/core/keys.ts';
+import {
+  decodeBatchHeader,
+  batchHash,
+  encodeBatch,
+  encodePlacementsBatch,
+  openOwnerPart,
+  openRepairPart,
+  readPlacements,
+  type EncodedBatch,
+  type KnownHead,
+} from '#node/wire/batch.ts';
+import type { ReplicaSet } from '#node/wire/root-view.ts';
+import {
+  MAX_BATCH_BYTES,
+  type BucketId,
+  type OwnerEntry,
+  type PublicKey,
+  type RepairPart,
+  type SealedPlacement,
+} from '#node/wire/types.ts';
+import { LogError } from './log-link.ts';
+import type { AcknowledgedBatch, BucketLog, LogPosition, SavedLog, WriterState } from './log-writer.ts';
+import type { ReplicaGroup } from './replica-group.ts';
+import type { Runtime } from './runtime.ts';
+
+/** One batch gets at most so many bytes of entries, by a cautious estimate. */
+const BATCH_BYTES = MAX_BATCH_BYTES / 2;
+/** More that are waiting are told to come again. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
+export interface BucketLogInput {
+  runtime: Runtime;
+  owner: PublicKey;
+  bucketId: BucketId;
+  logKey: KeyPair;
+  keys: { bucketSecret: Uint8Array; repairKey: Uint8Array } | null;
+  state: WriterState;
+  saved: SavedLog;
+  group: ReplicaGroup;
+  knownHeads: () => KnownHead[];
+  onAcknowledged: (batch: AcknowledgedBatch) => void | Promise<void>;
+  /** Settles when the log is over: called by whoever notices. */
+  ended: { promise: Promise<Error>; resolve: (error: Error) => void };
+  /** An append that isn't acknowledged within this is told so, and may still come true. */
+  patienceMs: number;
+}
+
+interface Content {
+  entries: readonly OwnerEntry[];
+  repair: RepairPart;
+  placements: readonly SealedPlacement[];
+}
+interface Waiting extends Content {
+  estimatedBytes: number;
+  resolve: (position: LogPosition) => void;
+  reject: (error: Error) => void;
+}
+
+export class OpenBucketLog implements BucketLog {
+  readonly #input: BucketLogInput;
+  readonly #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  #saved: SavedLog;
+  #timeMs = 0;
+  #running = false;
+  #held = false;
+  #stopped: Error | null = null;
+  readonly #stop = new AbortController();
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(input: BucketLogInput) {
+    this.#input = input;
+    this.#saved = input.saved;
+    void input.ended.promise.then((error) => this.#fail(error));
+    input.group.start();
+    if (this.#saved.pending) this.#run();
+  }
+
+  get logId(): PublicKey {
+    return this.#input.logKey.publicKey;
+  }
+  get owner(): PublicKey {
+    return this.#input.owner;
+  }
+  get bucketId(): BucketId {
+    return this.#input.bucketId;
+  }
+  get ended(): Promise<Error> {
+    return this.#input.ended.promise;
+  }
+  head(): LogPosition {
+    return { logId: this.logId, seq: this.#saved.seq, hash: this.#saved.hash, timeMs: this.#timeMs };
+  }
+  set(): ReplicaSet {
+    return this.#input.group.set;
+  }
+  upToDate(): PublicKey[] {
+    return this.#input.group.upToDate(this.#saved.seq);
+  }
+
+  append(entries: readonly OwnerEntry[], repair: RepairPart, signal?: AbortSignal): Promise<LogPosition> {
+    return this.#add({ entries, repair, placements: [] }, signal);
+  }
+  appendPlacements(placements: readonly SealedPlacement[], signal?: AbortSignal): Promise<LogPosition> {
+    return this.#add({ entries: [], repair: { added: [], released: [] }, placements }, signal);
+  }
+
+  async hold(work: () => Promise<ReplicaSet>): Promise<ReplicaSet> {
+    const before = this.#turn;
+    let free: () => void = () => {};
+    this.#turn = new Promise((resolve) => (free = resolve));
+    await before;
+    this.#held = true;
+    await this.#input.group.pause();
+    let set = this.set();
+    try {
+      set = await work();
+      return set;
+    } finally {
+      this.#held = false;
+      this.#input.group.resume(set);
+      free();
+      this.#run();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#fail(new LogError('LogEnded', 'The log was closed here; its state is kept.'));
+    await this.#input.group.pause();
+  }
+
+  #fail(error: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = error;
+    this.#stop.abort(error);
+    for (const { reject } of this.#queue.splice(0)) reject(error);
+    this.#queuedBytes = 0;
+  }
+
+  #add(content: Content, signal?: AbortSignal): Promise<LogPosition> {
+    const estimatedBytes = estimate(content);
+    return new Promise<LogPosition>((resolve, reject) => {
+      if (this.#stopped) return reject(this.#stopped);
+      if (signal?.aborted) return reject(signal.reason as Error);
+      if (estimatedBytes > BATCH_BYTES) {
+        return reject(
+          new LogError('TooLarge', `Entries of ${estimatedBytes} bytes don't fit into one batch; write them in several.`),
+        );
+      }
+      if (this.#queuedBytes + estimatedBytes > MAX_WAITING_BYTES) {
+        return reject(new LogError('NotEnoughReplicas', 'Too much waits for the replicas of this bucket already. Try again.'));
+      }
+      const patience = this.#patience();
+      const settle =
+        <T>(then: (value: T) => void) =>
+        (value: T) => {
+          patience.stop();
+          signal?.removeEventListener('abort', giveUp);
+          then(value);
+        };
+      const waiting: Waiting = { ...content, estimatedBytes, resolve: settle(resolve), reject: settle(reject) };
+      const giveUp = () => {
+        this.#drop(waiting);
+        waiting.reject(signal?.aborted ? (signal.reason as Error) : late());
+      };
+      patience.afterwards(giveUp);
+      signal?.addEventListener('abort', giveUp, { once: true });
+      this.#queue.push(waiting);
+      this.#queuedBytes += estimatedBytes;
+      this.#run();
+    });
+  }
+
+  /** Not sent yet: it will never be. */
+  #drop(waiting: Waiting): void {
+    const at = this.#queue.indexOf(waiting);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    this.#queuedBytes -= waiting.estimatedBytes;
+  }
+
+  #patience(): { afterwards: (giveUp: () => void) => void; stop: () => void } {
+    const over = new AbortController();
+    return {
+      afterwards: (giveUp) => void this.#input.runtime.sleep(this.#input.patienceMs, over.signal).then(giveUp, () => {}),
+      stop: () => over.abort(),
+    };
+  }
+
+  /** One batch after the other, as long as there is something to send. */
+  #run(): void {
+    if (this.#running || this.#held || this.#stopped) return;
+    if (!this.#saved.pending && this.#queue.length === 0) return;
+    this.#running = true;
+    void this.#commit()
+      .catch((error: unknown) => this.#input.ended.resolve(error instanceof Error ? error : new Error(String(error))))
+      .finally(() => {
+        this.#running = false;
+        this.#run();
+      });
+  }
+
+  async #commit(): Promise<void> {
+    let waiting: Waiting[] = [];
+    try {
+      if (!this.#saved.pending) {
+        waiting = this.#take();
+        const batch = this.#encode(waiting);
+        // Durable before anybody sees it: after a crash exactly these bytes are sent again.
+        await this.#save({ ...this.#saved, pending: batch.bytes });
+      }
+      const batch = this.#opened(this.#saved.pending!);
+      await this.#input.group.replicate({ seq: batch.seq, hash: batch.hash, bytes: this.#saved.pending! }, this.#stop.signal);
+      // Durable with the next batch at the latest: until then this one would be sent again, which changes nothing.
+      this.#saved = { ...this.#saved, seq: batch.seq, hash: batch.hash, pending: null };
+      this.#timeMs = batch.timeMs;
+      await this.#input.onAcknowledged(batch);
+      const { logId, seq, hash, timeMs } = batch;
+      for (const { resolve } of waiting) resolve({ logId, seq, hash, timeMs });
+    } catch (error) {
+      for (const { reject } of waiting) reject(error as Error);
+      throw error;
+    }
+  }
+
+  async #save(saved: SavedLog): Promise<void> {
+    await this.#input.state.save(saved);
+    this.#saved = saved;
+  }
+
+  #take(): Waiting[] {
+    const taken: Waiting[] = [];
+    let bytes = 0;
+    for (let next = this.#queue[0]; next && bytes + next.estimatedBytes <= BATCH_BYTES; next = this.#queue[0]) {
+      bytes += next.estimatedBytes;
+      taken.push(this.#queue.shift()!);
+    }
+    this.#queuedBytes -= bytes;
+    return taken;
+  }
+
+  #encode(waiting: readonly Waiting[]): EncodedBatch {
+    const { runtime, logKey, keys, knownHeads } = this.#input;
+    // Times in a log never go back, whatever the clock does.
+    const timeMs = Math.max(runtime.nowMs(), this.#timeMs);
+    const position = { seq: this.#saved.seq + 1, prevHash: this.#saved.hash, timeMs, salt: runtime.random(32) };
+    if (!keys) return encodePlacementsBatch({ logKey, position, placements: waiting.flatMap((one) => [...one.placements]) });
+    return encodeBatch({
+      logKey,
+      position,
+      entries: waiting.flatMap((one) => [...one.entries]),
+      heads: knownHeads().filter((head) => head.logId !== logKey.publicKey),
+      repair: {
+        added: waiting.flatMap((one) => one.repair.added),
+        released: waiting.flatMap((one) => one.repair.released),
+      },
+      ownerPartKey: ownerPartKey(keys.bucketSecret, logKey.publicKey),
+      repairPartKey: repairPartKey(keys.repairKey, logKey.publicKey),
+    });
+  }
+
+  #opened(bytes: Uint8Array): AcknowledgedBatch {
+    const { keys } = this.#input;
+    const { seq, timeMs } = decodeBatchHeader(bytes);
+    const position = { logId: this.logId, seq, hash: batchHash(bytes), timeMs };
+    if (!keys) return { ...position, entries: [], repair: null, placements: readPlacements(bytes) };
+    const { entries } = openOwnerPart(bytes, ownerPartKey(keys.bucketSecret, this.logId));
+    return { ...position, entries, repair: this.#repairPart(bytes, keys.repairKey), placements: [] };
+  }
+
+  /** Null for a pending batch from before the warrant changed: it is sealed under the key of that epoch. */
+  #repairPart(bytes: Uint8Array, repairKey: Uint8Array): RepairPart | null {
+    try {
+      return openRepairPart(bytes, repairPartKey(repairKey, this.logId));
+    } catch {
+      return null;
+    }
+  }
+}
+
+function late(): LogError {
+  return new LogError('NotEnoughReplicas', 'Too few replicas acknowledged the batch in time. It may still be written.');
+}
+
+/** Cautious: CBOR of these is smaller. */
+function estimate({ entries, repair, placements }: Content): number {
+  let bytes = 256;
+  for (const entry of entries) {
+    bytes += 512;
+    if ('key' in entry) bytes += 3 * entry.key.length;
+    if ('inline' in entry) bytes += entry.inline?.length ?? 0;
+    if ('segments' in entry) bytes += 128 * (entry.segments?.length ?? 0);
+    if ('partSizes' in entry) bytes += 9 * (entry.partSizes?.length ?? 0);
+    if ('replaces' in entry) bytes += 20 * entry.replaces.length;
+    if ('names' in entry) bytes += 20 * entry.names.length;
+    if ('headers' in entry)
+      for (const [name, value] of Object.entries(entry.headers)) bytes += 3 * (name.length + value.length) + 8;
+    if ('checksums' in entry) bytes += 160 * entry.checksums.length;
+  }
+  for (const { farmers } of repair.added) bytes += 160 + 35 * farmers.length;
+  bytes += 35 * repair.released.length;
+  for (const { sealed } of placements) bytes += sealed.length + 32;
+  return bytes;
+}

@@ -1,0 +1,67 @@
+// Bringing batches of one log from members that have them to one that lacks them.
+import { decodeBatchHeader } from '#node/wire/batch.ts';
+import { CallError } from '#node/net/net.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import { appendBatches, headOf, readLog, type LogName } from './log-calls.ts';
+import { LogError, type LogLink } from './log-link.ts';
+
+export interface CopyOrder {
+  name: LogName;
+  epoch: number;
+  /** Members that have it up to `toSeq`. */
+  sources: readonly PublicKey[];
+  to: PublicKey;
+  toSeq: number;
+  signal: AbortSignal;
+}
+
+/** Resolves with how many batches were copied; `to` has all up to `toSeq` then. The receiver checks each. Rejects with CallError or LogError Damaged. */
+export async function copyLog(link: LogLink, { name, epoch, sources, to, toSeq, signal }: CopyOrder): Promise<number> {
+  let copied = 0;
+  let head = await append([]);
+  const left = sources.filter((source) => source !== to);
+  let lastError: unknown = new Error('nobody has it');
+  while (head.seq < toSeq) {
+    const source = left[0];
+    if (source === undefined) {
+      throw new LogError('Damaged', `No replica gives batch ${head.seq + 1} of log ${name.logId}: ${String(lastError)}`, {
+        cause: lastError,
+      });
+    }
+    try {
+      const found = await readLog(link, addressOf(source), { ...name, fromSeq: head.seq + 1 }, limited());
+      const batches = found.filter((bytes) => decodeBatchHeader(bytes).seq <= toSeq);
+      if (batches.length === 0) throw new Error('The replica has less than its head said.');
+      const before = head.seq;
+      head = await append(batches);
+      if (head.seq <= before) throw new Error('The receiver holds other batches.');
+      copied += head.seq - before;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof CallError && ['Unreachable', 'WrongEpoch', 'Full', 'Leaving', 'Sealed'].includes(error.code))
+        throw error;
+      lastError = error;
+      left.shift();
+    }
+  }
+  return copied;
+
+  function limited(): AbortSignal {
+    return AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+  }
+  function addressOf(farmer: PublicKey) {
+    const address = link.addressOf(farmer);
+    if (!address) throw new CallError('Unreachable', `The farm doesn't know farmer ${farmer} (any more).`);
+    return address;
+  }
+  async function append(batches: readonly Uint8Array[]) {
+    try {
+      return await appendBatches(link, addressOf(to), { ...name, epoch }, batches, limited());
+    } catch (error) {
+      // It took something meanwhile, from somebody else.
+      const now = headOf(error);
+      if (error instanceof CallError && error.code === 'Conflict' && now) return now;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,66 @@
+// One question to several farmers at once: as many answers as are needed, no waiting for the rest.
+import type { FarmerAddress } from '#node/net/net.ts';
+import type { PublicKey } from '#node/wire/types.ts';
+import type { LogLink } from './log-link.ts';
+
+export interface Gathered<T> {
+  answers: Map<PublicKey, T>;
+  errors: Map<PublicKey, unknown>;
+}
+
+/**
+ * Resolves when `needed` farmers have answered, or all have answered or failed; the caller counts. Those that
+ * are still asked then are let go, or (`finish`) go on until their own time is over.
+ */
+export async function gather<T>(
+  link: LogLink,
+  input: {
+    farmers: readonly PublicKey[];
+    needed: number;
+    ask: (to: FarmerAddress, signal: AbortSignal) => Promise<T>;
+    signal: AbortSignal;
+    finish?: boolean;
+  },
+): Promise<Gathered<T>> {
+  const { farmers, needed, ask, signal, finish } = input;
+  const over = new AbortController();
+  const answers = new Map<PublicKey, T>();
+  const errors = new Map<PublicKey, unknown>();
+  signal.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const stop = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', stop, { once: true, signal: over.signal });
+    const check = () => {
+      if (answers.size >= needed || answers.size + errors.size === farmers.length) resolve();
+    };
+    check();
+    for (const farmer of farmers) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs), ...(finish ? [] : [over.signal])]);
+      askOne(link, farmer, ask, limit)
+        .then(
+          (answer) => void answers.set(farmer, answer),
+          (error: unknown) => void errors.set(farmer, error),
+        )
+        .finally(check);
+    }
+  }).finally(() => over.abort());
+  return { answers: new Map(answers), errors: new Map(errors) };
+}
+
+async function askOne<T>(
+  link: LogLink,
+  farmer: PublicKey,
+  ask: (to: FarmerAddress, signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const to = link.addressOf(farmer);
+  if (!to) throw new Error(`The farm doesn't know farmer ${farmer} (any more).`);
+  return await ask(to, signal);
+}
+
+/** What the farmers that didn't answer said, for people. */
+export function reasons(errors: ReadonlyMap<PublicKey, unknown>): string {
+  return [...errors]
+    .map(([farmer, error]) => `${farmer.slice(0, 8)}: ${error instanceof Error ? error.message : String(error)}`)
+    .join('; ');
+}
