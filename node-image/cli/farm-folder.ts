@@ -76,8 +76,9 @@ export function openFarmFolder(dataDir: string): FarmFolder {
 }
 
 /** Readers see the old file or the new one, never half of one. */
-export function writeAtomic(file: string, content: unknown): void {
-  writeFileSync(`${file}.new`, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flush: true });
+export function writeAtomic(file: string, content: string | object): void {
+  const text = typeof content === 'string' ? content : JSON.stringify(content, null, 2);
+  writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600, flush: true });
   renameSync(`${file}.new`, file);
 }
 
