@@ -317,7 +317,7 @@ export class FarmRepair {
     const segmentId = index.segment(id)?.segmentId ?? '';
     const attempts = index.segment(id)?.attempts ?? 0;
     const beganMs = this.#now();
-    const later = () => this.#now() + backoffMs(runtime, attempts, this.#limits.retryMs, 100 * this.#limits.retryMs);
+    const later = () => this.#now() + Math.ceil(backoffMs(runtime, attempts, this.#limits.retryMs, 100 * this.#limits.retryMs));
     try {
       const outcome = await repairSegment(this.#deps, id, signal);
       if (!outcome) return;
