@@ -98,15 +98,22 @@ function parse<T>(file: string, schema: z.ZodType<T>): T {
   }
 }
 
+/** Locks of this process: a pid alone can't tell them from one that an earlier process with the same pid left. */
+const held = new Set<string>();
+
 function takeLock(file: string, dataDir: string): () => void {
   for (const attempt of [1, 2]) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return () => rmSync(file, { force: true });
+      held.add(file);
+      return () => {
+        held.delete(file);
+        rmSync(file, { force: true });
+      };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       const holder = Number(readFileSync(file, 'utf8'));
-      if (attempt === 2 || (holder !== process.pid && runs(holder))) {
+      if (attempt === 2 || (holder === process.pid ? held.has(file) : runs(holder))) {
         throw new FarmError(
           'InUse',
           `A farm with the data in ${dataDir} runs already (process ${holder}): stop it, or choose another folder with --data.`,
