@@ -38,7 +38,8 @@ export interface StoreTools extends ObjectStoreOptions {
     canInline: boolean,
     signal: AbortSignal,
   ): Promise<StoredBytes>;
-  admit(bucket: BucketRow, writer: BucketWriter, growth: Growth): void;
+  /** Against usage alone where no writer is given: what is refused then is refused for certain. */
+  admit(bucket: BucketRow, writer: BucketWriter | null, growth: Growth): void;
   putDecision(bucket: BucketRow, writer: BucketWriter, put: NewVersion): Decision<VersionRow>;
   checkConditions(current: VersionRow | null, conditions: WriteConditions): void;
 }
@@ -63,7 +64,12 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
 
   const writer = (bucket: BucketRow) => writers.ready(bucket.owner, bucket.bucketId);
   const admit: StoreTools['admit'] = (bucket, to, growth) =>
-    checkQuota(options.quotaOf(bucket.owner, bucket.name), catalog.usage(bucket.bucketId), to.reserved(), growth);
+    checkQuota(
+      options.quotaOf(bucket.owner, bucket.name),
+      catalog.usage(bucket.bucketId),
+      to?.reserved() ?? { objects: 0, bytes: 0 },
+      growth,
+    );
 
   const store: StoreTools['store'] = async (bucket, source, sizeBytes, canInline, signal) => {
     if (sizeBytes === 0 || (canInline && sizeBytes <= MAX_INLINE_BYTES))
@@ -137,7 +143,7 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
       // Said before the body is sent where it is clear already; decided again when it has come.
       const current = catalog.current(bucket.bucketId, order.key);
       checkConditions(current, order.conditions);
-      admit(bucket, to, { objects: current === null ? 1 : 0, bytes: order.body.sizeBytes - (current?.sizeBytes ?? 0) });
+      admit(bucket, null, { objects: current === null ? 1 : 0, bytes: order.body.sizeBytes - (current?.sizeBytes ?? 0) });
       const stored = await store(bucket, order.body.source, order.body.sizeBytes, true, signal);
       return commitPut(tools, bucket, to, order, stored);
     },

@@ -91,7 +91,7 @@ export function uploadCalls(tools: StoreTools): UploadCalls {
     async putPart(bucket, upload, partNumber, body, signal) {
       const to = tools.writer(bucket);
       const before = catalog.part(bucket.bucketId, upload.uploadId, partNumber);
-      tools.admit(bucket, to, { objects: 0, bytes: body.sizeBytes - (before?.sizeBytes ?? 0) });
+      tools.admit(bucket, null, { objects: 0, bytes: body.sizeBytes - (before?.sizeBytes ?? 0) });
       // Parts are never inline: what is completed from them is a list of segments.
       const bytes = await tools.store(bucket, body.source, body.sizeBytes, false, signal);
       const { etag, checksums } = body.facts();
