@@ -85,10 +85,12 @@ export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
 
 function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
   changeKey(tables, bucketId, entry.key, () => {
+    if (!tables.takeTombstone(bucketId, entry.key, entry.versionId)) {
+      tables.addVersion(bucketId, entry, logId);
+      for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+    }
+    // Only now: a copy onto itself replaces the only other version that names its segments.
     remove(tables, bucketId, entry.key, entry.replaces);
-    if (tables.takeTombstone(bucketId, entry.key, entry.versionId)) return;
-    tables.addVersion(bucketId, entry, logId);
-    for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
   });
 }
 

@@ -283,7 +283,10 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     expect(catalog.placement(BUCKET, 's')).toEqual(placement('s'));
     await write([{ kind: 'delete', key: 'one', clock: { wallMs: 9, counter: 9 }, names: [first.versionId] }]);
     expect(catalog.placement(BUCKET, 's')?.segmentId).toBe('s');
-    await write([put('two', { replaces: [copy.versionId] })]);
+    const onto = put('two', { segments: [segmentKey('s')], replaces: [copy.versionId] });
+    await write([onto], { repair: { added: [placement('s')], released: ['s'] } });
+    expect(catalog.placement(BUCKET, 's')?.segmentId).toBe('s');
+    await write([put('two', { replaces: [onto.versionId] })]);
     expect(catalog.placement(BUCKET, 's')).toBeNull();
   });
 

@@ -40,7 +40,7 @@ describe('checksums', () => {
             checksums: [{ algorithm, value: await digest(algorithm as Algorithm, bytes), type: 'FULL_OBJECT' }],
           })),
         );
-        const whole = await combineParts(algorithm as Algorithm, 'FULL_OBJECT', rows);
+        const whole = await combineParts(algorithm, 'FULL_OBJECT', rows);
         expect(whole).toEqual({ algorithm, value: await digest(algorithm as Algorithm, ...list), type: 'FULL_OBJECT' });
       }),
     );
