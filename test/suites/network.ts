@@ -49,7 +49,11 @@ export function networkExam(name: string, create: () => Promise<NetworkUnderTest
         return { head: Uint8Array.of(9, 8, 0), body: chunks(Uint8Array.of(1), Uint8Array.of(2, 3)) };
       });
 
-      const answer = await network.call(to, ask({ operation: 'log.append', head: Uint8Array.of(0, 255), body: chunks(Uint8Array.of(7, 7)) }), never);
+      const answer = await network.call(
+        to,
+        ask({ operation: 'log.append', head: Uint8Array.of(0, 255), body: chunks(Uint8Array.of(7, 7)) }),
+        never,
+      );
 
       expect([...answer.head]).toEqual([9, 8, 0]);
       expect([...(await collect(answer.body, MIB))]).toEqual([1, 2, 3]);
@@ -71,7 +75,9 @@ export function networkExam(name: string, create: () => Promise<NetworkUnderTest
     it('answers without a body, many at once', async () => {
       const to = await serve(async (_from, call) => ({ head: call.head }));
 
-      const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => network.call(to, ask({ head: Uint8Array.of(i) }), never)));
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, (_, i) => network.call(to, ask({ head: Uint8Array.of(i) }), never)),
+      );
 
       expect(answers.map(({ head }) => head[0])).toEqual(Array.from({ length: 40 }, (_, i) => i));
     });
@@ -197,7 +203,10 @@ export function networkExam(name: string, create: () => Promise<NetworkUnderTest
 
     it('holds back a service whose reader is slow', async () => {
       let sentBytes = 0;
-      const to = await serve(async () => ({ head: new Uint8Array(0), body: endless(undefined, (bytes) => (sentBytes += bytes)) }));
+      const to = await serve(async () => ({
+        head: new Uint8Array(0),
+        body: endless(undefined, (bytes) => (sentBytes += bytes)),
+      }));
       const answer = await network.call(to, ask(), never);
       const iterator = answer.body![Symbol.asyncIterator]();
       await iterator.next();

@@ -52,7 +52,9 @@ it('checks identities once for each connection and keeps connections', async () 
   const network = httpsNetwork({ identity: await tlsIdentity(client), connectionsPerPeer: 2 });
   const wrong = { farmer: newKey().publicKey, url: server.url };
   const signal = AbortSignal.timeout(10_000);
-  await expect(network.call(wrong, { operation: 'farm.members', head: new Uint8Array(0) }, signal)).rejects.toMatchObject({ code: 'WrongPeer' });
+  await expect(network.call(wrong, { operation: 'farm.members', head: new Uint8Array(0) }, signal)).rejects.toMatchObject({
+    code: 'WrongPeer',
+  });
   expect(seen.size).toBe(0);
   expect(connections.size).toBe(0);
   await network.close();
@@ -64,7 +66,9 @@ it('rejects a port that is taken', async () => {
   const service = { handle: async () => ({ head: new Uint8Array(0) }) };
   const server = await servePieces({ identity, service, host: '127.0.0.1', port: 0 });
 
-  await expect(servePieces({ identity, service, host: '127.0.0.1', port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  await expect(servePieces({ identity, service, host: '127.0.0.1', port: server.port })).rejects.toMatchObject({
+    code: 'EADDRINUSE',
+  });
   await server.close(AbortSignal.abort());
 });
 
@@ -87,7 +91,11 @@ it('moves 64 MiB in parallel pieces without mixing them up', async () => {
       const body = (async function* () {
         for (let at = 0; at < piece.length; at += 65_536) yield piece.subarray(at, at + 65_536);
       })();
-      return network.call({ farmer: key.publicKey, url: server.url }, { operation: 'piece.put', head: new Uint8Array(0), body }, AbortSignal.timeout(60_000));
+      return network.call(
+        { farmer: key.publicKey, url: server.url },
+        { operation: 'piece.put', head: new Uint8Array(0), body },
+        AbortSignal.timeout(60_000),
+      );
     }),
   );
 

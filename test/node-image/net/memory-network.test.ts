@@ -41,7 +41,11 @@ it('does to a call what its faults say', async () => {
   const to = net.attach('ab', echo);
   const network = net.network('cd');
   const call = async () => {
-    const answer = await network.call(to, { operation: 'piece.get', head: new Uint8Array(0), body: bytes() }, AbortSignal.timeout(30));
+    const answer = await network.call(
+      to,
+      { operation: 'piece.get', head: new Uint8Array(0), body: bytes() },
+      AbortSignal.timeout(30),
+    );
     return [...(await collect(answer.body, 1000))];
   };
 
@@ -55,7 +59,8 @@ it('does to a call what its faults say', async () => {
   expect(await code(call())).toBe('Unreachable');
   net.faultOf = () => ({ kind: 'flip-answer', atByte: 2 });
   expect(await call()).toEqual([1, 2, 2, 4]);
-  net.faultOf = ({ from, to: at, operation }) => (from === 'cd' && at === 'ab' && operation === 'piece.get' ? { kind: 'delay', delayMs: 77 } : undefined);
+  net.faultOf = ({ from, to: at, operation }) =>
+    from === 'cd' && at === 'ab' && operation === 'piece.get' ? { kind: 'delay', delayMs: 77 } : undefined;
   expect(await call()).toEqual([1, 2, 3, 4]);
   expect(waits).toEqual([77]);
 });

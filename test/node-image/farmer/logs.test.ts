@@ -1,0 +1,331 @@
+// Replicas of logs at real farmers: sequence, hashes, epochs, seals, roles, and catching up after a start.
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { KeyPair } from '#node/core/keys.ts';
+import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
+import { encodeBatch, encodePlacementsBatch, NO_HASH, type EncodedBatch } from '#node/wire/batch.ts';
+import { bucketHeads, decodeAnswerHead, decodeLogHead, encodeCallHead } from '#node/wire/calls.ts';
+import { collect, frameAll, unframeAll } from '#node/wire/framing.ts';
+import { signRootStatement } from '#node/wire/root-view.ts';
+import { signStatement } from '#node/wire/statements.ts';
+import { MAX_BATCH_BYTES, type RootStatement } from '#node/wire/types.ts';
+import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
+
+const NOW_MS = 1_700_000_000_000;
+const [ownerKey, keeper, logKey] = [testKey('owner'), testKey('keeper'), testKey('log')];
+const owner = ownerKey.publicKey;
+const bucketId = '12'.repeat(16);
+const logId = logKey.publicKey;
+const signal = AbortSignal.timeout(60_000);
+
+let farm: MemoryFarm;
+let network: Network;
+let epoch: number;
+const farmer = (i = 0): FarmerAddress => farm.farmers[i]!.address;
+
+beforeEach(async () => {
+  farm = await memoryFarm({ farmers: 3, nowMs: () => NOW_MS });
+  network = farm.networkOf(farm.bridge);
+  epoch = 1;
+  for (const { address } of farm.farmers) await putRoots(address, ...statements());
+});
+afterEach(() => farm.stop());
+
+const say = (key: KeyPair, body: RootStatement) => signRootStatement(key, body).bytes;
+const set = (members: string[], number: number) =>
+  say(keeper, { kind: 'replica-set', owner, bucketId, epoch: number, f: 1, members, issuedMs: number });
+function statements(): Uint8Array[] {
+  return [
+    say(ownerKey, {
+      kind: 'role',
+      owner,
+      subject: keeper.publicKey,
+      role: 'keeper',
+      bucketId: '*',
+      sealedSecret: new Uint8Array(0),
+      issuedMs: 1,
+    }),
+    say(keeper, { kind: 'log-opened', owner, bucketId, logId, writer: keeper.publicKey, openedMs: 2 }),
+    set(
+      farm.farmers.map(({ keyPair }) => keyPair.publicKey),
+      1,
+    ),
+  ];
+}
+const closed = (lastSeq: number, lastHash: string) =>
+  say(keeper, { kind: 'log-closed', owner, bucketId, logId, lastSeq, lastHash, closedMs: 5 });
+
+async function* once(bytes: Uint8Array) {
+  yield bytes;
+}
+async function putRoots(to: FarmerAddress, ...bytes: Uint8Array[]): Promise<number> {
+  const answer = await network.call(
+    to,
+    { operation: 'roots.put', head: encodeCallHead('roots.put', { owner }), body: once(frameAll(bytes)) },
+    signal,
+  );
+  return decodeAnswerHead('roots.put', answer.head).kept;
+}
+/** A chain of batches of that length. */
+function chain(length: number, after?: EncodedBatch, timeMs = NOW_MS): EncodedBatch[] {
+  const batches: EncodedBatch[] = [];
+  let last = after;
+  for (let i = 0; i < length; i++) {
+    const position = {
+      seq: (last?.header.seq ?? 0) + 1,
+      prevHash: last?.hash ?? NO_HASH,
+      timeMs,
+      salt: new Uint8Array(randomBytes(32)),
+    };
+    const keys = { ownerPartKey: new Uint8Array(32), repairPartKey: new Uint8Array(32) };
+    last = encodeBatch({ logKey, position, entries: [], repair: { added: [], released: [] }, ...keys });
+    batches.push(last);
+  }
+  return batches;
+}
+async function append(batches: EncodedBatch[], to = farmer(), net = network) {
+  const head = encodeCallHead('log.append', { owner, bucketId, logId, epoch });
+  const answer = await net.call(
+    to,
+    { operation: 'log.append', head, body: once(frameAll(batches.map(({ bytes }) => bytes))) },
+    signal,
+  );
+  return decodeAnswerHead('log.append', answer.head);
+}
+async function read(fromSeq = 1, maxBytes = MAX_BATCH_BYTES, to = farmer()) {
+  const answer = await network.call(
+    to,
+    { operation: 'log.read', head: encodeCallHead('log.read', { owner, logId, fromSeq, maxBytes }) },
+    signal,
+  );
+  return unframeAll(await collect(answer.body, 1 << 26), MAX_BATCH_BYTES);
+}
+async function heads(to = farmer(), net = network) {
+  const answer = await net.call(to, { operation: 'log.heads', head: encodeCallHead('log.heads', { owner, bucketId }) }, signal);
+  return bucketHeads.decode(await collect(answer.body, bucketHeads.maxBytes));
+}
+async function seal(by: KeyPair, to = farmer()) {
+  const order = signStatement(by, { kind: 'seal', owner, bucketId, logId, issuedMs: NOW_MS });
+  const answer = await network.call(
+    to,
+    { operation: 'log.seal', head: encodeCallHead('log.seal', { owner }), body: once(order.bytes) },
+    signal,
+  );
+  return decodeAnswerHead('log.seal', answer.head);
+}
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof CallError ? error.code : `not a CallError: ${String(error)}`),
+  );
+
+describe('a replica', () => {
+  it('takes batches in their order and gives them back byte for byte', async () => {
+    const batches = chain(5);
+
+    await append(batches.slice(0, 2));
+    const head = await append(batches.slice(2));
+
+    expect(head).toEqual({ seq: 5, hash: batches[4]!.hash, epoch: 1 });
+    expect((await read()).map((bytes) => Buffer.from(bytes).toString('hex'))).toEqual(
+      batches.map(({ bytes }) => Buffer.from(bytes).toString('hex')),
+    );
+    expect(await read(4)).toHaveLength(2);
+    expect(await read(6)).toHaveLength(0);
+    expect(await heads()).toEqual({
+      epoch: 1,
+      setMember: true,
+      logs: [{ logId, seq: 5, hash: batches[4]!.hash, sealed: false }],
+    });
+  });
+
+  it('takes equal batches again, with new ones behind them', async () => {
+    const batches = chain(4);
+    await append(batches.slice(0, 3));
+
+    expect(await append(batches)).toMatchObject({ seq: 4 });
+    expect(await append(batches.slice(1, 2))).toMatchObject({ seq: 4 });
+    expect(await read()).toHaveLength(4);
+  });
+
+  it('takes one of two appends that race for a number', async () => {
+    const [left, right] = [chain(1), chain(1)];
+
+    const results = await Promise.all([refusal(append(left)), refusal(append(right))]);
+
+    expect(results.toSorted()).toEqual(['Conflict', 'accepted']);
+    expect(await read()).toHaveLength(1);
+  });
+
+  it('refuses a gap and another batch under a known number, and says where it stands', async () => {
+    const batches = chain(3);
+    await append(batches.slice(0, 1));
+
+    const gap = await append(batches.slice(2)).catch((error: unknown) => error);
+    expect(gap).toMatchObject({ code: 'Conflict' });
+    expect(decodeLogHead((gap as CallError).detail)).toEqual({ seq: 1, hash: batches[0]!.hash, epoch: 1 });
+    expect(await refusal(append(chain(1)))).toBe('Conflict');
+    expect(await refusal(append(chain(1, chain(1)[0])))).toBe('Conflict');
+    expect(await read()).toHaveLength(1);
+  });
+
+  it('refuses wrong signatures, foreign logs, and times far ahead', async () => {
+    const [batch] = chain(1);
+    const broken = { ...batch!, bytes: Uint8Array.from(batch!.bytes) };
+    broken.bytes[broken.bytes.length - 1]! ^= 1;
+    expect(await refusal(append([broken]))).toBe('BadRequest');
+    expect(await refusal(append(chain(1, undefined, NOW_MS + 6 * 60_000)))).toBe('BadRequest');
+    expect(await refusal(append(chain(1, undefined, NOW_MS + 4 * 60_000)))).toBe('accepted');
+  });
+
+  it('holds a log to its kind', async () => {
+    const position = { seq: 1, prevHash: NO_HASH, timeMs: NOW_MS, salt: new Uint8Array(32) };
+    expect(await refusal(append([encodePlacementsBatch({ logKey, position, placements: [] })]))).toBe('BadRequest');
+  });
+
+  it('keeps its batches over a restart', async () => {
+    const batches = chain(3);
+    for (const { address } of farm.farmers) await append(batches, address);
+
+    await farm.restart(0);
+
+    await expect.poll(() => refusal(heads())).toBe('accepted');
+    expect(await read()).toHaveLength(3);
+    expect(await append(chain(1, batches[2]))).toMatchObject({ seq: 4 });
+  });
+
+  it('sends at most what was asked for, but at least one batch', async () => {
+    const batches = chain(6);
+    await append(batches);
+    const one = 4 + batches[0]!.bytes.length;
+
+    expect(await read(1, 3 * one)).toHaveLength(3);
+    expect(await read(2, 1)).toHaveLength(1);
+  });
+});
+
+describe('epochs', () => {
+  it('refuses writers that know another set, and those who are no members of it', async () => {
+    await append(chain(1));
+    epoch = 2;
+    expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
+    await putRoots(farmer(0), set([farmer(1).farmer, farmer(2).farmer], 2));
+
+    expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
+    epoch = 1;
+    expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
+    expect(await heads()).toMatchObject({ epoch: 2, setMember: false });
+  });
+
+  it('lets a new member be filled under the new epoch', async () => {
+    const batches = chain(3);
+    await append(batches, farmer(1));
+    const added = await farm.add();
+    const next = set([farmer(1).farmer, farmer(2).farmer, added.address.farmer], 2);
+    await putRoots(added.address, ...statements().slice(0, 2), next);
+    epoch = 2;
+
+    expect(await append(batches, added.address)).toMatchObject({ seq: 3, epoch: 2 });
+  });
+});
+
+describe('a seal', () => {
+  it('ends a log for good, also over a restart', async () => {
+    const batches = chain(2);
+    await append(batches);
+
+    expect(await seal(keeper)).toMatchObject({ seq: 2 });
+
+    const refused = await append(chain(1, batches[1])).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'Sealed' });
+    expect(decodeLogHead((refused as CallError).detail)).toMatchObject({ seq: 2 });
+    expect(await append(batches)).toMatchObject({ seq: 2 });
+    expect((await heads()).logs[0]).toMatchObject({ sealed: true });
+    await farm.restart(0);
+    expect(await refusal(append(chain(1, batches[1])))).toBe('Sealed');
+  });
+
+  it('counts before the first batch too', async () => {
+    expect(await seal(keeper)).toMatchObject({ seq: 0, hash: NO_HASH });
+    expect(await refusal(append(chain(1)))).toBe('Sealed');
+  });
+
+  it('lets what the closing statement covers still come in, and nothing else', async () => {
+    const batches = chain(4);
+    await append(batches.slice(0, 1));
+    await seal(keeper);
+    await putRoots(farmer(), closed(3, batches[2]!.hash));
+
+    expect(await refusal(append(batches))).toBe('Sealed');
+    expect(await append(batches.slice(1, 3))).toMatchObject({ seq: 3 });
+    expect(await refusal(append(batches.slice(3)))).toBe('Sealed');
+  });
+
+  it("isn't taken from strangers", async () => {
+    expect(await refusal(seal(testKey('stranger')))).toBe('Forbidden');
+    expect(await refusal(append(chain(1)))).toBe('accepted');
+  });
+});
+
+describe('admission', () => {
+  it('lets writers append, members and readers read, strangers neither', async () => {
+    const stranger = farm.networkOf(testKey('stranger'));
+    expect(await refusal(append(chain(1), farmer(), stranger))).toBe('Forbidden');
+    expect(await refusal(heads(farmer(), stranger))).toBe('Forbidden');
+    expect(await refusal(append(chain(1), farmer(), farm.networkOf(keeper)))).toBe('accepted');
+    expect(await refusal(heads(farmer(), farm.networkOf(keeper)))).toBe('accepted');
+    expect(await refusal(heads(farmer(), farm.networkOf(ownerKey)))).toBe('accepted');
+    expect(await refusal(heads(farmer(), farm.networkOf(farm.farmers[1]!.keyPair)))).toBe('accepted');
+  });
+
+  it('wants the log opened first', async () => {
+    const other = testKey('other log');
+    const head = encodeCallHead('log.append', { owner, bucketId, logId: other.publicKey, epoch: 1 });
+    const body = once(frameAll([chain(1)[0]!.bytes]));
+    expect(await refusal(network.call(farmer(), { operation: 'log.append', head, body }, signal))).toBe('NotFound');
+  });
+
+  it('lets a leaving farmer go on with what it has, and takes no new bucket', async () => {
+    const batches = chain(2);
+    await append(batches.slice(0, 1));
+    farm.setState(farmer(0).farmer, 'Leaving');
+    farm.setState(farmer(1).farmer, 'Leaving');
+
+    expect(await refusal(append(batches))).toBe('accepted');
+    expect(await refusal(append(batches, farmer(1)))).toBe('Leaving');
+  });
+});
+
+describe('after a start', () => {
+  it('takes what the others have that it lacks, before it answers for it', async () => {
+    const batches = chain(4);
+    await append(batches.slice(0, 1));
+    for (const i of [1, 2]) await append(batches, farmer(i));
+
+    await farm.restart(0);
+
+    await expect.poll(() => refusal(heads())).toBe('accepted');
+    expect((await heads()).logs).toEqual([{ logId, seq: 4, hash: batches[3]!.hash, sealed: false }]);
+    expect(await read()).toHaveLength(4);
+  });
+
+  it("doesn't answer readers while too few others do, but answers the other members", async () => {
+    await append(chain(1));
+    const held = [1, 2].map((i) => farm.farmers[i]!);
+    for (const one of held) farm.net.detach(one.keyPair.publicKey);
+
+    await farm.restart(0);
+
+    expect(await refusal(heads())).toBe('Unavailable');
+    expect(await refusal(heads(farmer(0), farm.networkOf(held[0]!.keyPair)))).toBe('accepted');
+    farm.net.attach(held[0]!.keyPair.publicKey, held[0]!.farmer.service);
+    await expect.poll(() => refusal(heads()), { timeout: 10_000 }).toBe('accepted');
+  });
+
+  it('comes up when all start at once', async () => {
+    for (const { address } of farm.farmers) await append(chain(1), address).catch(() => {});
+    await Promise.all([0, 1, 2].map((i) => farm.restart(i)));
+
+    for (const i of [0, 1, 2]) await expect.poll(() => refusal(heads(farmer(i))), { timeout: 10_000 }).toBe('accepted');
+  });
+});
