@@ -13,6 +13,8 @@ import {
   installOperator,
   killWithVolume,
   kubectl,
+  nodeMetrics,
+  operatorMetrics,
   piecesOf,
   ready,
   s3,
@@ -113,7 +115,9 @@ async function demo(): Promise<void> {
       (farm) => ready(farm) && healthy(farm) && farm.status?.data?.margin === 2,
       say,
     );
-    return [undefined, summary(status)];
+    const held = await Promise.all([1, 4].map((ordinal) => piecesOf(place, `${FARM}-farmer-main-${ordinal}`)));
+    if (held.some((pieces) => pieces === 0)) throw new Error(`a replaced farmer holds no pieces: ${held.join(', ')}`);
+    return [undefined, `${summary(status)}, pieces on the replaced farmers: ${held.join(' and ')}`];
   });
 
   await step('scaled 6 → 8', async () => {
@@ -142,17 +146,16 @@ async function demo(): Promise<void> {
     mustEqual(await s3(place, ['get', 'second.bin']), second);
     return [undefined, 'sha256 of both equal'];
   });
-  await step('metrics', async () => {
-    const metrics = await kubectl(place, [
-      'get',
-      '--raw',
-      `/api/v1/namespaces/${NAMESPACE}/pods/https:${FARM}-repairer-0:9464/proxy/metrics`,
-    ]).catch(() => '');
-    const lines = metrics.split('\n').filter((line) => /^storj_repairer_[a-z_]+(\{[^}]*\})? [1-9]/.test(line));
-    return [
-      undefined,
-      lines.slice(0, 3).join('; ') || 'storj_operator_*, storj_farmer_*, storj_bridge_*, storj_repairer_* on each pod',
-    ];
+  await step('metrics of every component', async () => {
+    const counts = await Promise.all(
+      ['operator', 'farmer', 'bridge', 'repairer'].map(async (component) => {
+        const page = component === 'operator' ? await operatorMetrics(target, SYSTEM) : await nodeMetrics(place, component);
+        const names = new Set(page.match(new RegExp(`^storj_${component}_[a-z_]+`, 'gm')));
+        if (names.size === 0) throw new Error(`the ${component} shows no metrics`);
+        return `${names.size} storj_${component}_*`;
+      }),
+    );
+    return [undefined, counts.join(', ')];
   });
   await report(target, place);
 }

@@ -118,6 +118,32 @@ export async function piecesOf(place: Place, slot: string): Promise<number> {
   return (JSON.parse(status) as { pieces: number }).pieces;
 }
 
+/** First pod of a component: farmer, bridge, repairer. */
+export async function podOf(place: Place, component: string): Promise<string> {
+  const selector = `storjfarm.io/farm=${place.farm},app.kubernetes.io/component=${component}`;
+  return await kubectl(place, ['get', 'pods', '-l', selector, '-o', 'jsonpath={.items[0].metadata.name}']);
+}
+
+export async function nodeMetrics(place: Place, component: string): Promise<string> {
+  const pod = await podOf(place, component);
+  return await kubectl(place, ['get', '--raw', `/api/v1/namespaces/${place.namespace}/pods/https:${pod}:9464/proxy/metrics`]);
+}
+
+/** Of the operator that runs in `namespace`. */
+export async function operatorMetrics(target: Pick<Target, 'kubectl'>, namespace: string): Promise<string> {
+  const pod = await target.kubectl([
+    '-n',
+    namespace,
+    'get',
+    'pods',
+    '-l',
+    'app.kubernetes.io/component=operator',
+    '-o',
+    'jsonpath={.items[0].metadata.name}',
+  ]);
+  return await target.kubectl(['get', '--raw', `/api/v1/namespaces/${namespace}/pods/http:${pod}:8080/proxy/metrics`]);
+}
+
 /** Runs the boto3 client in its pod (manifests.ts); its one line of JSON. */
 export async function s3(place: Place, args: readonly string[]): Promise<Transfer> {
   const output = await kubectl(place, ['exec', 's3-client', '--', 'python3', '/client/s3-client.py', ...args]);
