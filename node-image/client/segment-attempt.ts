@@ -114,7 +114,8 @@ export class SegmentAttempt {
     const transfer = new PieceTransfer({ client, pieceNumber, farmer, meant, signal: this.#signal });
     this.#transfers.push(transfer);
     void transfer.done.then(() => {
-      if (transfer.state === 'failed') this.#input.failed.add(farmer);
+      // Those that are cut off because the attempt is over did nothing wrong.
+      if (transfer.state === 'failed' && !this.#signal.aborted) this.#input.failed.add(farmer);
       this.#changed();
     });
     return transfer;

@@ -127,7 +127,7 @@ class Thread {
     this.#jobs.set(job.request.id, job);
     // The process stays for a job, not for an idle thread.
     worker.ref();
-    worker.postMessage(job.request);
+    worker.postMessage({ ...job.request });
   }
   async close(error: Error): Promise<void> {
     this.#fail(error);
