@@ -76,7 +76,9 @@ function forTypes(schema: Schema, isInput: boolean): object {
 }
 
 async function typesOf(crds: Crd[]): Promise<string> {
-  const parts = ['// Generated from the CRDs by crds/generate.ts; do not edit. `…Input` is what people write: defaults are optional.'];
+  const parts = [
+    '// Generated from the CRDs by crds/generate.ts; do not edit. `…Input` is what people write: defaults are optional.',
+  ];
   for (const crd of crds) {
     const { kind } = crd.spec.names;
     const { spec, status } = schemaOf(crd).properties ?? {};

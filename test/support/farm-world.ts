@@ -56,7 +56,7 @@ export interface FarmWorld {
   replicas(name?: string): Record<string, number>;
   claims(): Live<PersistentVolumeClaim>[];
   /** Operator, cluster and nodes in turn, until nothing is written any more; fails after too many rounds. */
-  settle(operator: WorldOperator, rounds?: number): Promise<void>;
+  settle(operator: WorldOperator, options?: { rounds?: number; until?: () => boolean }): Promise<void>;
   /** One turn of each. */
   round(operator: WorldOperator): Promise<void>;
 }
@@ -164,8 +164,10 @@ export function createFarmWorld(): FarmWorld {
       await nodes.tick();
       now += 6000;
     },
-    async settle(operator, rounds = 120) {
-      for (let quiet = 0, round = 0; quiet < 12; round += 1) {
+    async settle(operator, { rounds = 120, until = () => false } = {}) {
+      for (let quiet = 0, round = 0; quiet < 6 && !until(); round += 1) {
+        // What is only looked at once a minute must have been looked at.
+        if (quiet >= 2) now += 30_000;
         if (round >= rounds)
           throw new Error(
             `not settled after ${rounds} rounds: ${JSON.stringify(
