@@ -11,6 +11,8 @@ import type { Store } from './store.ts';
 const PUT_MS = 15_000;
 const PAGE = 500;
 const RETRY_MS = 30_000;
+/** Whoever brings statements here mostly brings them to the others too: a moment later there is less to pass on. */
+const GATHER_MS = 500;
 
 export interface RootsHandover {
   /** Brings every owner's statements to its nearest farmers; those who refuse or are away are tried again later. */
@@ -71,6 +73,7 @@ export function rootsHandover({ store, roots, owners, network, pause }: RootsHan
     async run(signal) {
       while (!signal.aborted) {
         wake = new AbortController();
+        if (all || wanted.size > 0) await pause(GATHER_MS, signal);
         if (all) await everyOwner(async (owner) => wanted.add(owner), signal);
         all = false;
         const round = [...wanted];
