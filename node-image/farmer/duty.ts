@@ -73,7 +73,7 @@ export function duty(self: PublicKey, nowMs: () => number): Duty {
         isEnded = true;
         inFlight -= 1;
         lastTransferMs = nowMs();
-        if (inFlight === 0) for (const resolve of [...waiting]) resolve();
+        if (inFlight === 0) waiting.forEach((resolve) => resolve());
       };
     },
     idle(signal) {

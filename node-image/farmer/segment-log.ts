@@ -8,7 +8,6 @@ import {
   padding,
   RECORD_HEADER_BYTES,
   recordBytes,
-  SEGMENT_HEADER_BYTES,
   type RecordKind,
   type RecordRef,
 } from './record.ts';

@@ -2,7 +2,7 @@
 // counted. What the calls themselves do is in piece-calls, log-calls and farm-calls.
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { KeyPair } from '#node/core/keys.ts';
-import { CallError, type Answer, type Call, type Operation, type Service } from '#node/net/net.ts';
+import { CallError, type Answer, type Operation, type Service } from '#node/net/net.ts';
 import { WireError } from '#node/wire/codec.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { farmPeers, type FarmPeers } from './admission.ts';

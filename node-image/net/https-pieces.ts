@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { callbackify, promisify } from 'node:util';
 import { buildConnector, Pool, type Dispatcher } from 'undici';
 import { MAX_HEAD_BYTES, type PublicKey } from '#node/wire/types.ts';
 import { fromBase64Url, toBase64Url } from './base64-url.ts';
@@ -165,25 +166,20 @@ export function provenConnector(
   { cert, key }: TlsIdentity,
   expected: PublicKey | null,
   timeoutMs: number,
-  onPeer: (peer: PublicKey) => void = () => {},
 ): buildConnector.connector {
-  const base = buildConnector({ ...TLS_OPTIONS, cert, key, maxCachedSessions: 0, timeout: timeoutMs });
-  return (target, done) =>
-    base(target, (error, socket) => {
-      if (error) return done(error, null);
-      provePeer((socket as TLSSocket).getPeerCertificate().raw).then(
-        (peer) => {
-          onPeer(peer);
-          if (expected === null || peer === expected) return done(null, socket);
-          socket.destroy();
-          done(new CallError('WrongPeer', `${target.hostname}:${target.port} is another peer than expected.`), null);
-        },
-        (reason: Error) => {
-          socket.destroy();
-          done(reason, null);
-        },
-      );
-    });
+  const dial = promisify(buildConnector({ ...TLS_OPTIONS, cert, key, maxCachedSessions: 0, timeout: timeoutMs }));
+  const proven = callbackify(async (target: buildConnector.Options) => {
+    const socket = (await dial(target)) as TLSSocket;
+    try {
+      const peer = await provePeer(socket.getPeerCertificate().raw);
+      if (expected === null || peer === expected) return socket;
+      throw new CallError('WrongPeer', `${target.hostname}:${target.port} is another peer than expected.`);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  });
+  return (target, done) => proven(target, (error, socket) => (error ? done(error, null) : done(null, socket)));
 }
 
 async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: AbortSignal): Promise<Answer> {

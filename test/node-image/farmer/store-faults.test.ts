@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { toHex } from '#node/core/ids.ts';
 import { leafHashes, pieceRoot, rootPath, segmentRoot } from '#node/core/merkle.ts';
 import { PieceStore } from '#node/farmer/piece-store.ts';
