@@ -127,7 +127,8 @@ class Thread {
     this.#jobs.set(job.request.id, job);
     // The process stays for a job, not for an idle thread.
     worker.ref();
-    worker.postMessage({ ...job.request });
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    worker.postMessage(job.request);
   }
   async close(error: Error): Promise<void> {
     this.#fail(error);

@@ -370,6 +370,6 @@ describe('memory', () => {
     expect(mostBytes).toBeGreaterThan(4 * MIB);
     expect(client.writeBudget.usedBytes).toBe(0);
     expect(stored.some(({ segments }) => segments.length > 1)).toBe(true);
-    for (const [i, one] of stored.entries()) expectSame(await get(client, one), objects[i]);
+    for (const [i, one] of stored.entries()) expectSame(await get(client, one), objects[i]!);
   });
 });

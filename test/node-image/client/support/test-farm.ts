@@ -54,7 +54,7 @@ export async function startTestFarm(options: {
       const client = createClient({
         network: net.network(self),
         farm: view,
-        limits: { threads: 0, stallMs: 400, hedgeMs: 100, ...limits },
+        limits: { threads: 0, stallMs: 2000, hedgeMs: 100, ...limits },
       });
       clients.push(client);
       return client;

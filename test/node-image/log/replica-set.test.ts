@@ -1,0 +1,212 @@
+// Replica sets on real farmers: one member changes at a time, while writing goes on, and nothing is lost.
+import { afterEach, describe, expect, it } from 'vitest';
+import * as fc from 'fast-check';
+import { replicaCount } from '#node/core/schemes.ts';
+import type { LogFarmer } from '#node/log/log-link.ts';
+import { readHeads } from '#node/log/log-reader.ts';
+import { openBucketLog, type BucketLog } from '#node/log/log-writer.ts';
+import { changeMember, nextMemberChange, syncReplicas } from '#node/log/replica-set.ts';
+import { rootQuorums } from '#node/log/roots.ts';
+import type { ReplicaSet } from '#node/wire/root-view.ts';
+import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
+
+let world: LogWorld | undefined;
+const logs: BucketLog[] = [];
+const opened = async (log: Promise<BucketLog>) => {
+  logs.push(await log);
+  return logs.at(-1)!;
+};
+const put = (log: BucketLog, key: string) => log.append([putEntry(key)], NOTHING);
+const input = (w: LogWorld) => ({ owner: w.access.owner, bucketId: BUCKET, keeper: w.farm.bridge, signal: within() });
+
+afterEach(async () => {
+  await Promise.all(logs.splice(0).map((log) => log.close()));
+  await world?.stop();
+  world = undefined;
+});
+
+describe('a member that is replaced', () => {
+  it('hands over everything while writing goes on, also when it is dead', async () => {
+    for (const dead of [false, true]) {
+      world = await startLogWorld({ farmers: 7 });
+      const log = await opened(world.open());
+      const keys = Array.from({ length: 60 }, (_, i) => `key ${String(i).padStart(2, '0')}`);
+      for (const key of keys.slice(0, 20)) await put(log, key);
+      const gone = log.set().members[1]!;
+      if (dead) world.kill(gone);
+      world.farm.setState(gone, dead ? 'Lost' : 'Leaving');
+      const change = nextMemberChange({ set: log.set(), farmers: world.view.current().members, bucketId: BUCKET, promise: 2 })!;
+      expect(change).toMatchObject({ remove: gone, f: 2 });
+      const writing = (async () => {
+        for (const key of keys.slice(20)) await put(log, key);
+      })();
+      const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+      await writing;
+      expect([set.epoch, set.f, set.members.length]).toEqual([2, 2, 5]);
+      expect(set.members).toContain(change.add);
+      expect(set.members).not.toContain(gone);
+      expect(log.set()).toEqual(set);
+      world.kill(gone);
+      // Any two of the new set may go, the others have it all.
+      for (let i = 0; i < 4; i++) {
+        for (const member of [set.members[i]!, set.members[i + 1]!]) world.kill(member);
+        expect(await world.readKeys()).toEqual(keys);
+        for (const member of [set.members[i]!, set.members[i + 1]!]) world.revive(member);
+      }
+      await Promise.all(logs.splice(0).map((one) => one.close()));
+      await world.stop();
+      world = undefined;
+    }
+  });
+
+  it('can be replaced where its loss has stopped writing: two farmers, f = 1', async () => {
+    world = await startLogWorld({ farmers: 2 });
+    const log = await opened(world.open({ patienceMs: 20_000 }));
+    await put(log, 'a');
+    expect([log.set().members.length, log.set().f]).toEqual([2, 1]);
+    const gone = log.set().members[0]!;
+    world.kill(gone);
+    const waiting = put(log, 'b');
+    await world.farm.add();
+    world.farm.setState(gone, 'Lost');
+    world.farm.change({ redundancy: { required: 1, repair: 1, optimal: 2, total: 2 } });
+    const change = nextMemberChange({ set: log.set(), farmers: world.view.current().members, bucketId: BUCKET, promise: 1 })!;
+    const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    await waiting;
+    for (const member of set.members) {
+      world.kill(member);
+      expect(await world.readKeys()).toEqual(['a', 'b']);
+      world.revive(member);
+    }
+  });
+
+  it('is changed again after a failure in the middle', async () => {
+    world = await startLogWorld({ farmers: 7, answerTimeoutMs: 400 });
+    const log = await opened(world.open());
+    for (const key of ['a', 'b', 'c']) await put(log, key);
+    const gone = log.set().members[0]!;
+    world.farm.setState(gone, 'Leaving');
+    const ask = () => nextMemberChange({ set: log.set(), farmers: world!.view.current().members, bucketId: BUCKET, promise: 2 });
+    const change = ask()!;
+    // The new member knows that it is one, but the batches don't reach it.
+    world.fault(change.add!, (operation) => (operation === 'log.append' ? { kind: 'refuse' } : undefined));
+    await expect(changeMember(world.link(), { ...input(world), change, logs: [log] })).rejects.toMatchObject({
+      code: 'NotEnoughReplicas',
+    });
+    await put(log, 'd');
+    expect(log.set().epoch).toBe(2);
+    world.fault(change.add!, undefined);
+    expect(ask()).toBeNull();
+    await syncReplicas(world.link(), input(world));
+    await expect.poll(() => log.upToDate(), { timeout: 10_000 }).toContain(change.add);
+    expect(await world.readKeys()).toEqual(['a', 'b', 'c', 'd']);
+  });
+});
+
+describe('other writers of the bucket', () => {
+  it('follow a new epoch that they were not told of', async () => {
+    world = await startLogWorld({ farmers: 7 });
+    const log = await opened(world.open());
+    await put(log, 'a');
+    await world.warrant();
+    const { repairer } = world.farm;
+    const moves = await opened(
+      openBucketLog({
+        link: world.link(repairer),
+        owner: world.access.owner,
+        bucketId: BUCKET,
+        writer: repairer,
+        kind: 'placements',
+        state: memoryState(),
+        signal: within(),
+      }),
+    );
+    const entry = (i: number) => ({ tag: String(i).padStart(32, '0'), sealed: new Uint8Array(40) });
+    await moves.appendPlacements([entry(1)]);
+    const change = { remove: log.set().members[0]!, add: outside(world, log.set()), f: 2 };
+    const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    await moves.appendPlacements([entry(2)]);
+    await expect.poll(() => moves.set().epoch).toBe(2);
+    for (const member of set.members.slice(3)) world.kill(member);
+    const found = (await world.read()).filter(({ header }) => header.kind === 'placements');
+    expect(found.flatMap(({ placements }) => placements.map(({ tag }) => tag))).toEqual([entry(1).tag, entry(2).tag]);
+    expect(found.every(({ log: { writer } }) => writer === repairer.publicKey)).toBe(true);
+  });
+
+  it('read by the newest set even where the statements they know are older', async () => {
+    world = await startLogWorld({ farmers: 7 });
+    const log = await opened(world.open());
+    await put(log, 'a');
+    const before = await readHeads(world.link(), input(world));
+    const change = { remove: log.set().members[0]!, add: outside(world, log.set()), f: 2 };
+    await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    await put(log, 'b');
+    const after = await readHeads(world.link(), { ...input(world), view: before.view });
+    expect(after.set.epoch).toBe(2);
+    expect(after.logs[0]!.seq).toBe(2);
+  });
+});
+
+function outside(w: LogWorld, { members }: ReplicaSet): string {
+  return w.view.current().members.find(({ farmer }) => !members.includes(farmer))!.farmer;
+}
+
+describe('what the roster asks for', () => {
+  const farmerNames = Array.from({ length: 12 }, (_, i) => i.toString(16).repeat(64).slice(0, 64));
+  const roster = fc.array(fc.constantFrom<LogFarmer['state'][]>('Active', 'Active', 'Leaving', 'Lost'), {
+    minLength: 1,
+    maxLength: 12,
+  });
+  const settings = fc.record({
+    states: roster,
+    members: fc.uniqueArray(fc.nat(11), { minLength: 1, maxLength: 9 }),
+    f: fc.nat(4),
+    promise: fc.nat(4),
+  });
+
+  it('comes to an end, one member at a time, with as many good members as there can be', () => {
+    fc.assert(
+      fc.property(settings, ({ states, members, f, promise }) => {
+        const farmers = states.map((state, i) => ({ farmer: farmerNames[i]!, domain: farmerNames[i]!, state }));
+        let set: ReplicaSet = { epoch: 1, f: Math.min(f, members.length - 1), members: members.map((i) => farmerNames[i]!) };
+        for (let step = 0; ; step++) {
+          expect(step).toBeLessThan(40);
+          const change = nextMemberChange({ set, farmers, bucketId: BUCKET, promise });
+          if (!change) break;
+          const next = set.members.filter((member) => member !== change.remove);
+          if (change.add) next.push(change.add);
+          expect(Math.abs(next.length - set.members.length)).toBeLessThanOrEqual(1);
+          expect(new Set(next).size).toBe(next.length);
+          expect(change.f).toBeLessThan(next.length);
+          set = { epoch: set.epoch + 1, f: change.f, members: next };
+        }
+        const active = farmers.filter(({ state }) => state === 'Active').map(({ farmer }) => farmer);
+        const good = set.members.filter((member) => active.includes(member));
+        expect(good.length).toBeGreaterThanOrEqual(Math.min(replicaCount(promise, active.length), active.length));
+        // Nobody stays who could be done without.
+        if (good.length > promise && good.length >= replicaCount(promise, active.length)) expect(set.members).toEqual(good);
+      }),
+    );
+  });
+
+  it('is nothing where all members stay and are enough', () => {
+    const farmers = farmerNames.slice(0, 6).map((farmer) => ({ farmer, domain: farmer, state: 'Active' as const }));
+    const set = { epoch: 3, f: 2, members: farmerNames.slice(0, 5) };
+    expect(nextMemberChange({ set, farmers, bucketId: BUCKET, promise: 2 })).toBeNull();
+  });
+});
+
+describe('quorums of root statements', () => {
+  it('see every write, and bear f losses of written statements', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(4), (farmers, promise) => {
+        const f = Math.min(promise, farmers - 1);
+        const { write, read } = rootQuorums(farmers, f);
+        expect(write + read).toBeGreaterThan(farmers);
+        expect(write).toBeGreaterThan(f);
+        expect(read).toBeLessThanOrEqual(farmers - f);
+        expect(write).toBeLessThanOrEqual(farmers);
+      }),
+    );
+  });
+});
