@@ -36,13 +36,16 @@ interface Account {
   view: RootView;
 }
 
-export function createAccounts({ link, bridge }: { link: LogLink; bridge: KeyPair }): Accounts {
+/** `onNew`: an account is known from now on. */
+export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge: KeyPair; onNew: () => void }): Accounts {
   const accounts = new Map<PublicKey, Account>();
   const { runtime } = link;
 
   const keep = (owner: PublicKey, access: AccountAccess, statements: Signed<RootStatement>[]): Account => {
     const account = { access, statements, view: rootView(owner, statements) };
+    const isNew = !accounts.has(owner);
     accounts.set(owner, account);
+    if (isNew) onNew();
     return account;
   };
 

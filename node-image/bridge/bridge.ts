@@ -7,30 +7,17 @@ import { createLog, type Log } from '#node/admin/log.ts';
 import { createRegistry } from '#node/admin/metrics.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
-import { createClient, type Client } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { keyPairFromSeed, WordsError, type KeyPair } from '#node/core/keys.ts';
-import { schemeForAnswering } from '#node/core/schemes.ts';
-import { bridgeDesiredSchema, bucketDeleteSchema, ownerWordsSchema, type FarmConfig } from '#node/interface/config.ts';
-import type { BridgeStatus } from '#node/interface/status.ts';
+import { bridgeDesiredSchema, bucketDeleteSchema, ownerWordsSchema } from '#node/interface/config.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
 import { httpsNetwork } from '#node/net/https-pieces.ts';
 import { tlsIdentity } from '#node/net/tls-identity.ts';
-import type { Network } from '#node/net/net.ts';
-import { createAccessKeys } from './access-keys.ts';
-import { createAccounts, type Accounts } from './accounts.ts';
-import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
-import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
-import { createHolderMoves } from './holder-moves.ts';
+import { assembleBridge, type Bridge } from './assembly.ts';
+import { bridgeStatus, factsOf } from './bridge-status.ts';
 import { bridgeMetrics, type BridgeMetrics } from './metrics.ts';
-import { createObjectStore } from './object-store.ts';
-import { createOpenWriters, type OpenWriters } from './open-writers.ts';
 import { startS3Server, type RequestRecord } from './s3/server.ts';
-import { createSavedLogs } from './saved-logs.ts';
-import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 /** Requests that are served at once; more are told to slow down. */
 const MAX_IN_FLIGHT = 512;
@@ -62,7 +49,12 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
   const config = createFarmConfigStore(settings.controlKey);
   const registry = createRegistry();
   const started: { bridge: Bridge | null } = { bridge: null };
-  const about = { self, version: settings.version ?? 'unknown', startedMs: Date.now(), s3Port: null as number | null };
+  const about = {
+    bridge: self.publicKey,
+    version: settings.version ?? 'unknown',
+    startedMs: Date.now(),
+    s3Port: null as number | null,
+  };
   const status = () => bridgeStatus(about, config.current(), started.bridge);
   const metrics = bridgeMetrics(registry, () => factsOf(started.bridge));
   const running = (): Bridge => {
@@ -90,7 +82,8 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     const first = await config.first(signal);
     await mkdir(settings.dataDir, { recursive: true, mode: 0o700 });
     const catalog = await openCatalog(settings.dataDir, self, log);
-    const bridge = createBridge({ settings, self, network, catalog, config: first, metrics, log, signal: ends });
+    const logsFolder = join(settings.dataDir, 'logs');
+    const bridge = assembleBridge({ logsFolder, self, network, catalog, config: first, metrics, log, signal: ends });
     started.bridge = bridge;
     config.onChange((next) => bridge.configure(next));
     bridge.desired.restore();
@@ -128,108 +121,6 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
   }
 }
 
-interface Bridge {
-  objects: ReturnType<typeof createObjectStore>;
-  keys: ReturnType<typeof createAccessKeys>;
-  client: Client;
-  catalog: Catalog;
-  accounts: Accounts;
-  writers: OpenWriters;
-  farm: FarmAdapter;
-  desired: DesiredBuckets;
-  upkeep: Upkeep;
-  signal: AbortSignal;
-  configure(config: FarmConfig): void;
-  close(): Promise<void>;
-}
-
-interface Parts {
-  settings: BridgeSettings;
-  self: KeyPair;
-  network: Network;
-  catalog: Catalog;
-  config: FarmConfig;
-  metrics: BridgeMetrics;
-  log: Log;
-  signal: AbortSignal;
-}
-
-function createBridge({ settings, self, network, catalog, config, metrics, log, signal }: Parts): Bridge {
-  const runtime = systemRuntime;
-  const farmView = settableFarmView(farmSnapshot(config));
-  const client = createClient({ network, farm: farmView, runtime });
-  const onTrouble = (what: string, error: unknown) => {
-    metrics.trouble();
-    log.warn({ what, why: why(error) }, 'something failed and is tried again');
-  };
-  const accounts = createAccounts({ link: client.link, bridge: self });
-  const saved = createSavedLogs({
-    folder: join(settings.dataDir, 'logs'),
-    secret: self.seed,
-    random: (bytes) => runtime.random(bytes),
-  });
-  const knownHeads = (owner: string, except: string) =>
-    writers
-      .all()
-      .filter((writer) => writer.access.owner === owner && writer.bucketId !== except)
-      .flatMap((writer) => writer.current()?.head() ?? [])
-      .filter(({ seq }) => seq > 0)
-      .map(({ logId, seq, hash }) => ({ logId, seq, hash }));
-  const farm = createFarmAdapter({ client, bridge: self, accounts, saved, knownHeads });
-  const writers: OpenWriters = createOpenWriters({
-    catalog,
-    farm,
-    runtime,
-    nowMs: () => runtime.nowMs(),
-    onBatch: ({ entries }, tookMs) => metrics.batch(entries.length, tookMs),
-    onTrouble: (error) => onTrouble('log', error),
-    onRetry: (bucketId, error) => onTrouble(`bucket ${bucketId}`, error),
-  });
-  const moves = createHolderMoves({
-    catalog,
-    warrantsOf: (owner) => accounts.warrants(owner),
-    isLost: (farmer) => (farmView.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost',
-    catchUp: (owner, bucketId, wait) => writers.ready(owner, bucketId).catchUp(wait),
-  });
-  const keys = createAccessKeys();
-  const quotaOf = (owner: string, bucketName: string) => desired.quotaOf(owner, bucketName);
-  const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
-  const desired: DesiredBuckets = createDesiredBuckets({ catalog, keys, accounts, writers, objects, runtime, signal, onTrouble });
-  const upkeep = createUpkeep({
-    link: client.link,
-    bridge: self,
-    accounts,
-    writers,
-    warrant: () => farmView.current(),
-    rosterGeneration: () => farmView.current().generation,
-    signal,
-    onTrouble,
-    onChange: (bucketId, epoch) => log.info({ bucketId, epoch }, 'a replica set has changed'),
-  });
-  return {
-    objects,
-    keys,
-    client,
-    catalog,
-    accounts,
-    writers,
-    farm,
-    desired,
-    upkeep,
-    signal,
-    configure(next) {
-      farmView.set(farmSnapshot(next));
-      upkeep.nudge();
-    },
-    async close() {
-      await writers.close();
-      await saved.close();
-      await client.close();
-      await catalog.close();
-    },
-  };
-}
-
 /** A catalog that can't be opened or read is as good as none: it is a view, and read again from the farmers. */
 async function openCatalog(dataDir: string, self: KeyPair, log: Log): Promise<Catalog> {
   const path = join(dataDir, 'catalog.sqlite');
@@ -258,10 +149,9 @@ function adminWrites(running: () => Bridge) {
       path: '/admin/owners',
       schema: ownerWordsSchema,
       async handle({ words }) {
-        const { accounts, desired, upkeep, signal } = running();
+        const { accounts, desired, signal } = running();
         try {
           const { owner } = await accounts.introduce(words, AbortSignal.any([signal, AbortSignal.timeout(ADMIN_LIMIT_MS)]));
-          upkeep.nudge();
           void desired.serveAccount(owner).catch(() => undefined);
           return { owner };
         } catch (error) {
@@ -278,55 +168,6 @@ function adminWrites(running: () => Bridge) {
       handle: ({ owner, bucketName }) => running().desired.deleteBucket(owner, bucketName),
     }),
   ];
-}
-
-function isWritable({ client }: Bridge): boolean {
-  return schemeForAnswering(client.farm.current().scheme, answering(client)) !== null;
-}
-
-function answering({ farm, health }: Client): number {
-  return farm.current().members.filter(({ farmer, state }) => state === 'Active' && health.answers(farmer)).length;
-}
-
-function factsOf(bridge: Bridge | null) {
-  const rows = bridge === null ? [] : bridge.accounts.owners().flatMap((owner) => bridge.catalog.buckets(owner));
-  const usages = rows.map(({ bucketId }) => bridge?.catalog.usage(bucketId) ?? { objects: 0, bytes: 0, uploadBytes: 0 });
-  const sum = (of: (usage: (typeof usages)[number]) => number) => usages.reduce((total, usage) => total + of(usage), 0);
-  return {
-    owners: bridge?.desired.served().length ?? 0,
-    buckets: rows.length,
-    objects: sum(({ objects }) => objects),
-    bytes: sum(({ bytes }) => bytes),
-    uploadBytes: sum(({ uploadBytes }) => uploadBytes),
-    farmersAnswering: bridge === null ? 0 : answering(bridge.client),
-    isWritable: bridge !== null && isWritable(bridge),
-    openLogs: bridge?.writers.all().filter((writer) => writer.current() !== null).length ?? 0,
-  };
-}
-
-function bridgeStatus(
-  about: { self: KeyPair; version: string; startedMs: number; s3Port: number | null },
-  config: FarmConfig | null,
-  bridge: Bridge | null,
-): BridgeStatus {
-  const generation = bridge?.client.farm.current().generation ?? 0;
-  const reason = bridge === null ? 'there is no configuration yet' : about.s3Port === null ? 'S3 is not served yet' : '';
-  return {
-    role: 'bridge',
-    version: about.version,
-    farmUid: config?.farmUid ?? '',
-    epoch: config?.epoch ?? 0,
-    generation,
-    startedMs: about.startedMs,
-    bridge: about.self.publicKey,
-    ready: reason === '',
-    reason,
-    bucketsGeneration: bridge?.desired.generation() ?? 0,
-    oldestTransferGeneration: bridge?.farm.oldestTransferGeneration() ?? generation,
-    owners: bridge?.accounts.owners() ?? [],
-    buckets: bridge?.desired.status() ?? [],
-    writable: bridge !== null && isWritable(bridge),
-  };
 }
 
 function spoken(log: Log, metrics: BridgeMetrics, record: RequestRecord): void {

@@ -64,6 +64,8 @@ export interface BucketWriterOptions {
   bucketId: BucketId;
   catalog: Catalog;
   farm: FarmPort;
+  /** Nobody can have written it yet. */
+  isNew?: boolean;
   nowMs(): number;
   onBatch?(batch: AcknowledgedBatch, tookMs: number): void;
   onTrouble?(error: unknown): void;
@@ -85,7 +87,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   let log: BucketLog | null = null;
   let opening: Promise<BucketLog> | null = null;
   let reading: Promise<void> | null = null;
-  let isReady = false;
+  let isReady = options.isNew ?? false;
   let isFrozen = false;
   const closing = new AbortController();
 

@@ -117,7 +117,7 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
     if (holder !== undefined && holder.owner !== owner) {
       return { ...about, state: 'NameTaken', message: `Another owner of this bridge has a bucket ${bucketName}` };
     }
-    if (row !== undefined && served.has(owner)) return { ...about, state: 'Ready', message: '' };
+    if (row !== undefined && writers.isReady(owner, row.bucketId)) return { ...about, state: 'Ready', message: '' };
     return { ...about, state: 'Pending', message: problems.get(claim) ?? 'The account is being read from the farmers' };
   };
 

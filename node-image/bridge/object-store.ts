@@ -8,9 +8,10 @@ import { MAX_INLINE_BYTES, type BucketId, type PublicKey, type PutEntry, type Se
 import type { BucketWriter, Decision, Growth } from './bucket-writer.ts';
 import type { FarmPort } from './farm-port.ts';
 import type { HolderMoves } from './holder-moves.ts';
-import { ObjectsError, type Account, type Objects, type PutOrder, type Range, type WriteConditions } from './objects.ts';
+import { ObjectsError, type Objects, type PutOrder, type Range, type WriteConditions } from './objects.ts';
 import type { OpenWriters } from './open-writers.ts';
 import { checkQuota, type Quota } from './quotas.ts';
+import { bucketCalls } from './buckets.ts';
 import { uploadCalls } from './uploads.ts';
 
 export interface ObjectStoreOptions {
@@ -268,95 +269,4 @@ function asPutError(error: unknown): never {
   if (error instanceof PutError && error.code === 'NotEnoughFarmers')
     throw new ObjectsError('SlowDown', `${error.message}; try again`, error);
   throw error;
-}
-
-function bucketCalls(
-  { catalog, writers, runtime }: ObjectStoreOptions,
-  closeUploads: Objects['closeUploads'],
-): Pick<Objects, 'listBuckets' | 'bucket' | 'createBucket' | 'deleteBucket'> {
-  const visible = (row: BucketRow, account: Account) => account.bucketName === null || account.bucketName === row.name;
-  /** The name belongs to whoever had it first on this bridge. */
-  const holder = (name: string): BucketRow | null => catalog.bucketsNamed(name)[0] ?? null;
-  const creating = new Set<string>();
-
-  return {
-    listBuckets(account) {
-      writers.account(account.owner);
-      return catalog.buckets(account.owner).filter((row) => visible(row, account) && holder(row.name)?.bucketId === row.bucketId);
-    },
-    bucket(account, name) {
-      writers.account(account.owner);
-      const row = holder(name);
-      if (row === null) throw new ObjectsError('NoSuchBucket', 'The specified bucket does not exist');
-      if (row.owner !== account.owner || !visible(row, account))
-        throw new ObjectsError('AccessDenied', 'This access key does not open that bucket');
-      return row;
-    },
-    async createBucket(account, name, signal) {
-      const to = writers.account(account.owner);
-      const taken = () => {
-        const row = holder(name);
-        if (row?.owner === account.owner)
-          throw new ObjectsError('BucketAlreadyOwnedByYou', 'You already have a bucket of that name');
-        if (row !== null || creating.has(name))
-          throw new ObjectsError('BucketAlreadyExists', 'Another account of this bridge has a bucket of that name');
-      };
-      if (account.bucketName !== null && account.bucketName !== name)
-        throw new ObjectsError('AccessDenied', 'This access key opens one bucket and creates none');
-      taken();
-      creating.add(name);
-      try {
-        const bucketId = toHex(runtime.random(16));
-        const createdMs = runtime.nowMs();
-        await to.commit([`bucket ${name}`], () => {
-          if (holder(name) !== null) {
-            taken();
-            return null;
-          }
-          return {
-            entries: [{ kind: 'bucket', bucketId, name, clock: to.clock(), createdMs, deleted: false }],
-            repair: { added: [], released: [] },
-            growth: { objects: 0, bytes: 0 },
-            result: null,
-            isDone: () => holder(name)?.bucketId === bucketId,
-          };
-        });
-        const served = await writers.serve(to.access, bucketId, signal);
-        // The first write would wait for it otherwise.
-        void served.open().catch(() => undefined);
-        return { bucketId, owner: account.owner, name, createdMs };
-      } finally {
-        creating.delete(name);
-      }
-    },
-    async deleteBucket(bucket) {
-      const to = writers.account(bucket.owner);
-      const own = writers.ready(bucket.owner, bucket.bucketId);
-      const checkEmpty = () => {
-        const { items } = catalog.list(bucket.bucketId, { prefix: '', delimiter: '', after: '', limit: 1 });
-        if (items.length > 0) throw new ObjectsError('BucketNotEmpty', 'The bucket you tried to delete is not empty');
-      };
-      checkEmpty();
-      await closeUploads(bucket);
-      await own.freeze();
-      try {
-        checkEmpty();
-        await to.commit([`bucket ${bucket.name}`], () => {
-          if (!catalog.buckets(bucket.owner).some((row) => row.bucketId === bucket.bucketId)) return null;
-          const { bucketId, name, createdMs } = bucket;
-          return {
-            entries: [{ kind: 'bucket', bucketId, name, clock: to.clock(), createdMs, deleted: true }],
-            repair: { added: [], released: [] },
-            growth: { objects: 0, bytes: 0 },
-            result: null,
-            isDone: () => !catalog.buckets(bucket.owner).some((row) => row.bucketId === bucketId),
-          };
-        });
-      } catch (error) {
-        own.reopen();
-        throw error;
-      }
-      await writers.forget(bucket.owner, bucket.bucketId);
-    },
-  };
 }

@@ -12,6 +12,9 @@ const MAX_READING = 8;
 export interface OpenWriters {
   /** Begins to serve the bucket. Resolves when the catalog has it; tries until then. */
   serve(access: AccountAccess, bucketId: BucketId, signal: AbortSignal): Promise<BucketWriter>;
+  /** A bucket that was made a moment ago: there is nothing to read. */
+  begin(access: AccountAccess, bucketId: BucketId): BucketWriter;
+  isReady(owner: PublicKey, bucketId: BucketId): boolean;
   /** Throws SlowDown while the bucket is still being read. */
   ready(owner: PublicKey, bucketId: BucketId): BucketWriter;
   /** The account's own log. */
@@ -22,7 +25,7 @@ export interface OpenWriters {
 }
 
 export function createOpenWriters(
-  options: Omit<BucketWriterOptions, 'access' | 'bucketId'> & {
+  options: Omit<BucketWriterOptions, 'access' | 'bucketId' | 'isNew'> & {
     runtime: Runtime;
     onRetry?: (bucketId: BucketId, error: unknown) => void;
   },
@@ -74,6 +77,12 @@ export function createOpenWriters(
       if (!writer.isReady()) await untilReady(writer, AbortSignal.any([signal, closing.signal]));
       return writer;
     },
+    begin(access, bucketId) {
+      const writer = createBucketWriter({ ...options, access, bucketId, isNew: true });
+      writers.set(nameOf(access.owner, bucketId), writer);
+      return writer;
+    },
+    isReady: (owner, bucketId) => writers.get(nameOf(owner, bucketId))?.isReady() ?? false,
     ready: find,
     account: (owner) => find(owner, ACCOUNT_BUCKET_ID),
     all: () => [...writers.values()],

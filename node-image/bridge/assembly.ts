@@ -1,0 +1,124 @@
+// The bridge put together, without a process around it: everything between the network and the S3 server.
+import type { Log } from '#node/admin/log.ts';
+import type { Catalog } from '#node/catalog/catalog.ts';
+import { createClient, type Client } from '#node/client/client.ts';
+import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import type { FarmConfig } from '#node/interface/config.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import type { Network } from '#node/net/net.ts';
+import { createAccessKeys } from './access-keys.ts';
+import { createAccounts, type Accounts } from './accounts.ts';
+import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
+import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
+import { createHolderMoves } from './holder-moves.ts';
+import type { BridgeMetrics } from './metrics.ts';
+import { createObjectStore } from './object-store.ts';
+import { createOpenWriters, type OpenWriters } from './open-writers.ts';
+import { createSavedLogs } from './saved-logs.ts';
+import { createUpkeep, type Upkeep } from './upkeep.ts';
+
+export interface Bridge {
+  objects: ReturnType<typeof createObjectStore>;
+  keys: ReturnType<typeof createAccessKeys>;
+  client: Client;
+  catalog: Catalog;
+  accounts: Accounts;
+  writers: OpenWriters;
+  farm: FarmAdapter;
+  desired: DesiredBuckets;
+  upkeep: Upkeep;
+  signal: AbortSignal;
+  configure(config: FarmConfig): void;
+  close(): Promise<void>;
+}
+
+export interface BridgeParts {
+  /** For the state of the own logs. */
+  logsFolder: string;
+  self: KeyPair;
+  network: Network;
+  catalog: Catalog;
+  config: FarmConfig;
+  metrics: BridgeMetrics;
+  log: Log;
+  signal: AbortSignal;
+}
+
+export function assembleBridge({ logsFolder, self, network, catalog, config, metrics, log, signal }: BridgeParts): Bridge {
+  const runtime = systemRuntime;
+  const farmView = settableFarmView(farmSnapshot(config));
+  const client = createClient({ network, farm: farmView, runtime });
+  const onTrouble = (what: string, error: unknown) => {
+    metrics.trouble();
+    log.warn({ what, why: why(error) }, 'something failed and is tried again');
+  };
+  const accounts = createAccounts({ link: client.link, bridge: self, onNew: () => upkeep.nudge() });
+  const saved = createSavedLogs({
+    folder: logsFolder,
+    secret: self.seed,
+    random: (bytes) => runtime.random(bytes),
+  });
+  const knownHeads = (owner: string, except: string) =>
+    writers
+      .all()
+      .filter((writer) => writer.access.owner === owner && writer.bucketId !== except)
+      .flatMap((writer) => writer.current()?.head() ?? [])
+      .filter(({ seq }) => seq > 0)
+      .map(({ logId, seq, hash }) => ({ logId, seq, hash }));
+  const farm = createFarmAdapter({ client, bridge: self, accounts, saved, knownHeads });
+  const writers: OpenWriters = createOpenWriters({
+    catalog,
+    farm,
+    runtime,
+    nowMs: () => runtime.nowMs(),
+    onBatch: ({ entries }, tookMs) => metrics.batch(entries.length, tookMs),
+    onTrouble: (error) => onTrouble('log', error),
+    onRetry: (bucketId, error) => onTrouble(`bucket ${bucketId}`, error),
+  });
+  const moves = createHolderMoves({
+    catalog,
+    warrantsOf: (owner) => accounts.warrants(owner),
+    isLost: (farmer) => (farmView.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost',
+    catchUp: (owner, bucketId, wait) => writers.ready(owner, bucketId).catchUp(wait),
+  });
+  const keys = createAccessKeys();
+  const quotaOf = (owner: string, bucketName: string) => desired.quotaOf(owner, bucketName);
+  const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
+  const desired: DesiredBuckets = createDesiredBuckets({ catalog, keys, accounts, writers, objects, runtime, signal, onTrouble });
+  const upkeep: Upkeep = createUpkeep({
+    link: client.link,
+    bridge: self,
+    accounts,
+    writers,
+    warrant: () => farmView.current(),
+    rosterGeneration: () => farmView.current().generation,
+    signal,
+    onTrouble,
+    onChange: (bucketId, epoch) => log.info({ bucketId, epoch }, 'a replica set has changed'),
+  });
+  return {
+    objects,
+    keys,
+    client,
+    catalog,
+    accounts,
+    writers,
+    farm,
+    desired,
+    upkeep,
+    signal,
+    configure(next) {
+      farmView.set(farmSnapshot(next));
+      upkeep.nudge();
+    },
+    async close() {
+      await writers.close();
+      await saved.close();
+      await client.close();
+      await catalog.close();
+    },
+  };
+}
+
+const why = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,224 @@
+// The whole bridge on real farmers over the memory network: accounts, claims, upkeep, restarts.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Registry } from 'prom-client';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
+import { bridgeStatus } from '#node/bridge/bridge-status.ts';
+import { bridgeMetrics } from '#node/bridge/metrics.ts';
+import type { Account } from '#node/bridge/objects.ts';
+import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
+import { wordsFromEntropy } from '#node/core/keys.ts';
+import type { BridgeDesired } from '#node/interface/config.ts';
+import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { bodyOf, never, textOf } from './memory-bridge.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'bridge-on-farmers-'));
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+let farm: MemoryFarm;
+const running: { bridge: Bridge; stop: () => Promise<void> }[] = [];
+
+/** The bridge on its folder: a new folder is an empty disk. */
+async function start(folder: string): Promise<Bridge> {
+  const { bridge: self } = farm;
+  const stopping = new AbortController();
+  const catalog = await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: self.seed });
+  const bridge = assembleBridge({
+    logsFolder: join(root, folder),
+    self,
+    network: farm.networkOf(self),
+    catalog,
+    config: farm.current(),
+    metrics: bridgeMetrics(new Registry(), () => ({
+      owners: 0,
+      buckets: 0,
+      objects: 0,
+      bytes: 0,
+      uploadBytes: 0,
+      farmersAnswering: 0,
+      isWritable: true,
+      openLogs: 0,
+    })),
+    log: silent,
+    signal: stopping.signal,
+  });
+  const unsubscribe = farm.config.onChange((config) => bridge.configure(config));
+  bridge.desired.restore();
+  const upkeep = bridge.upkeep.run();
+  const stop = async () => {
+    unsubscribe();
+    stopping.abort(new Error('the test stops this bridge'));
+    await upkeep;
+    await bridge.close();
+  };
+  running.push({ bridge, stop });
+  return bridge;
+}
+async function stopAll(): Promise<void> {
+  await Promise.all(running.splice(0).map(({ stop }) => stop()));
+}
+
+const wordsOf = (number: number) => wordsFromEntropy(new Uint8Array(32).fill(number));
+const desired = (generation: number, more: Partial<BridgeDesired>): BridgeDesired => ({
+  farmUid: 'test-farm',
+  epoch: 1,
+  generation,
+  buckets: [],
+  accessKeys: [],
+  ...more,
+});
+const claim = (owner: string, bucketName: string, name = bucketName) => ({
+  claim: `default/${name}`,
+  owner,
+  bucketName,
+  maxBytes: null,
+  maxObjects: null,
+});
+const keyOf = (owner: string, id: string) => ({ accessKeyId: id, secretAccessKey: `${id}-secret`, owner, bucketName: null });
+const account = (owner: string): Account => ({ accessKeyId: 'test', owner, bucketName: null, displayName: 'test' });
+const statusOf = (bridge: Bridge) =>
+  bridgeStatus({ bridge: farm.bridge.publicKey, version: 'test', startedMs: 0, s3Port: 1 }, farm.current(), bridge);
+
+async function introduce(bridge: Bridge, number: number): Promise<string> {
+  const { owner } = await bridge.accounts.introduce(wordsOf(number), never);
+  await bridge.desired.serveAccount(owner);
+  return owner;
+}
+async function put(bridge: Bridge, owner: string, bucketName: string, key: string, bytes: string | Uint8Array): Promise<void> {
+  const bucket = bridge.objects.bucket(account(owner), bucketName);
+  await bridge.objects.put(bucket, { key, headers: {}, body: bodyOf(bytes), conditions: {} }, never);
+}
+async function get(bridge: Bridge, owner: string, bucketName: string, key: string): Promise<string> {
+  const bucket = bridge.objects.bucket(account(owner), bucketName);
+  const version = bridge.objects.head(bucket, key);
+  return textOf(bridge.objects.read(bucket, version, { offset: 0, length: version.sizeBytes }, never));
+}
+const setOf = async (bridge: Bridge, owner: string, bucketId: string) =>
+  (await bridge.accounts.refresh(owner, never)).sets.get(bucketId);
+const large = randomBytes(400_000);
+
+beforeAll(async () => void (farm = await memoryFarm({ farmers: 6 })));
+afterEach(stopAll);
+afterAll(async () => {
+  await farm.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe('accounts and claims', () => {
+  it('come from words once, with a warrant for the repairer, and outlive the disk', async () => {
+    const bridge = await start('words');
+    const owner = await introduce(bridge, 1);
+    await expect(bridge.accounts.introduce('abandon ability', never)).rejects.toMatchObject({ code: 'BadWords' });
+    await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'first')], accessKeys: [keyOf(owner, 'KEY1')] }));
+    await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    expect(bridge.keys.find('KEY1')?.owner).toBe(owner);
+    await expect.poll(() => bridge.accounts.view(owner)?.warrant?.repairer, { timeout: 10_000 }).toBe(farm.repairer.publicKey);
+    await put(bridge, owner, 'first', 'small', 'hello');
+    await put(bridge, owner, 'first', 'large', large);
+    expect(statusOf(bridge)).toMatchObject({ ready: true, writable: true, bucketsGeneration: 1, owners: [owner] });
+    expect(statusOf(bridge).buckets[0]).toMatchObject({ usedBytes: 400_005, objects: 2 });
+    await stopAll();
+
+    const next = await start('words-empty-disk');
+    await next.desired.apply(desired(1, { buckets: [claim(owner, 'first')], accessKeys: [keyOf(owner, 'KEY1')] }));
+    await expect.poll(() => statusOf(next).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    expect(await get(next, owner, 'first', 'small')).toBe('hello');
+    expect(await get(next, owner, 'first', 'large')).toBe(large.toString('latin1'));
+    await put(next, owner, 'first', 'third', 'x');
+    await stopAll();
+
+    // The first disk comes back, behind what happened since: it reads that and goes on.
+    const again = await start('words');
+    await expect.poll(() => statusOf(again).buckets[0]?.objects, { timeout: 10_000 }).toBe(3);
+    await put(again, owner, 'first', 'fourth', 'y');
+    expect(await get(again, owner, 'first', 'third')).toBe('x');
+  });
+
+  it('are told apart: taken names, unknown owners, keys that died, older orders', async () => {
+    const bridge = await start('apart');
+    const [one, two] = [await introduce(bridge, 2), await introduce(bridge, 3)];
+    const stranger = 'ee'.repeat(32);
+    const buckets = [claim(one, 'shared'), claim(stranger, 'strange')];
+    await bridge.desired.apply(desired(5, { buckets, accessKeys: [keyOf(one, 'OLD')] }));
+    await expect
+      .poll(() => statusOf(bridge).buckets.map(({ state }) => state), { timeout: 10_000 })
+      .toEqual(['Ready', 'OwnerUnknown']);
+    await bridge.desired.apply(
+      desired(6, { buckets: [...buckets, claim(two, 'shared', 'other')], accessKeys: [keyOf(two, 'NEW')] }),
+    );
+    await expect
+      .poll(() => statusOf(bridge).buckets.map(({ state }) => state), { timeout: 10_000 })
+      .toEqual(['Ready', 'OwnerUnknown', 'NameTaken']);
+    expect([bridge.keys.find('OLD'), bridge.keys.find('NEW')?.owner]).toEqual([null, two]);
+    await expect(bridge.desired.apply(desired(5, {}))).rejects.toMatchObject({ status: 409 });
+    await put(bridge, one, 'shared', 'a', 'b');
+    await bridge.desired.deleteBucket(one, 'shared');
+    await expect(bridge.desired.deleteBucket(one, 'shared')).rejects.toMatchObject({ status: 404 });
+    await bridge.desired.apply(desired(7, { buckets: [claim(two, 'shared', 'other')] }));
+    await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    expect(statusOf(bridge).buckets[0]?.objects).toBe(0);
+  });
+});
+
+describe('upkeep', () => {
+  it.each(['Leaving', 'Lost'] as const)(
+    'takes a farmer that is %s out of every replica set, while writing goes on',
+    async (state) => {
+      const bridge = await start(`upkeep-${state}`);
+      const owner = await introduce(bridge, state === 'Lost' ? 4 : 5);
+      const name = `kept-${state.toLowerCase()}`;
+      await bridge.desired.apply(desired(1, { buckets: [claim(owner, name)], accessKeys: [] }));
+      await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+      await put(bridge, owner, name, 'before', 'one');
+      const { bucketId } = bridge.objects.bucket(account(owner), name);
+      const before = await setOf(bridge, owner, bucketId);
+      const leaving = before?.members[0] ?? '';
+      const index = farm.farmers.findIndex(({ keyPair }) => keyPair.publicKey === leaving);
+      if (state === 'Lost') farm.net.detach(leaving);
+      farm.setState(leaving, state);
+      const writes = Promise.all(Array.from({ length: 20 }, (_, number) => put(bridge, owner, name, `during-${number}`, 'x')));
+      await expect
+        .poll(async () => (await setOf(bridge, owner, bucketId))?.members.includes(leaving), { timeout: 15_000 })
+        .toBe(false);
+      await writes;
+      const after = await setOf(bridge, owner, bucketId);
+      expect(after?.members).toHaveLength(before?.members.length ?? 0);
+      expect(after?.epoch).toBeGreaterThan(before?.epoch ?? 0);
+      await put(bridge, owner, name, 'after', 'two');
+      await stopAll();
+      const next = await start(`upkeep-${state}-empty-disk`);
+      await next.desired.apply(desired(1, { buckets: [claim(owner, name)], accessKeys: [] }));
+      await expect.poll(() => statusOf(next).buckets[0]?.objects, { timeout: 10_000 }).toBe(22);
+      expect(await get(next, owner, name, 'before')).toBe('one');
+      await farm.restart(index, { empty: state === 'Lost' });
+      if (state === 'Leaving') farm.setState(leaving, 'Active');
+    },
+  );
+});
+
+describe('two bridges with one key', () => {
+  it('lose nothing that either acknowledged', async () => {
+    const first = await start('zombie-first');
+    const owner = await introduce(first, 6);
+    await first.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
+    await expect.poll(() => statusOf(first).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    await put(first, owner, 'fought', 'a', 'first');
+    const second = await start('zombie-second');
+    await second.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
+    await expect.poll(() => statusOf(second).buckets[0]?.objects, { timeout: 10_000 }).toBe(1);
+    await put(second, owner, 'fought', 'b', 'second');
+    await put(first, owner, 'fought', 'c', 'first again');
+    await put(second, owner, 'fought', 'a', 'second over first');
+    await stopAll();
+    const third = await start('zombie-third');
+    await third.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
+    await expect.poll(() => statusOf(third).buckets[0]?.objects, { timeout: 10_000 }).toBe(3);
+    expect(await Promise.all(['a', 'b', 'c'].map((key) => get(third, owner, 'fought', key)))).toEqual([
+      'second over first',
+      'second',
+      'first again',
+    ]);
+  });
+});
