@@ -320,7 +320,11 @@ export class FarmRepair {
     const later = () => this.#now() + Math.ceil(backoffMs(runtime, attempts, this.#limits.retryMs, 100 * this.#limits.retryMs));
     try {
       const outcome = await repairSegment(this.#deps, id, signal);
-      if (!outcome) return;
+      if (!outcome) {
+        // Nothing to do after all; should the index still queue it, then not at once.
+        index.postpone(id, this.#now() + this.#limits.retryMs);
+        return;
+      }
       if (outcome.pieces > 0) index.retryFresh(id);
       else index.retryLater(id, later());
       this.#repairedPieces += outcome.pieces;

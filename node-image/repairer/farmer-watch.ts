@@ -22,7 +22,7 @@ export interface WatchLimits {
 }
 
 /** Pure: what the roster and the silence make of a farmer. Whom no roster names is lost. */
-export function farmerState(member: RosterMember | undefined, contact: Contact | undefined, limits: WatchLimits): FarmerState {
+function farmerState(member: RosterMember | undefined, contact: Contact | undefined, limits: WatchLimits): FarmerState {
   if (!member || member.state === 'Lost') return 'Lost';
   const silentMs = contact?.silentMs ?? 0;
   if (silentMs >= limits.lostAfterMs) return 'Lost';

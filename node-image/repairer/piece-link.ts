@@ -15,7 +15,7 @@ export function isPieceGone(error: unknown): boolean {
   return error instanceof CallError && (error.code === 'NotFound' || error.code === 'Corrupt');
 }
 
-export interface OpenPiece {
+interface OpenPiece {
   range: PieceRange;
   /** The first leaf is on its way. Ending it early frees the connection. */
   leaves: AsyncGenerator<Uint8Array, void, undefined>;

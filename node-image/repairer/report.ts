@@ -12,7 +12,7 @@ export interface ReplicaSetFacts {
   members: readonly PublicKey[];
 }
 /** What a farmer said of itself when it was asked last. */
-export interface HoldingsFacts {
+interface HoldingsFacts {
   owners: { owner: PublicKey; pieces: number }[];
   cordonedMs: number | null;
 }

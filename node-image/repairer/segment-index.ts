@@ -5,7 +5,7 @@ import { urgency, type HealthState, type SegmentHealth } from '#node/core/segmen
 import type { BucketId, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
-export const HEALTH_STATES: readonly HealthState[] = ['Healthy', 'Degraded', 'AtRisk', 'Unreadable'];
+const HEALTH_STATES: readonly HealthState[] = ['Healthy', 'Degraded', 'AtRisk', 'Unreadable'];
 
 /** A live segment with its holders (suspects left out), as planning and reading need it. */
 export interface IndexedSegment {

@@ -1,7 +1,6 @@
 // A repairer on real farmers and real logs, over the memory network.
 import { afterEach, describe, expect, it } from 'vitest';
 import { farmReportSchema } from '#node/interface/status.ts';
-import { pieceId } from '#node/core/segments.ts';
 import {
   BUCKET,
   OTHER_BUCKET,
@@ -215,6 +214,11 @@ describe('repair on a farm', () => {
     written.push(await world.write(OBJECT));
     await world.farm.restart(1, { empty: true });
     const second = world.startRepairer({ folder });
+    // What its index remembers isn't enough to act: somebody may have moved pieces meanwhile.
+    await second.repair.askFarmers();
+    await second.repair.repairAllDue();
+    expect(second.repair.report()).toMatchObject({ repairedPieces: 0, segmentsQueued: 1, state: 'Unknown' });
+    world.clock.shiftMs += 1000;
     await second.round();
     expect(second.failures).toEqual([]);
     expect(second.repair.report()).toMatchObject({ repairedPieces: 2, segments: 2, segmentsQueued: 0 });
@@ -262,8 +266,6 @@ describe('repair on a farm', () => {
     const handle = world.startRepairer();
     await handle.round();
     const [lost, spoiled] = [one.placement.farmers[0]!, one.placement.farmers[1]!];
-    const spoiledPiece = pieceId(one.placement.secret, 1);
-    expect(spoiledPiece).toMatch(/^[0-9a-f]{64}$/);
     world.farm.net.faultOf = ({ to, operation }) =>
       to === spoiled && operation === 'piece.get' ? { kind: 'flip-answer', atByte: 50_000 } : undefined;
     world.farm.change({

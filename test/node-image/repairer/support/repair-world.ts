@@ -26,7 +26,7 @@ export const BUCKET: BucketId = '1'.repeat(32);
 export const OTHER_BUCKET: BucketId = '2'.repeat(32);
 
 /** Wall clock that tests can move on. */
-export function shiftedClock(): Runtime & { shiftMs: number } {
+function shiftedClock(): Runtime & { shiftMs: number } {
   const clock = { ...systemRuntime, shiftMs: 0, nowMs: () => Date.now() + clock.shiftMs };
   return clock;
 }
