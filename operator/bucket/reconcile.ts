@@ -87,8 +87,9 @@ async function serve({ context, observed, link, plan, signal }: Serving): Promis
   const keys = (credentials.state === 'Ours' ? credentials.keys : undefined) ?? newAccessKeys(context.randomBytes);
   const secret = credentialsSecret(bucket, keys, link.bridgeAddress);
   const live = await find(context.client, secrets, refOf(secret), { signal });
-  if (!live && credentials.state === 'Missing') await context.client.create(secrets, secret, { signal });
-  else await context.applier.apply(secrets, secret, live, { signal });
+  // Created, never forced: a foreign one of that name is left alone.
+  const own = live ?? (await context.client.create(secrets, secret, { signal }));
+  await context.applier.apply(secrets, secret, own, { signal });
   memory.sync.gifts.set(bucket.metadata.uid, { ownerId: plan.ownerId, ...keys });
   await dropRenamedSecret(context, bucket, signal);
   const isTold = await syncBridge(context, link, control.key, memory, signal);

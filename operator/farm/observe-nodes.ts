@@ -127,7 +127,8 @@ async function askReport(
   const address = serverAddress(base.repairer, base.keys.repairer);
   const nowMs = clock.monotonicMs();
   const known = memory.report;
-  const isBusy = isDraining || known === undefined || known.report.state !== 'Healthy';
+  const isBehind = known !== undefined && known.report.generation < (base.config?.config.generation ?? 0);
+  const isBusy = isDraining || isBehind || known === undefined || known.report.state !== 'Healthy';
   if (!address || (known && nowMs - known.askedMs < (isBusy ? busyMs / 2 : calmMs / 2))) return;
   try {
     const report = await nodes.farmReport(address, control, bounded(signal));

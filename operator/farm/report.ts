@@ -38,7 +38,8 @@ export async function reportFarm(context: Context, findings: Findings, signal: A
     // Deleted on the way: nothing is left to be told.
     if (!isNotFound(error)) throw error;
   }
-  return workOf(input) !== undefined || (problemOf(input) === undefined && observed.report?.state !== 'Healthy');
+  const isBehind = plan !== undefined && (observed.report?.generation ?? 0) < plan.config.generation;
+  return workOf(input) !== undefined || (problemOf(input) === undefined && (isBehind || observed.report?.state !== 'Healthy'));
 }
 
 /** Refusals that still matter, by volume name. */

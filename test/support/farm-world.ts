@@ -1,28 +1,19 @@
 // A whole world for the operator without processes: memory API server, played cluster, stub nodes, own time. Operators
 // can be started anew in it at any moment, as after a SIGKILL.
 import { createHash } from 'node:crypto';
-import { Registry } from 'prom-client';
 import type { StorjBucketSpecInput, StorjFarmSpecInput } from '#crds/types.ts';
 import type { Context } from '#operator/context.ts';
 import type { Story } from '#operator/kube/events.ts';
 import type { MemoryKube } from '#operator/kube/memory-kube.ts';
-import type { ConfigMap, Live, PersistentVolumeClaim, Pod, StatefulSet } from '#operator/kube/resources.ts';
+import type { ConfigMap, Live, PersistentVolumeClaim, Pod, ResourceType, StatefulSet } from '#operator/kube/resources.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { apiVersion, storjBuckets, storjFarms, type StorjBucket, type StorjFarm } from '#operator/api.ts';
-import { createBucketReconcile } from '#operator/bucket/reconcile.ts';
-import { createFarmMemories } from '#operator/farm/memory.ts';
-import { createFarmReconcile } from '#operator/farm/reconcile.ts';
-import { createApplier } from '#operator/kube/apply.ts';
-import { isConflict, isNotFound } from '#operator/kube/errors.ts';
 import { createMemoryKube } from '#operator/kube/memory-kube.ts';
 import { configMaps, persistentVolumeClaims, pods, statefulSets } from '#operator/kube/resources.ts';
-import { createOperatorMetrics } from '#operator/metrics.ts';
-import { createReader } from '#operator/reader.ts';
-import { StalledError, WaitingError } from '#operator/runtime/outcome.ts';
-import { silentLog } from '#operator/runtime/log.ts';
 import { farmConfigSchema } from '#node/interface/config.ts';
 import { withDefaults } from './crd-defaults.ts';
 import { playCluster, type ClusterPlay } from './play-cluster.ts';
+import { createTestOperator } from './test-operator.ts';
 import { createStubNodes, type StubNodes } from './stub-nodes.ts';
 
 export const namespace = 'farm';
@@ -91,43 +82,20 @@ export function createFarmWorld(): FarmWorld {
     advance: (ms) => void (now += ms),
     startOperator({ installId = 'ops/storj', nodeImage = 'localhost/storj-node:1' } = {}) {
       epochs += 1;
-      const context: Context = {
-        settings: { installId, operatorNamespace: 'ops', nodeImage, epoch: now + epochs },
+      const operator = createTestOperator({
         client: kube,
-        reader: createReader(kube),
-        applier: createApplier({ client: kube }),
-        events: { record: (_regarding, story) => void stories.push(story), flush: () => Promise.resolve() },
         nodes,
         clock,
-        log: silentLog,
-        metrics: createOperatorMetrics(new Registry(), { version: 'test' }),
-        memories: createFarmMemories(),
+        settings: { installId, operatorNamespace: 'ops', nodeImage, epoch: now + epochs },
         randomBytes(count) {
           chance += 1;
           return new Uint8Array(createHash('shake256', { outputLength: count }).update(String(chance)).digest());
         },
-      };
-      const farm = createFarmReconcile(context);
-      const bucket = createBucketReconcile(context);
-      const attempt = async (work: () => Promise<unknown>): Promise<void> => {
-        try {
-          await work();
-        } catch (error) {
-          const isPatient =
-            error instanceof StalledError || error instanceof WaitingError || isConflict(error) || isNotFound(error);
-          if (!isPatient) throw error;
-        }
-      };
-      return {
-        context,
-        async pass() {
-          const signal = new AbortController().signal;
-          for (const { metadata } of kube.peekAll(storjFarms))
-            await attempt(() => farm(`${metadata.namespace}/${metadata.name}`, signal));
-          for (const { metadata } of kube.peekAll(storjBuckets))
-            await attempt(() => bucket(`${metadata.namespace}/${metadata.name}`, signal));
-        },
-      };
+        tell: (story) => void stories.push(story),
+      });
+      const keys = (type: ResourceType): string[] =>
+        kube.peekAll(type).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+      return { context: operator.context, pass: () => operator.pass(keys(storjFarms), keys(storjBuckets)) };
     },
     async createFarm(spec, { name = 'demo', annotations = {} } = {}) {
       await kube.create(
