@@ -9,6 +9,8 @@ import type { BucketWriter } from './bucket-writer.ts';
 import type { OpenWriters } from './open-writers.ts';
 
 const EVERY_MS = 30_000;
+/** After a round in which something failed; doubled up to EVERY_MS. Farmers that start answer within seconds. */
+const FIRST_RETRY_MS = 1000;
 /** Replicas that were away are brought up to date so often, besides after each change of the roster. */
 const SYNC_EVERY_ROUNDS = 20;
 const ROUND_LIMIT_MS = 10 * 60_000;
@@ -38,12 +40,14 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   const { link, bridge, accounts, writers, signal } = options;
   let wake: (() => void) | null = null;
   let isNudged = false;
+  let hadTrouble = false;
   const publishedAt = new Map<PublicKey, number>();
 
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
     } catch (error) {
+      hadTrouble = true;
       if (!signal.aborted) options.onTrouble(what, error);
     }
   };
@@ -98,16 +102,17 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
       wake?.();
     },
     async run() {
+      let retryMs = FIRST_RETRY_MS;
       for (let number = 1; !signal.aborted; number++) {
         isNudged = false;
+        hadTrouble = false;
         await round(number % SYNC_EVERY_ROUNDS === 0);
+        const pauseMs = hadTrouble ? retryMs : EVERY_MS;
+        retryMs = hadTrouble ? Math.min(2 * retryMs, EVERY_MS) : FIRST_RETRY_MS;
         if (isNudged || signal.aborted) continue;
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, EVERY_MS);
-          wake = resolve;
-          signal.addEventListener('abort', () => resolve(), { once: true });
-          void timer.unref();
-        });
+        const pause = new AbortController();
+        wake = () => pause.abort();
+        await link.runtime.sleep(pauseMs, AbortSignal.any([signal, pause.signal])).catch(() => undefined);
         wake = null;
       }
     },
