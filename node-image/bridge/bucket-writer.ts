@@ -234,6 +234,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
               continue;
             }
             uncertain = whenSettled(decision);
+            farm.keepRunning(uncertain);
             return unavailable(error);
           } finally {
             const { growth } = decision;

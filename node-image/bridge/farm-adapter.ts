@@ -41,12 +41,25 @@ export function createFarmAdapter({ client, bridge, accounts, saved, knownHeads 
     }
   };
 
+  const oldest = (): number | null => (running.size === 0 ? null : Math.min(...running.values()));
+
   return {
-    async putSegments(order) {
+    async duringTransfer(work) {
       const transfer = Symbol('transfer');
       running.set(transfer, farm.current().generation);
-      return putSegments(client, order).finally(() => running.delete(transfer));
+      try {
+        return await work();
+      } finally {
+        running.delete(transfer);
+      }
     },
+    keepRunning(until) {
+      const transfer = Symbol('uncertain');
+      running.set(transfer, oldest() ?? farm.current().generation);
+      void until.finally(() => running.delete(transfer));
+    },
+    oldestTransferGeneration: oldest,
+    putSegments: (order) => putSegments(client, order),
     getRange: (order) => getRange(client, order),
 
     async *readNew(access, bucketId, since, signal): AsyncGenerator<AppliedBatch> {
@@ -75,7 +88,5 @@ export function createFarmAdapter({ client, bridge, accounts, saved, knownHeads 
         signal,
       });
     },
-
-    oldestTransferGeneration: () => (running.size === 0 ? null : Math.min(...running.values())),
   };
 }

@@ -8,6 +8,13 @@ import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 
 export interface FarmPort {
+  /**
+   * A write from its first byte until its entry is acknowledged: until then a farmer that leaves may not go,
+   * because the entry may still name it.
+   */
+  duringTransfer<Result>(work: () => Promise<Result>): Promise<Result>;
+  /** The transfers that run now count as running until then: one of them may still come true. */
+  keepRunning(until: Promise<void>): void;
   /** Rejects with PutError, or with the source's error. */
   putSegments(order: PutOrder): Promise<PutResult>;
   /** Throws GetError. */

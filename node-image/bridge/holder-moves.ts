@@ -13,7 +13,7 @@ import type {
 } from '#node/wire/types.ts';
 import { ObjectsError } from './objects.ts';
 
-export type Moved = ReadonlyMap<number, readonly PublicKey[]>;
+type Moved = ReadonlyMap<number, readonly PublicKey[]>;
 
 export interface HolderMoves {
   /** What the catalog knows now. */

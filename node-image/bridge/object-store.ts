@@ -45,7 +45,7 @@ export interface StoreTools extends ObjectStoreOptions {
   checkConditions(current: VersionRow | null, conditions: WriteConditions): void;
 }
 
-export type NewVersion = Pick<PutEntry, 'key' | 'headers' | 'sizeBytes' | 'etag' | 'checksums'> & {
+type NewVersion = Pick<PutEntry, 'key' | 'headers' | 'sizeBytes' | 'etag' | 'checksums'> & {
   partSizes?: number[];
   content: Content;
   /** Placements that this entry brings in; one for each segment that it names and that no part brought in before. */
@@ -145,8 +145,10 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
       const current = catalog.current(bucket.bucketId, order.key);
       checkConditions(current, order.conditions);
       admit(bucket, null, { objects: current === null ? 1 : 0, bytes: order.body.sizeBytes - (current?.sizeBytes ?? 0) });
-      const stored = await store(bucket, order.body.source, order.body.sizeBytes, true, signal);
-      return commitPut(tools, bucket, to, order, stored);
+      return farm.duringTransfer(async () => {
+        const stored = await store(bucket, order.body.source, order.body.sizeBytes, true, signal);
+        return commitPut(tools, bucket, to, order, stored);
+      });
     },
 
     async copy(bucket, { from, source, key, headers, conditions }, signal) {
@@ -164,9 +166,11 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
         return required(version);
       }
       const bytes = readContent(tools, from, content, { offset: 0, length: sizeBytes }, signal);
-      const stored = await store(bucket, bytes, sizeBytes, true, signal);
-      const version = await to.commit([keyLock(key)], () => putDecision(bucket, to, { ...common, ...asVersion(stored) }));
-      return required(version);
+      return farm.duringTransfer(async () => {
+        const stored = await store(bucket, bytes, sizeBytes, true, signal);
+        const version = await to.commit([keyLock(key)], () => putDecision(bucket, to, { ...common, ...asVersion(stored) }));
+        return required(version);
+      });
     },
 
     async delete(bucket, key, conditions) {
@@ -239,7 +243,7 @@ async function collect(source: AsyncIterable<Uint8Array>, sizeBytes: number): Pr
   return bytes;
 }
 
-export async function* readContent(
+async function* readContent(
   { catalog, farm, moves }: StoreTools,
   bucket: BucketRow,
   content: Content,

@@ -51,7 +51,7 @@ export interface PutOrder {
   body: IncomingBody;
   conditions: WriteConditions;
 }
-export interface CopyOrder {
+interface CopyOrder {
   from: BucketRow;
   /** As it was when the request's conditions were checked. */
   source: VersionRow;
@@ -59,7 +59,7 @@ export interface CopyOrder {
   headers: Record<string, string>;
   conditions: WriteConditions;
 }
-export interface CompleteOrder {
+interface CompleteOrder {
   upload: UploadRow;
   /** In ascending order of number; each must be stored under this etag. */
   parts: { partNumber: number; etag: string }[];

@@ -92,28 +92,32 @@ export function uploadCalls(tools: StoreTools): UploadCalls {
       const to = tools.writer(bucket);
       const before = catalog.part(bucket.bucketId, upload.uploadId, partNumber);
       tools.admit(bucket, null, { objects: 0, bytes: body.sizeBytes - (before?.sizeBytes ?? 0) });
-      // Parts are never inline: what is completed from them is a list of segments.
-      const bytes = await tools.store(bucket, body.source, body.sizeBytes, false, signal);
-      const { etag, checksums } = body.facts();
-      const { content, added } = asVersion(bytes);
-      const part = await to.commit([uploadLock(upload.uploadId)], () => {
-        openUpload(bucket, upload.uploadId);
-        const old = catalog.part(bucket.bucketId, upload.uploadId, partNumber);
-        const growth = { objects: 0, bytes: body.sizeBytes - (old?.sizeBytes ?? 0) };
-        tools.admit(bucket, to, growth);
-        const clock = to.clock();
-        const row: PartRow = { partNumber, sizeBytes: body.sizeBytes, etag, modifiedMs: runtime.nowMs(), checksums };
-        const { inline, segments } = content;
-        const isDone = () => catalog.part(bucket.bucketId, upload.uploadId, partNumber)?.modifiedMs === row.modifiedMs;
-        return {
-          entries: [{ kind: 'part', uploadId: upload.uploadId, clock, ...row, ...(inline === null ? { segments } : { inline }) }],
-          repair: { added, released: ids(old?.segments ?? []) },
-          growth,
-          result: row,
-          isDone,
-        };
+      return tools.farm.duringTransfer(async () => {
+        // Parts are never inline: what is completed from them is a list of segments.
+        const bytes = await tools.store(bucket, body.source, body.sizeBytes, false, signal);
+        const { etag, checksums } = body.facts();
+        const { content, added } = asVersion(bytes);
+        const part = await to.commit([uploadLock(upload.uploadId)], () => {
+          openUpload(bucket, upload.uploadId);
+          const old = catalog.part(bucket.bucketId, upload.uploadId, partNumber);
+          const growth = { objects: 0, bytes: body.sizeBytes - (old?.sizeBytes ?? 0) };
+          tools.admit(bucket, to, growth);
+          const clock = to.clock();
+          const row: PartRow = { partNumber, sizeBytes: body.sizeBytes, etag, modifiedMs: runtime.nowMs(), checksums };
+          const { inline, segments } = content;
+          const isDone = () => catalog.part(bucket.bucketId, upload.uploadId, partNumber)?.modifiedMs === row.modifiedMs;
+          return {
+            entries: [
+              { kind: 'part', uploadId: upload.uploadId, clock, ...row, ...(inline === null ? { segments } : { inline }) },
+            ],
+            repair: { added, released: ids(old?.segments ?? []) },
+            growth,
+            result: row,
+            isDone,
+          };
+        });
+        return required(part);
       });
-      return required(part);
     },
 
     parts(bucket, uploadId, afterPart, limit) {

@@ -16,7 +16,7 @@ import { compareClocks } from '#node/core/log-merge.ts';
 import { CatalogError, type AppliedBatch, type LogPosition } from './catalog.ts';
 
 /** A live version as the rules need it. */
-export interface LiveVersion {
+interface LiveVersion {
   versionId: string;
   clock: Clock;
   logId: PublicKey;
@@ -24,7 +24,7 @@ export interface LiveVersion {
   segmentIds: string[];
   isCurrent: boolean;
 }
-export interface StoredPart {
+interface StoredPart {
   clock: Clock;
   sizeBytes: number;
   segmentIds: string[];
@@ -126,7 +126,7 @@ interface Stamp {
   clock: Clock;
   logId: PublicKey;
 }
-export function isLater(left: Stamp & { versionId?: string }, right: Stamp & { versionId?: string }): boolean {
+function isLater(left: Stamp & { versionId?: string }, right: Stamp & { versionId?: string }): boolean {
   const byClock = compareClocks(left.clock, right.clock);
   if (byClock !== 0) return byClock > 0;
   if (left.logId !== right.logId) return left.logId > right.logId;

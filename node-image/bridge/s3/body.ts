@@ -1,7 +1,6 @@
 // The body of an upload, checked while it is read: length, payload hash, chunk signatures, Content-MD5 and
 // checksum. Whatever is wrong throws before the source ends, so a wrong body is never stored.
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Checksum } from '#node/catalog/catalog.ts';
 import type { BodyFacts, IncomingBody } from '../objects.ts';
 import type { Payload } from './authenticate.ts';
@@ -16,7 +15,6 @@ import {
   type Hasher,
 } from './checksums.ts';
 import { S3Error } from './errors.ts';
-import { headerOf } from './request.ts';
 
 /** What AWS takes as well; larger objects come in parts. */
 export const MAX_PUT_BYTES = 5 * 1024 ** 3;
@@ -26,7 +24,6 @@ export interface BodyRequest {
   bytes: AsyncIterable<Uint8Array>;
   /** Of the request; of presigned ones also those in the query. */
   header: (name: string) => string | null;
-  headers: IncomingHttpHeaders;
   payload: Payload;
   /** Computed where the client names none. */
   defaultAlgorithm: Algorithm;
@@ -170,9 +167,3 @@ function finish(
   const checksum: Checksum = { algorithm, value, type: 'FULL_OBJECT' };
   return { etag, checksums: [checksum] };
 }
-
-/** What a request without the header gets from `headers` alone. */
-export const headersOnly =
-  (headers: IncomingHttpHeaders) =>
-  (name: string): string | null =>
-    headerOf(headers, name);

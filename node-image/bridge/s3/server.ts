@@ -191,7 +191,7 @@ function createContext(serving: Serving, target: Target, { account, payload, pre
     // Not destroyed when the body turns out wrong: the answer still has to go out on this connection.
     return request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
   });
-  const about = { bytes, header, headers: request.headers, payload };
+  const about = { bytes, header, payload };
   return {
     objects: options.objects,
     account,

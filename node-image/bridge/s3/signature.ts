@@ -9,7 +9,7 @@ export interface Scope {
   date: string;
   region: string;
 }
-export const scopeText = ({ date, region }: Scope): string => `${date}/${region}/s3/aws4_request`;
+const scopeText = ({ date, region }: Scope): string => `${date}/${region}/s3/aws4_request`;
 
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -32,7 +32,7 @@ export function createSigningKeys(): (secret: string, scope: Scope) => Buffer {
 }
 
 /** RFC 3986, as AWS wants it: everything but unreserved characters; `/` stays in paths. */
-export const encodeQueryPart = (text: string): string =>
+const encodeQueryPart = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 export const encodePath = (path: string): string => path.split('/').map(encodeQueryPart).join('/');
 

@@ -81,6 +81,12 @@ const account = (owner: string): Account => ({ accessKeyId: 'test', owner, bucke
 const statusOf = (bridge: Bridge) =>
   bridgeStatus({ bridge: farm.bridge.publicKey, version: 'test', startedMs: 0, s3Port: 1 }, farm.current(), bridge);
 
+/** Objects of the first claim, once it is ready. */
+function readyWith(bridge: Bridge): number | undefined {
+  const [first] = statusOf(bridge).buckets;
+  return first?.state === 'Ready' ? first.objects : undefined;
+}
+
 async function introduce(bridge: Bridge, number: number): Promise<string> {
   const { owner } = await bridge.accounts.introduce(wordsOf(number), never);
   await bridge.desired.serveAccount(owner);
@@ -131,7 +137,7 @@ describe('accounts and claims', () => {
 
     // The first disk comes back, behind what happened since: it reads that and goes on.
     const again = await start('words');
-    await expect.poll(() => statusOf(again).buckets[0]?.objects, { timeout: 10_000 }).toBe(3);
+    await expect.poll(() => readyWith(again), { timeout: 10_000 }).toBe(3);
     await put(again, owner, 'first', 'fourth', 'y');
     expect(await get(again, owner, 'first', 'third')).toBe('x');
   });
@@ -190,7 +196,7 @@ describe('upkeep', () => {
       await stopAll();
       const next = await start(`upkeep-${state}-empty-disk`);
       await next.desired.apply(desired(1, { buckets: [claim(owner, name)], accessKeys: [] }));
-      await expect.poll(() => statusOf(next).buckets[0]?.objects, { timeout: 10_000 }).toBe(22);
+      await expect.poll(() => readyWith(next), { timeout: 10_000 }).toBe(22);
       expect(await get(next, owner, name, 'before')).toBe('one');
       await farm.restart(index, { empty: state === 'Lost' });
       if (state === 'Leaving') farm.setState(leaving, 'Active');
@@ -207,14 +213,14 @@ describe('two bridges with one key', () => {
     await put(first, owner, 'fought', 'a', 'first');
     const second = await start('zombie-second');
     await second.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
-    await expect.poll(() => statusOf(second).buckets[0]?.objects, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => readyWith(second), { timeout: 10_000 }).toBe(1);
     await put(second, owner, 'fought', 'b', 'second');
     await put(first, owner, 'fought', 'c', 'first again');
     await put(second, owner, 'fought', 'a', 'second over first');
     await stopAll();
     const third = await start('zombie-third');
     await third.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
-    await expect.poll(() => statusOf(third).buckets[0]?.objects, { timeout: 10_000 }).toBe(3);
+    await expect.poll(() => readyWith(third), { timeout: 10_000 }).toBe(3);
     expect(await Promise.all(['a', 'b', 'c'].map((key) => get(third, owner, 'fought', key)))).toEqual([
       'second over first',
       'second',

@@ -44,6 +44,8 @@ export function createMemoryFarm(): MemoryFarm {
     stalled: false,
     away: false,
     openedLogs: 0,
+    duringTransfer: (work) => work(),
+    keepRunning: () => undefined,
 
     async putSegments({ owner, source, sizeBytes }) {
       const segments: StoredSegment[] = [];
