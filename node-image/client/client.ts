@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { LogLink } from '#node/log/log-link.ts';
 import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network } from '#node/net/net.ts';
+import { blockPool, type BlockPool } from './block-pool.ts';
 import { byteBudget, type ByteBudget } from './byte-budget.ts';
 import { logLink, type FarmView } from './farm-view.ts';
 import { farmerHealth, type FarmerHealth } from './farmer-health.ts';
@@ -32,12 +33,15 @@ export interface Client {
   readonly stripes: StripePipeline;
   readonly writeBudget: ByteBudget;
   readonly readBudget: ByteBudget;
+  readonly blocks: BlockPool;
   readonly limits: ClientLimits;
   /** Ends the threads; the network is the caller's. */
   close(): Promise<void>;
 }
 
 const MIB = 1024 * 1024;
+/** Memory kept for the next transfer. */
+const MAX_FREE_BYTES = 32 * MIB;
 const DEFAULTS = { writeBytes: 256 * MIB, readBytes: 128 * MIB, stallMs: 10_000, hedgeMs: 400 };
 
 export function createClient(input: {
@@ -65,6 +69,7 @@ export function createClient(input: {
     link: logLink({ network, farm, runtime }),
     writeBudget: byteBudget(limits.writeBytes),
     readBudget: byteBudget(limits.readBytes),
+    blocks: blockPool(MAX_FREE_BYTES),
     async close() {
       unwatch();
       await stripes.close();

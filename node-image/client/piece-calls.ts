@@ -8,6 +8,7 @@ import { WireError } from '#node/wire/codec.ts';
 import { readFirstPart } from '#node/wire/framing.ts';
 import { decodeReceipt, verifyReceipt } from '#node/wire/statements.ts';
 import type { Hash, PublicKey, Receipt, SegmentPlacement, Signed } from '#node/wire/types.ts';
+import type { LeafMemory } from './block-pool.ts';
 
 /** A farmer sent something else than what was signed: it is to blame, not the line. */
 export class PieceError extends Error {
@@ -82,13 +83,14 @@ export interface LeavesWanted {
 }
 
 /**
- * Leaves of a piece, each checked up to the segment's signed root before it is handed out. `onProgress` is
- * called as bytes arrive. Throws CallError, or PieceError for a farmer that is to blame.
+ * Leaves of a piece in shared memory, each checked up to the segment's signed root before it is handed out.
+ * `onProgress` is called as bytes arrive. Throws CallError, or PieceError for a farmer that is to blame.
  */
 export async function* getLeaves(
   network: Network,
   from: FarmerAddress,
   wanted: LeavesWanted,
+  memory: LeafMemory,
   signal: AbortSignal,
   onProgress?: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -103,7 +105,7 @@ export async function* getLeaves(
     const range = pieceRange.decode(opened.part);
     const hashes = checkRange(range, wanted);
     wanted.onRange?.(range);
-    let leaf = new LeafBuffer(shardBytes(geometry, firstLeaf));
+    let leaf = new LeafBuffer(memory.next(shardBytes(geometry, firstLeaf)));
     let number = 0;
     for await (const chunk of rest) {
       onProgress?.(chunk.length);
@@ -116,7 +118,7 @@ export async function* getLeaves(
         }
         yield leaf.bytes;
         number += 1;
-        if (number < hashes.length) leaf = new LeafBuffer(shardBytes(geometry, firstLeaf + number));
+        if (number < hashes.length) leaf = new LeafBuffer(memory.next(shardBytes(geometry, firstLeaf + number)));
       }
     }
     if (number < hashes.length) throw new CallError('Unreachable', 'The piece ended early.');
@@ -128,12 +130,12 @@ export async function* getLeaves(
   }
 }
 
-/** In shared memory, so that a thread may decode it without a copy. */
+/** A leaf that is being filled. */
 class LeafBuffer {
   readonly bytes: Uint8Array;
   #filled = 0;
-  constructor(sizeBytes: number) {
-    this.bytes = new Uint8Array(new SharedArrayBuffer(sizeBytes));
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
   }
   get isFull(): boolean {
     return this.#filled === this.bytes.length;

@@ -130,7 +130,7 @@ class SegmentRead {
     let restBytes = length;
     try {
       while (window && reading) {
-        const leaves = await reading;
+        const pieces = await reading;
         const current: Window = window;
         // Read ahead while this one is being decoded and handed out.
         window = this.#nextWindow(current, needed);
@@ -138,12 +138,13 @@ class SegmentRead {
         reading?.catch(() => {});
         try {
           for (let stripe = current.firstStripe; stripe < current.endStripe; stripe++) {
-            const plain: Uint8Array = await this.#decode(leaves, stripe, current.firstStripe, needed);
+            const plain: Uint8Array = await this.#decode(pieces, stripe, current.firstStripe, needed);
             const chunk: Uint8Array = plain.subarray(skipBytes, skipBytes + restBytes);
             skipBytes = 0;
             restBytes -= chunk.length;
             yield chunk;
           }
+          for (const { memory } of pieces.values()) memory.release();
         } finally {
           this.#client.readBudget.give(current.paidBytes);
         }
@@ -221,7 +222,7 @@ class SegmentRead {
     return dataShardsFor(this.#geometry, firstStripe, firstRecord, endRecord);
   }
 
-  async #decode(leaves: FetchedWindow, stripe: number, firstStripe: number, needed: NeededRange): Promise<Uint8Array> {
+  async #decode(pieces: FetchedWindow, stripe: number, firstStripe: number, needed: NeededRange): Promise<Uint8Array> {
     const { scheme, sizeBytes } = this.#segment.placement;
     const { first, end } = recordsOf(this.#geometry, stripe);
     try {
@@ -229,7 +230,7 @@ class SegmentRead {
         cipher: this.#cipher,
         required: scheme.required,
         total: scheme.total,
-        shards: [...leaves].map(([index, all]) => ({ index, shard: all[stripe - firstStripe]! })),
+        shards: [...pieces].map(([index, { leaves }]) => ({ index, shard: leaves[stripe - firstStripe]! })),
         stripeFirstRecord: first,
         firstRecord: Math.max(first, needed.firstRecord),
         endRecord: Math.min(end, needed.endRecord),

@@ -3,6 +3,7 @@
 // segment ends early where the common budget has nothing left: nobody waits while holding.
 import { MAX_SEGMENT_PLAIN_BYTES } from '#node/core/segments.ts';
 import { RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
+import type { BlockPool } from './block-pool.ts';
 import type { ByteBudget } from './byte-budget.ts';
 
 /** Records in one block of memory: 1 MiB. */
@@ -27,6 +28,7 @@ export interface SourceOptions {
   /** Where it is known, no more memory than this is asked for. */
   sizeBytes: number | null;
   budget: ByteBudget;
+  blocks: BlockPool;
   /** What a segment needs beside its records, from its start: leaves on their way. */
   overheadBytes: number;
   signal: AbortSignal;
@@ -74,7 +76,11 @@ export class SegmentSource {
   }
   /** For segments: another block of memory that is paid for already. */
   newBlock(): Uint8Array {
-    return new Uint8Array(new SharedArrayBuffer(this.#blockBytes()));
+    return this.#options.blocks.take(this.#blockBytes());
+  }
+  /** For segments: nobody uses these any more. */
+  giveBlocks(blocks: readonly Uint8Array[]): void {
+    for (const block of blocks) this.#options.blocks.give(block);
   }
   /** For segments: pays for another block; null = nothing left to pay with. */
   payBlock(budget: ByteBudget): number | null {
@@ -117,11 +123,12 @@ class Segment implements SegmentRecords {
   readonly #source: SegmentSource;
   readonly #budget: ByteBudget;
   #paidBytes: number;
-  #block: Uint8Array;
+  readonly #blocks: Uint8Array[];
   #blockUsed = 0;
   readonly #records: Uint8Array[] = [];
   #reading: Promise<void> | null = null;
   #isComplete = false;
+  #isFreed = false;
   #resolveComplete!: () => void;
   readonly complete: Promise<void>;
   plainBytes = 0;
@@ -129,9 +136,13 @@ class Segment implements SegmentRecords {
   constructor(source: SegmentSource, budget: ByteBudget, overheadBytes: number) {
     this.#source = source;
     this.#budget = budget;
-    this.#block = source.newBlock();
+    this.#blocks = [source.newBlock()];
     this.#paidBytes = this.#block.length + overheadBytes;
     this.complete = new Promise((resolve) => (this.#resolveComplete = resolve));
+  }
+
+  get #block(): Uint8Array {
+    return this.#blocks.at(-1)!;
   }
 
   async record(index: number): Promise<Uint8Array | null> {
@@ -149,7 +160,11 @@ class Segment implements SegmentRecords {
     this.#budget.give(this.#paidBytes);
     this.#paidBytes = 0;
     this.#records.length = 0;
-    this.#block = new Uint8Array(0);
+    this.#isComplete = true;
+    this.#isFreed = true;
+    // What is still being filled (for an attempt that was given up) is left to the garbage collector.
+    if (this.#reading === null) this.#source.giveBlocks(this.#blocks);
+    this.#blocks.length = 0;
   }
 
   async #readNext(): Promise<void> {
@@ -158,8 +173,8 @@ class Segment implements SegmentRecords {
     this.#blockUsed += filled;
     this.plainBytes += filled;
     this.#records.push(place.subarray(0, filled));
-    const goesOn =
-      filled === RECORD_PLAIN_BYTES && this.#records.length < MAX_RECORDS && (await this.#source.hasMore()) && this.#grow();
+    const isFull = filled === RECORD_PLAIN_BYTES && this.#records.length < MAX_RECORDS;
+    const goesOn = isFull && (await this.#source.hasMore()) && !this.#isFreed && this.#grow();
     if (goesOn) return;
     this.#isComplete = true;
     this.#resolveComplete();
@@ -171,7 +186,7 @@ class Segment implements SegmentRecords {
     const paid = this.#source.payBlock(this.#budget);
     if (paid === null) return false;
     this.#paidBytes += paid;
-    this.#block = this.#source.newBlock();
+    this.#blocks.push(this.#source.newBlock());
     this.#blockUsed = 0;
     return true;
   }

@@ -47,6 +47,7 @@ export async function putSegments(client: Client, order: PutOrder): Promise<PutR
     source: order.source,
     sizeBytes,
     budget: client.writeBudget,
+    blocks: client.blocks,
     overheadBytes: overheadBytes(client.farm.current().scheme, sizeBytes),
     signal,
   });

@@ -2,7 +2,8 @@
 // pieces where not. Who is late is helped out by another, who fails is replaced, who lies is blamed.
 import type { SegmentGeometry } from '#node/core/segments.ts';
 import { CallError } from '#node/net/net.ts';
-import type { PublicKey, SegmentPlacement } from '#node/wire/types.ts';
+import { LEAF_BYTES, type PublicKey, type SegmentPlacement } from '#node/wire/types.ts';
+import { LeafMemory } from './block-pool.ts';
 import type { Client } from './client.ts';
 import { addressOf } from './farm-view.ts';
 import { getLeaves, PieceError } from './piece-calls.ts';
@@ -26,7 +27,12 @@ export interface WindowInput {
 }
 
 /** Leaves by piece number: all that are wanted, or `required` of any. */
-export type FetchedWindow = ReadonlyMap<number, Uint8Array[]>;
+export type FetchedWindow = ReadonlyMap<number, FetchedPiece>;
+export interface FetchedPiece {
+  leaves: Uint8Array[];
+  /** To be released when the leaves have been decoded. */
+  memory: LeafMemory;
+}
 
 /** A farmer so many times slower than the middle one isn't asked first. */
 const SLOW_FACTOR = 4;
@@ -52,7 +58,7 @@ class WindowFetch {
   readonly #input: WindowInput;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #got = new Map<number, Uint8Array[]>();
+  readonly #got = new Map<number, FetchedPiece>();
   readonly #running = new Map<Holder, { startMs: number }>();
   readonly #tried = new Set<Holder>();
   readonly #ready: Holder[];
@@ -143,11 +149,12 @@ class WindowFetch {
         leafCount: endStripe - firstStripe,
       };
       const both = AbortSignal.any([this.#signal, abort.signal]);
-      for await (const leaf of getLeaves(client.network, address, wanted, both, progress.moved)) leaves.push(leaf);
+      const memory = new LeafMemory(client.blocks, wanted.leafCount * LEAF_BYTES);
+      for await (const leaf of getLeaves(client.network, address, wanted, memory, both, progress.moved)) leaves.push(leaf);
       const tookMs = client.runtime.nowMs() - startMs;
       client.health.good(holder.farmer, tookMs / leaves.length);
       this.#fastestMs ??= tookMs;
-      this.#got.set(holder.pieceNumber, leaves);
+      this.#got.set(holder.pieceNumber, { leaves, memory });
     } catch (error) {
       if (this.#abort.signal.aborted || signal.aborted) {
         // Not needed any more. What it took so far says that it isn't faster.
