@@ -9,6 +9,7 @@ import type { FarmMemory } from './memory.ts';
 import type { Observed, PodFact, ServerFact } from './observed.ts';
 import type { ObservedBase } from './observe.ts';
 import { isQuiet } from './drain.ts';
+import { withKnownLosses } from './known-losses.ts';
 
 /** For one question. */
 export const nodeTimeoutMs = 5000;
@@ -37,7 +38,8 @@ export async function observeNodes(
     await askBridge(context, base, memory, control, signal);
     await askReport(context, base, memory, control, members.length > 0, signal);
   }
-  const { report } = freshReport(context, base, memory);
+  const fresh = freshReport(context, base, memory);
+  const report = fresh && base.config ? withKnownLosses(fresh, base.config.config.roster) : fresh;
   const bridgeStatus = memory.bridge?.status;
   trackQuiet(base, memory, members, report);
   return {
@@ -141,11 +143,11 @@ async function askReport(
 }
 
 /** Stale by our own clock: a repairer that hangs gives the same report again and again. */
-function freshReport({ clock }: Context, base: ObservedBase, memory: FarmMemory): { report: FarmReport | undefined } {
+function freshReport({ clock }: Context, base: ObservedBase, memory: FarmMemory): FarmReport | undefined {
   const known = memory.report;
-  if (!known || clock.monotonicMs() - known.changedMs > reportStaleMs) return { report: undefined };
+  if (!known || clock.monotonicMs() - known.changedMs > reportStaleMs) return undefined;
   const isOurs = known.report.farmUid === base.farm.metadata.uid && known.report.state !== 'Unknown';
-  return { report: isOurs ? known.report : undefined };
+  return isOurs ? known.report : undefined;
 }
 
 /**
