@@ -24,7 +24,7 @@ export interface Disk {
   syncFolder(): Promise<void>;
   space(): Promise<DiskSpace>;
 }
-export interface DiskSpace {
+interface DiskSpace {
   /** For us: without what the file system keeps for root. */
   freeBytes: number;
   totalBytes: number;

@@ -6,7 +6,7 @@ import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
 
 const SEED_FILE = 'identity.seed';
 
-export class IdentityError extends Error {
+class IdentityError extends Error {
   readonly code = 'BadIdentity';
 }
 
@@ -19,11 +19,6 @@ export async function farmerIdentity(folder: string): Promise<KeyPair> {
   });
   if (text === null) return keyPairFromSeed(await newSeed(folder, path));
   return keyPairFromSeed(parseSeed(text, path));
-}
-
-/** The seed in a file that somebody else made: a bridge's or repairer's Secret. */
-export async function readSeedFile(path: string): Promise<Uint8Array> {
-  return parseSeed(await readFile(path, 'utf8'), path);
 }
 
 function parseSeed(text: string, path: string): Uint8Array {

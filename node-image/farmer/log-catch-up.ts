@@ -38,7 +38,7 @@ interface Bucket {
 }
 
 /** Answers of other members that are needed: with our own they make N − f. */
-export function answersNeeded({ members, f }: ReplicaSet): number {
+function answersNeeded({ members, f }: ReplicaSet): number {
   return Math.max(0, members.length - f - 1);
 }
 

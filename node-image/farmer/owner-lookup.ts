@@ -62,7 +62,7 @@ export function ownerLookup({ roots, farmers, network, nowMs }: OwnerLookupOptio
 }
 
 /** All statements that a farmer has of an owner. Rejects with CallError. */
-export async function fetchStatements(
+async function fetchStatements(
   network: Network,
   to: FarmerAddress,
   owner: PublicKey,

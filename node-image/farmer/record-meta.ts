@@ -48,7 +48,7 @@ export interface MetaOf {
 const MAX_LEAF_HASH_BYTES = 32 * 1024;
 /** A warrant and a replica set name few; more than this is no honest statement. */
 const MAX_NAMES = 64;
-export const MAX_META_BYTES = 64 * 1024;
+const MAX_META_BYTES = 64 * 1024;
 
 const codecs: { [K in RecordKind]: Codec<MetaOf[K]> } = {
   piece: struct<PieceMeta>({

@@ -15,8 +15,6 @@ const RETRY_MS = 30_000;
 const GATHER_MS = 500;
 
 export interface RootsHandover {
-  /** Brings every owner's statements to its nearest farmers; those who refuse or are away are tried again later. */
-  passAll(signal: AbortSignal): Promise<void>;
   /** Soon, in the background: this owner, or all (null). Many requests make one round. */
   request(owner: PublicKey | null): void;
   /** Serves requests until the signal fires. */
@@ -64,7 +62,6 @@ export function rootsHandover({ store, roots, owners, network, pause }: RootsHan
     }
   };
   return {
-    passAll: (signal) => everyOwner((owner) => passOwner(owner, signal), signal),
     request(owner) {
       if (owner === null) all = true;
       else wanted.add(owner);

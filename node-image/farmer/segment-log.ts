@@ -24,7 +24,7 @@ import { slots } from './limits.ts';
 import { diskError, StoreError } from './store-error.ts';
 
 /** A file that has reached this takes no further record. */
-export const SEGMENT_BYTES = 256 * 1024 * 1024;
+const SEGMENT_BYTES = 256 * 1024 * 1024;
 /** Records that stream at once; each has a file for itself. */
 const MAX_STREAMS = 8;
 const MAX_WAITING_STREAMS = 256;

@@ -3,8 +3,8 @@ import { fromBase64Url, toBase64Url } from './base64-url.ts';
 import { CallError, type CallErrorCode } from './net.ts';
 
 export const HEAD_HEADER = 'storj-head';
-export const ERROR_HEADER = 'storj-error';
-export const DETAIL_HEADER = 'storj-detail';
+const ERROR_HEADER = 'storj-error';
+const DETAIL_HEADER = 'storj-detail';
 /** A refusal's text is for people and short. */
 export const MAX_MESSAGE_BYTES = 2048;
 

@@ -93,7 +93,7 @@ export async function servePieces(options: PieceServerOptions): Promise<PieceSer
   };
 }
 
-export function pieceUrl(host: string, port: number): string {
+function pieceUrl(host: string, port: number): string {
   return `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 

@@ -4,7 +4,7 @@ import { MAX_HEAD_BYTES, type PublicKey } from '#node/wire/types.ts';
 import { asCallError, transportError } from './http-errors.ts';
 import { CallError, type Answer, type Call, type FarmerAddress, type Network, type Operation, type Service } from './net.ts';
 
-export interface MemoryCall {
+interface MemoryCall {
   from: PublicKey;
   to: PublicKey;
   operation: Operation;

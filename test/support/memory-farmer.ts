@@ -21,7 +21,7 @@ export function testKey(name: string): KeyPair {
   return keyPairFromSeed(new Uint8Array(createHash('sha256').update(`test key ${name}`).digest()));
 }
 
-export interface MemoryFarmerOptions {
+interface MemoryFarmerOptions {
   net: MemoryNet;
   config: FarmConfigStore;
   keyPair: KeyPair;
@@ -32,7 +32,7 @@ export interface MemoryFarmerOptions {
   /** Wraps what the farmer answers: liars and slow ones. */
   wrap?: (service: Service) => Service;
 }
-export interface MemoryFarmer {
+interface MemoryFarmer {
   readonly keyPair: KeyPair;
   readonly address: FarmerAddress;
   readonly farmer: Farmer;
@@ -41,7 +41,7 @@ export interface MemoryFarmer {
 }
 
 /** Starts one farmer at memory://<its key>. */
-export async function startMemoryFarmer(options: MemoryFarmerOptions): Promise<MemoryFarmer> {
+async function startMemoryFarmer(options: MemoryFarmerOptions): Promise<MemoryFarmer> {
   const { net, keyPair, wrap = (service) => service, ...rest } = options;
   const network = net.network(keyPair.publicKey);
   const farmer = await startFarmer({ ...rest, keyPair, network });
