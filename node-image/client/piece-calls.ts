@@ -90,7 +90,7 @@ export async function* getLeaves(
   network: Network,
   from: FarmerAddress,
   wanted: LeavesWanted,
-  memory: LeafMemory,
+  memory: Pick<LeafMemory, 'next'>,
   signal: AbortSignal,
   onProgress?: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {

@@ -43,20 +43,21 @@ export function segmentLink(
   const read = (
     { pieceNumber, farmer }: { pieceNumber: number; farmer: PublicKey },
     firstLeaf: number,
+    memory: LeafSource,
     signal: AbortSignal,
     onRange: (range: PieceRange) => void = () => {},
   ) => {
     const leafCount = geometry.stripes - firstLeaf;
     const wanted = { owner, placement, geometry, pieceNumber, firstLeaf, leafCount, onRange };
-    return getLeaves(network, address(farmer), wanted, signal);
+    return getLeaves(network, address(farmer), wanted, memory, signal);
   };
   return {
     async *read(source, firstLeaf, signal) {
-      yield* read(source, firstLeaf, signal);
+      yield* read(source, firstLeaf, oneLeaf(), signal);
     },
     async open(source, signal) {
       let range: PieceRange | undefined;
-      const leaves = read(source, 0, signal, (proof) => {
+      const leaves = read(source, 0, freshLeaves, signal, (proof) => {
         range = proof;
       });
       const first = await leaves.next();
@@ -66,6 +67,25 @@ export function segmentLink(
     async put({ pieceNumber, to }, pieceRoot, body, signal) {
       const meant = { owner, pieceId: pieceId(segment.secret, pieceNumber), pieceRoot, sizeBytes: () => geometry.pieceBytes };
       return (await putPieceSigned(network, address(to), meant, body, signal)).bytes;
+    },
+  };
+}
+
+/** Where the next leaf goes. */
+interface LeafSource {
+  next(sizeBytes: number): Uint8Array;
+}
+
+/** Each in memory of its own: a copy may be on its way to the new holder while the next one comes. */
+const freshLeaves: LeafSource = { next: (sizeBytes) => new Uint8Array(sizeBytes) };
+
+/** All in the same place: the codec has its own copy before the next one is asked for. */
+function oneLeaf(): LeafSource {
+  let place = new Uint8Array(0);
+  return {
+    next(sizeBytes) {
+      if (place.length < sizeBytes) place = new Uint8Array(sizeBytes);
+      return place.subarray(0, sizeBytes);
     },
   };
 }

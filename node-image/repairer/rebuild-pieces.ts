@@ -14,7 +14,7 @@ export interface Stored extends PieceTask {
 
 /** What rebuilding needs of the network. */
 export interface PieceLink {
-  /** Leaves from `firstLeaf` on, each checked against the segment's root. Rejects with whatever is wrong. */
+  /** Leaves from `firstLeaf` on, each checked against the segment's root; it holds until the next is asked for. */
   read(source: PieceSource, firstLeaf: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined>;
   /** Sends a piece with its footer; answers the receipt, checked, also against the root (known when the body has been read). */
   put(task: PieceTask, pieceRoot: () => Hash, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array>;

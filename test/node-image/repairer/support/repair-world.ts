@@ -212,7 +212,7 @@ export class RepairWorld {
     const leaves: Uint8Array[] = [];
     try {
       const source = { pieceNumber, farmer, answers: true };
-      for await (const leaf of this.#pieces(placement).read(source, 0, this.ended.signal)) leaves.push(leaf);
+      for await (const leaf of this.#pieces(placement).read(source, 0, this.ended.signal)) leaves.push(leaf.slice());
       return Buffer.concat(leaves);
     } catch {
       return null;
