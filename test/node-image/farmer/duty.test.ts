@@ -81,7 +81,7 @@ describe('the disk probe', () => {
     await probe.probe();
     expect(probe.reason).toContain('no answer');
     hang.resolve();
-    await expect.poll(() => probe.reason).toBe('');
+    await expect.poll(() => probe.reason, { timeout: 15_000 }).toBe('');
     expect(reasons).toHaveLength(2);
   });
 

@@ -189,7 +189,7 @@ describe('a replica', () => {
 
     await farm.restart(0);
 
-    await expect.poll(() => refusal(heads())).toBe('accepted');
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
     expect(await read()).toHaveLength(3);
     expect(await append(chain(1, batches[2]))).toMatchObject({ seq: 4 });
   });
@@ -304,7 +304,7 @@ describe('after a start', () => {
 
     await farm.restart(0);
 
-    await expect.poll(() => refusal(heads())).toBe('accepted');
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
     expect((await heads()).logs).toEqual([{ logId, seq: 4, hash: batches[3]!.hash, sealed: false }]);
     expect(await read()).toHaveLength(4);
   });
@@ -319,13 +319,13 @@ describe('after a start', () => {
     expect(await refusal(heads())).toBe('Unavailable');
     expect(await refusal(heads(farmer(0), farm.networkOf(held[0]!.keyPair)))).toBe('accepted');
     farm.net.attach(held[0]!.keyPair.publicKey, held[0]!.farmer.service);
-    await expect.poll(() => refusal(heads()), { timeout: 10_000 }).toBe('accepted');
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
   });
 
   it('comes up when all start at once', async () => {
     for (const { address } of farm.farmers) await append(chain(1), address).catch(() => {});
     await Promise.all([0, 1, 2].map((i) => farm.restart(i)));
 
-    for (const i of [0, 1, 2]) await expect.poll(() => refusal(heads(farmer(i))), { timeout: 10_000 }).toBe('accepted');
+    for (const i of [0, 1, 2]) await expect.poll(() => refusal(heads(farmer(i))), { timeout: 15_000 }).toBe('accepted');
   });
 });

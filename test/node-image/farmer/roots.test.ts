@@ -145,7 +145,7 @@ describe('a farm', () => {
       );
       return held.filter((farmer) => farmer !== '').toSorted();
     };
-    await expect.poll(holders, { timeout: 10_000 }).toEqual([...wanted].toSorted());
+    await expect.poll(holders, { timeout: 15_000 }).toEqual([...wanted].toSorted());
 
     const without = farm.farmers.find(({ keyPair }) => !wanted.has(keyPair.publicKey))!;
     expect((await get(without.address)).nearest.map(({ farmer }) => farmer)).toEqual(nearest(owner, keys));
@@ -165,11 +165,11 @@ describe('a farm', () => {
       const answers = await Promise.all(asked.map(({ address }) => get(address)));
       return answers.filter(({ statements }) => statements.length === 0).length;
     };
-    await expect.poll(missing, { timeout: 10_000 }).toBe(0);
+    await expect.poll(missing, { timeout: 15_000 }).toBe(0);
 
     for (const gone of nearest(owner, keys()).slice(0, 2)) farm.setState(gone, 'Lost');
 
-    await expect.poll(missing, { timeout: 10_000 }).toBe(0);
+    await expect.poll(missing, { timeout: 15_000 }).toBe(0);
   });
 
   it("finds a stranger's right at the owner's nearest farmers", async () => {

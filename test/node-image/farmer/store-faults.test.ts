@@ -118,7 +118,7 @@ describe('a crash', () => {
       ),
       { numRuns: 12 },
     );
-  });
+  }, 60_000);
 
   it('leaves unacknowledged pieces whole or away', async () => {
     for (let seed = 1; seed <= 10; seed++) {
@@ -220,7 +220,7 @@ describe('a failing disk', () => {
 describe('the store', () => {
   it('shares one fdatasync among puts that come together', async () => {
     const store = await open();
-    const held = new Promise<void>((resolve) => setTimeout(resolve, 5));
+    const held = new Promise<void>((resolve) => setTimeout(resolve, 100));
     disk.beforeSync = () => held;
     const before = disk.syncs;
 
