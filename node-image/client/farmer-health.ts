@@ -9,10 +9,14 @@ export interface FarmerHealth {
   slow(farmer: PublicKey, msPerLeaf: number): void;
   /** No answer, or a broken one: it isn't asked first for a while. */
   bad(farmer: PublicKey): void;
+  /** It answers, but takes no pieces: full, leaving, busy. */
+  refused(farmer: PublicKey): void;
   /** It sent wrong bytes or a wrong receipt. */
   lied(farmer: PublicKey): void;
   /** Not failing right now; farmers never asked count as answering. */
   answers(farmer: PublicKey): boolean;
+  /** Answers, and hasn't refused a piece lately. */
+  takes(farmer: PublicKey): boolean;
   /** Best first: those that answer before those that don't, each by their usual time. */
   ranked(farmers: readonly PublicKey[]): PublicKey[];
   /** Usual time for a leaf; null where it isn't known (any more). */
@@ -33,6 +37,8 @@ export interface FarmerRecord {
 /** First time out after a failure; doubles with each further one. */
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
+/** Who refused a piece gets no other for so long. */
+const REFUSAL_MS = 15_000;
 /** A liar is asked last for so long; audits judge it for good. */
 const LIAR_PAUSE_MS = 10 * 60_000;
 /** A speed so old says nothing: the farmer gets another chance. */
@@ -43,6 +49,7 @@ interface Known {
   failures: number;
   lies: number;
   outUntilMs: number;
+  refusesUntilMs: number;
   typicalMs: number | null;
   measuredMs: number;
 }
@@ -52,7 +59,7 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
   const of = (farmer: PublicKey): Known => {
     let one = known.get(farmer);
     if (!one) {
-      one = { failures: 0, lies: 0, outUntilMs: 0, typicalMs: null, measuredMs: 0 };
+      one = { failures: 0, lies: 0, outUntilMs: 0, refusesUntilMs: 0, typicalMs: null, measuredMs: 0 };
       known.set(farmer, one);
     }
     return one;
@@ -65,6 +72,7 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
   return {
     answers,
     typicalMs,
+    takes: (farmer) => answers(farmer) && (known.get(farmer)?.refusesUntilMs ?? 0) <= nowMs(),
     good(farmer, msPerLeaf) {
       const one = of(farmer);
       one.typicalMs = one.typicalMs === null ? msPerLeaf : one.typicalMs * (1 - NEW_WEIGHT) + msPerLeaf * NEW_WEIGHT;
@@ -82,6 +90,9 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
       one.failures += 1;
       const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(one.failures - 1, 10));
       one.outUntilMs = Math.max(one.outUntilMs, nowMs() + pauseMs);
+    },
+    refused(farmer) {
+      of(farmer).refusesUntilMs = nowMs() + REFUSAL_MS;
     },
     lied(farmer) {
       const one = of(farmer);

@@ -4,7 +4,10 @@ import type { Client } from './client.ts';
 import { addressOf } from './farm-view.ts';
 import { PieceError, putPiece, type PieceMeant } from './piece-calls.ts';
 import { PieceFeed } from './piece-feed.ts';
-import { CallError } from '#node/net/net.ts';
+import { CallError, type CallErrorCode } from '#node/net/net.ts';
+
+/** It is there, but takes nothing now. */
+const REFUSALS: ReadonlySet<CallErrorCode> = new Set(['Full', 'Leaving', 'Busy', 'Forbidden', 'Unavailable']);
 
 export type TransferState = 'sending' | 'stored' | 'failed';
 
@@ -64,6 +67,7 @@ export class PieceTransfer {
       this.error = error;
       this.feed.fail(error instanceof Error ? error : new Error(String(error)));
       if (error instanceof PieceError) health.lied(this.farmer);
+      else if (error instanceof CallError && REFUSALS.has(error.code)) health.refused(this.farmer);
       else if (!outer.aborted) health.bad(this.farmer);
     }
   }

@@ -119,9 +119,9 @@ function whoTakes(
 ): { scheme: Scheme; farmers: { farmer: PublicKey; domain: string }[] } {
   const farm = client.farm.current();
   const active = farm.members.filter(({ farmer, state }) => state === 'Active' && !failed.has(farmer));
-  const answering = active.filter(({ farmer }) => client.health.answers(farmer));
-  // Where those that seem to answer are too few, the others get their chance: silence may be over.
-  for (const farmers of [answering, active]) {
+  const willing = active.filter(({ farmer }) => client.health.takes(farmer));
+  // Where those that seem to take pieces are too few, the others get their chance: silence may be over.
+  for (const farmers of [willing, active]) {
     const scheme = schemeForAnswering(farm.scheme, farmers.length);
     if (scheme) return { scheme, farmers };
   }

@@ -97,7 +97,7 @@ class WindowFetch {
     return pieces.size >= placement.scheme.required || wanted.every((piece) => pieces.has(piece));
   }
 
-  /** Wanted pieces on well farmers, then all others by speed, then whoever was silent lately. */
+  /** Wanted pieces on well farmers, then all others by speed, then whoever was silent lately or counts as lost. */
   #inOrder(): Holder[] {
     const { client, holders, wanted } = this.#input;
     const all = [...holders];
@@ -105,8 +105,12 @@ class WindowFetch {
     const middleMs = speeds.sort((a, b) => a - b)[Math.floor(speeds.length / 2)] ?? Infinity;
     const isWell = ({ farmer }: Holder) =>
       client.health.answers(farmer) && (client.health.typicalMs(farmer) ?? 0) <= SLOW_FACTOR * middleMs;
+    const lost = new Set(client.farm.current().members.flatMap(({ farmer, state }) => (state === 'Lost' ? [farmer] : [])));
     const order = client.health.ranked(all.map(({ farmer }) => farmer));
-    const rank = (holder: Holder) => (isWell(holder) && wanted.includes(holder.pieceNumber) ? -1 : order.indexOf(holder.farmer));
+    const rank = (holder: Holder) => {
+      if (lost.has(holder.farmer)) return all.length + order.indexOf(holder.farmer);
+      return isWell(holder) && wanted.includes(holder.pieceNumber) ? -1 : order.indexOf(holder.farmer);
+    };
     return all.sort((a, b) => rank(a) - rank(b));
   }
 
@@ -138,7 +142,7 @@ class WindowFetch {
     const startMs = client.runtime.nowMs();
     try {
       const address = addressOf(client.farm.current(), holder.farmer);
-      if (!address) throw new CallError('Unreachable', 'The farm does not know this farmer (any more).');
+      if (!address) throw new CallError('NotFound', 'The farm does not know this farmer (any more).');
       const leaves: Uint8Array[] = [];
       const wanted = {
         owner,

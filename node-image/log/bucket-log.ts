@@ -25,8 +25,10 @@ import type { AcknowledgedBatch, BucketLog, LogPosition, SavedLog, WriterState }
 import type { ReplicaGroup } from './replica-group.ts';
 import type { Runtime } from './runtime.ts';
 
-/** One batch gets at most so many bytes of entries, by a cautious estimate. */
+/** Appends share a batch up to so many bytes, by a cautious estimate. */
 const BATCH_BYTES = MAX_BATCH_BYTES / 2;
+/** One alone may be larger: the keys of some terabytes. */
+const MAX_APPEND_BYTES = MAX_BATCH_BYTES - 64 * 1024;
 /** More that are waiting are told to come again. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
@@ -144,7 +146,7 @@ export class OpenBucketLog implements BucketLog {
     return new Promise<LogPosition>((resolve, reject) => {
       if (this.#stopped) return reject(this.#stopped);
       if (signal?.aborted) return reject(signal.reason as Error);
-      if (estimatedBytes > BATCH_BYTES) {
+      if (estimatedBytes > MAX_APPEND_BYTES) {
         return reject(
           new LogError('TooLarge', `Entries of ${estimatedBytes} bytes don't fit into one batch; write them in several.`),
         );
@@ -233,7 +235,8 @@ export class OpenBucketLog implements BucketLog {
   #take(): Waiting[] {
     const taken: Waiting[] = [];
     let bytes = 0;
-    for (let next = this.#queue[0]; next && bytes + next.estimatedBytes <= BATCH_BYTES; next = this.#queue[0]) {
+    const fits = (next: Waiting | undefined) => next && (bytes === 0 || bytes + next.estimatedBytes <= BATCH_BYTES);
+    for (let next = this.#queue[0]; next && fits(next); next = this.#queue[0]) {
       bytes += next.estimatedBytes;
       taken.push(this.#queue.shift()!);
     }

@@ -128,11 +128,8 @@ export class ReplicaGroup {
   #loop(member: PublicKey): { abort: AbortController; done: Promise<void>; wake: () => void } {
     const abort = new AbortController();
     const loop = { abort, wake: () => {}, done: Promise.resolve() };
-    const idle = () =>
-      new Promise<void>((resolve) => {
-        loop.wake = resolve;
-        abort.signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+    const idle = () => new Promise<void>((resolve) => (loop.wake = resolve));
+    abort.signal.addEventListener('abort', () => loop.wake(), { once: true });
     loop.done = this.#serve(member, idle, abort.signal);
     return loop;
   }

@@ -22,6 +22,17 @@ describe('who answers', () => {
     expect(health.answers('a')).toBe(true);
   });
 
+  it('gives no piece for a while to who refused one, but reads from it', () => {
+    let nowMs = 0;
+    const health = farmerHealth(() => nowMs);
+    health.refused('a');
+    expect([health.answers('a'), health.takes('a'), health.takes('b')]).toEqual([true, false, true]);
+    nowMs += 15_000;
+    expect(health.takes('a')).toBe(true);
+    health.bad('a');
+    expect(health.takes('a')).toBe(false);
+  });
+
   it('keeps a liar out though it answers', () => {
     let nowMs = 0;
     const health = farmerHealth(() => nowMs);
