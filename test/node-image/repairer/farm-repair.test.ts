@@ -250,8 +250,14 @@ describe('repair on a farm', () => {
     await world.farm.restart(0, { empty: true });
     await handle.round();
     expect(handle.repair.report().repairedPieces).toBe(1);
+    expect(await Promise.all([BUCKET, OTHER_BUCKET].map((bucket) => world.placementsIn(bucket)))).toEqual([1, 0]);
     await world.logs.get(OTHER_BUCKET)!.append([], { added: [one.placement], released: [] });
     await handle.round();
+    await handle.round();
+    expect(await Promise.all([BUCKET, OTHER_BUCKET].map((bucket) => world.placementsIn(bucket)))).toEqual([1, 1]);
+    await world.farm.restart(1, { empty: true });
+    await handle.round();
+    expect(await Promise.all([BUCKET, OTHER_BUCKET].map((bucket) => world.placementsIn(bucket)))).toEqual([2, 2]);
     await world.logs.get(BUCKET)!.append([], { added: [], released: [one.placement.segmentId] });
     await handle.stop();
     const fresh = world.startRepairer();

@@ -8,6 +8,7 @@ import { choosePlaces } from '#node/core/placement.ts';
 import { plainToCipherBytes, segmentGeometry, segmentId } from '#node/core/segments.ts';
 import { rootPath } from '#node/core/merkle.ts';
 import { fromHex } from '#node/core/ids.ts';
+import { readBatches, readHeads } from '#node/log/log-reader.ts';
 import { openBucketLog, type BucketLog, type SavedLog } from '#node/log/log-writer.ts';
 import { changeMember, ensureReplicaSet, nextMemberChange } from '#node/log/replica-set.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
@@ -205,6 +206,16 @@ export class RepairWorld {
     }
     const link = this.#pieces(placement);
     await link.put({ pieceNumber, to }, () => segment.pieceRoots[pieceNumber]!, body(), this.ended.signal);
+  }
+
+  /** Placement entries that readers of this bucket find. */
+  async placementsIn(bucketId: BucketId): Promise<number> {
+    const { owner } = this.access;
+    const state = await readHeads(this.link, { owner, bucketId, signal: this.ended.signal });
+    let count = 0;
+    const batches = readBatches(this.link, { state, since: new Map(), keys: {}, signal: this.ended.signal });
+    for await (const { placements } of batches) count += placements.length;
+    return count;
   }
 
   /** The piece as this farmer hands it out, checked; null where it doesn't. */
