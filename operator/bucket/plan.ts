@@ -3,7 +3,7 @@ import type { ObservedBucket } from './observed.ts';
 import { bucketNameOf, claimOf, credentialsNameOf, farmKeyOf } from './admission.ts';
 import { ownerSecretName } from './desired/owner-secret.ts';
 
-export interface Remark {
+interface Remark {
   reason: string;
   message: string;
 }

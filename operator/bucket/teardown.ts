@@ -13,7 +13,7 @@ import { bucketNameOf, farmKeyOf } from './admission.ts';
 import { findBridge } from './bridge-link.ts';
 import { syncBridge } from './bridge-sync.ts';
 
-export function mayDelete({ metadata, spec }: LiveBucket): boolean {
+function mayDelete({ metadata, spec }: LiveBucket): boolean {
   return spec.deletionPolicy === 'Delete' && metadata.annotations?.[marks.confirmDelete] === metadata.name;
 }
 

@@ -12,7 +12,7 @@ import { isQuiet } from './drain.ts';
 import { withKnownLosses } from './known-losses.ts';
 
 /** For one question. */
-export const nodeTimeoutMs = 5000;
+const nodeTimeoutMs = 5000;
 /** Nodes asked at the same time. */
 const parallel = 16;
 /** A report older than this says nothing. */

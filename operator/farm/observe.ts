@@ -1,15 +1,7 @@
 // Reads everything that the farm's decisions need and turns it into plain facts. The only place that reads.
 import type { LiveFarm } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
-import type {
-  ConfigMap,
-  KubeObject,
-  Live,
-  PersistentVolumeClaim,
-  Pod,
-  ResourceType,
-  StatefulSet,
-} from '#operator/kube/resources.ts';
+import type { ConfigMap, Live, PersistentVolumeClaim, Pod, ResourceType, StatefulSet } from '#operator/kube/resources.ts';
 import type { FarmMemory } from './memory.ts';
 import type { ConfigFact, KeyFact, KeyRole, Observed, PodFact, ServerFact, VolumeFact, ZoneFact } from './observed.ts';
 import { marks } from '#operator/api.ts';
@@ -243,11 +235,3 @@ async function withReclaimPolicy(
 }
 
 export type ObservedBase = Omit<Observed, 'contacts' | 'bridgeStatus' | 'report' | 'leaving' | 'leavingSince' | 'drainFloors'>;
-
-export function liveChild<T extends KubeObject>(
-  observed: Pick<Observed, 'children'>,
-  kind: string,
-  name: string,
-): Live<T> | undefined {
-  return observed.children.get(childKey(kind, name)) as Live<T> | undefined;
-}

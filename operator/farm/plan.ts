@@ -40,7 +40,7 @@ export interface ZonePlan {
   nodeSelector: Record<string, string>;
 }
 
-export interface LeavingPlan {
+interface LeavingPlan {
   member: RosterMember;
   step: Step;
 }

@@ -14,7 +14,7 @@ export interface RedundancyInput {
   inForce: Scheme | undefined;
 }
 
-export type RedundancyProblem = { reason: 'RedundancyUnmet' | 'PromiseWouldFall'; message: string };
+type RedundancyProblem = { reason: 'RedundancyUnmet' | 'PromiseWouldFall'; message: string };
 
 export interface RedundancyAnswer {
   scheme: Scheme;

@@ -12,7 +12,7 @@ import { keySecretName } from './desired/key-secret.ts';
 import { volumeFacts } from './observe.ts';
 
 /** The user has said that everything may go. */
-export function mayDelete({ metadata, spec }: LiveFarm): boolean {
+function mayDelete({ metadata, spec }: LiveFarm): boolean {
   return spec.deletionPolicy === 'Delete' && metadata.annotations?.[marks.confirmDelete] === metadata.name;
 }
 

@@ -22,7 +22,7 @@ export interface VolumePatch {
 }
 
 /** Label value where somebody may live on a volume, but nobody knows who. */
-export const unknownPeer = 'unknown';
+const unknownPeer = 'unknown';
 
 export interface VolumeLabels {
   farm: string;

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto';
 import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { LiveBucket, LiveFarm } from '#operator/api.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { apiVersion, storjBuckets, storjFarms } from '#operator/api.ts';
 import { find, listAll } from '#operator/kube/client.ts';
@@ -34,13 +33,11 @@ afterAll(() => plane.close());
 interface Scene {
   namespace: string;
   nodes: StubNodes;
-  farm(): Promise<LiveFarm>;
-  bucket(name: string): Promise<LiveBucket>;
-  config(): Promise<FarmConfig | undefined>;
+  config: () => Promise<FarmConfig | undefined>;
   /** Ends the operator as a SIGKILL would and starts another. */
-  restart(installId?: string): Promise<void>;
-  stopOperator(): Promise<void>;
-  agent(): string;
+  restart: (installId: string) => Promise<void>;
+  /** User agent of the operator's writes. */
+  agent: () => string;
 }
 
 async function scene(): Promise<Scene> {
@@ -105,12 +102,9 @@ async function scene(): Promise<Scene> {
   return {
     namespace,
     nodes,
-    farm: () => client.get(storjFarms, { namespace, name: 'demo' }),
-    bucket: (name) => client.get(storjBuckets, { namespace, name }),
     config,
     agent: () => agent,
-    stopOperator,
-    async restart(installId = 'ops/storj') {
+    async restart(installId) {
       await stopOperator();
       await start(installId);
     },

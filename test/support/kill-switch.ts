@@ -1,7 +1,7 @@
 // A client that dies: after its k-th write (which still happens) every call fails, as if the process were gone.
 import type { KubeClient } from '#operator/kube/client.ts';
 
-export class Killed extends Error {}
+class Killed extends Error {}
 
 export interface KillSwitch {
   client: KubeClient;

@@ -31,7 +31,7 @@ export async function playCluster(play: ClusterPlay): Promise<void> {
   for (const service of kube.peekAll<Service>(services)) {
     address += 1;
     if (service.spec?.clusterIP !== undefined) continue;
-    await kube.mergePatch(services, service.metadata as never, { spec: { clusterIP: `10.96.0.${address}` } });
+    await kube.mergePatch(services, service.metadata, { spec: { clusterIP: `10.96.0.${address}` } });
   }
   kube.collectGarbage();
   // What the cluster does isn't what the operator did.
@@ -51,9 +51,9 @@ async function playSet(play: ClusterPlay, set: Live<StatefulSet>): Promise<void>
     const ordinal = Number(/-(\d+)$/.exec(pod.metadata.name)![1]);
     if (ordinal >= replicas) {
       play.onScaledDown?.(pod);
-      await kube.delete(pods, pod.metadata as never);
+      await kube.delete(pods, pod.metadata);
     } else if (ordinal >= partition && pod.metadata.labels!['controller-revision-hash'] !== update) {
-      await kube.delete(pods, pod.metadata as never);
+      await kube.delete(pods, pod.metadata);
     }
   }
   for (let ordinal = 0; ordinal < replicas; ordinal += 1) {
@@ -69,7 +69,7 @@ async function playSet(play: ClusterPlay, set: Live<StatefulSet>): Promise<void>
       name: podName,
       namespace,
       owner: set,
-      template: template as Template,
+      template: template,
       revision: ordinal >= partition ? update : current,
     });
   }
@@ -90,12 +90,11 @@ async function playDeployment({ kube }: ClusterPlay, deployment: Live<Deployment
   const revision = revisionOf(name, template);
   const own = kube.peekAll<Pod>(pods, namespace).filter(({ metadata }) => metadata.ownerReferences?.[0]?.uid === uid);
   for (const pod of own) {
-    if (replicas === 0 || pod.metadata.labels!['controller-revision-hash'] !== revision)
-      await kube.delete(pods, pod.metadata as never);
+    if (replicas === 0 || pod.metadata.labels!['controller-revision-hash'] !== revision) await kube.delete(pods, pod.metadata);
   }
   const podName = `${revision}-x`;
   if (replicas > 0 && !kube.peek(pods, { namespace, name: podName })) {
-    await createPod(kube, { name: podName, namespace, owner: deployment, template: template as Template, revision });
+    await createPod(kube, { name: podName, namespace, owner: deployment, template: template, revision });
   }
 }
 
@@ -118,7 +117,7 @@ async function createPod(kube: MemoryKube, { name, namespace, owner, template, r
       labels: { ...template.metadata?.labels, 'controller-revision-hash': revision },
       ownerReferences: [{ apiVersion, kind, name: metadata.name, uid: metadata.uid, controller: true }],
     },
-    spec: { ...(template.spec as object), nodeName: `node-${name.at(-1)}` } as never,
+    spec: { containers: [], ...(template.spec as object), nodeName: `node-${name.at(-1)}` },
   });
 }
 
@@ -127,7 +126,7 @@ async function bind(kube: MemoryKube, claim: Live<PersistentVolumeClaim>): Promi
   if (storage === undefined || claim.status?.capacity?.['storage'] === storage) return;
   await kube.mergePatch(
     persistentVolumeClaims,
-    claim.metadata as never,
+    claim.metadata,
     { status: { phase: 'Bound', capacity: { storage } } },
     { subresource: 'status' },
   );
@@ -147,5 +146,5 @@ async function start({ kube, broken }: ClusterPlay, pod: Live<Pod>): Promise<voi
     podIP: pod.status?.podIP ?? `10.0.${addresses >> 8}.${addresses & 255}`,
     conditions: [{ type: 'Ready', status: isReady ? 'True' : 'False' }],
   };
-  await kube.mergePatch(pods, pod.metadata as never, { status }, { subresource: 'status' });
+  await kube.mergePatch(pods, pod.metadata, { status }, { subresource: 'status' });
 }

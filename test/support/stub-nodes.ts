@@ -9,7 +9,7 @@ import { entropyFromWords, keyPairFromSeed, ownerFromEntropy } from '#node/core/
 import { promiseOf } from '#node/core/schemes.ts';
 import { NodeError } from '#operator/nodes.ts';
 
-export interface StubSegment {
+interface StubSegment {
   required: number;
   optimal: number;
   holders: Set<string>;

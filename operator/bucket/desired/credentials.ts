@@ -9,7 +9,7 @@ import { PORTS } from '#node/interface/ports.ts';
 import { bucketNameOf, credentialsNameOf } from '../admission.ts';
 
 /** The bridge's region. */
-export const region = 'storj-1';
+const region = 'storj-1';
 
 export interface AccessKeys {
   accessKeyId: string;

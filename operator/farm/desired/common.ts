@@ -31,7 +31,7 @@ export function labelsOf(farm: string, component: Component): Record<string, str
   };
 }
 
-export function ownerOf({ farm }: Build): OwnerReference {
+function ownerOf({ farm }: Build): OwnerReference {
   return { apiVersion, kind: 'StorjFarm', name: farm.name, uid: farm.uid, controller: true, blockOwnerDeletion: true };
 }
 
@@ -46,10 +46,10 @@ export function childMeta(build: Build, name: string, component: Component, labe
   };
 }
 
-export const nodeUser = 65_532;
+const nodeUser = 65_532;
 
 /** Restricted Pod Security. */
-export const podSecurity = {
+const podSecurity = {
   runAsNonRoot: true,
   runAsUser: nodeUser,
   runAsGroup: nodeUser,
@@ -59,14 +59,14 @@ export const podSecurity = {
   seccompProfile: { type: 'RuntimeDefault' },
 };
 
-export const containerSecurity = {
+const containerSecurity = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
 };
 
 export const dataDir = '/data';
-export const configDir = '/etc/storj';
+const configDir = '/etc/storj';
 export const seedDir = '/var/run/storj/seed';
 
 interface Resources {
@@ -75,7 +75,7 @@ interface Resources {
 }
 
 /** Quantities as strings: the API takes numbers too, but its types don't. */
-export function resourcesOf(given: Resources | undefined, requests: Record<string, string>): object {
+function resourcesOf(given: Resources | undefined, requests: Record<string, string>): object {
   const text = (map: Record<string, number | string>): Record<string, string> =>
     Object.fromEntries(Object.entries(map).map(([name, value]) => [name, String(value)]));
   return {

@@ -22,6 +22,13 @@ describe('withKnownLosses', () => {
     expect(withKnownLosses(one, [member('a')])).toMatchObject({ state: 'AtRisk', margin: 0 });
   });
 
+  it('misses nobody who has left with proof', () => {
+    const left = { ...farmer('b'), state: 'Leaving' as const, piecesToMove: 0 };
+    const one = report([farmer('a'), left]);
+    expect(withKnownLosses(one, [member('a')])).toBe(one);
+    expect(withKnownLosses(report([farmer('a'), { ...left, piecesToMove: 1 }]), [member('a')])).toMatchObject({ margin: 1 });
+  });
+
   it('cares for nothing that held nothing, and hides nothing worse', () => {
     const empty = report([farmer('a'), farmer('b', 'Online', 0)]);
     expect(withKnownLosses(empty, [member('a')])).toBe(empty);

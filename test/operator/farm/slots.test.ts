@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RosterMember } from '#node/interface/config.ts';
 import type { PodFact } from '#operator/farm/observed.ts';
