@@ -11,7 +11,7 @@ import type { FarmPort } from './farm-port.ts';
 import { createKeyLocks, LockError } from './key-locks.ts';
 import { ObjectsError } from './objects.ts';
 
-/** Longest wait for a lock, for the log to open, and for a batch to be acknowledged. */
+/** Longest wait for a lock, and for the log to open. For the acknowledgement of a batch the log has its own. */
 const DECISION_TIMEOUT_MS = 30_000;
 const OPENING_TIMEOUT_MS = 60_000;
 /** A log that ended under a request: so often it is opened again for it. */
@@ -185,7 +185,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     visible.promise.catch(() => undefined);
     expected.set(clockName(first.clock), visible);
     try {
-      await to.append(decision.entries, decision.repair, AbortSignal.timeout(DECISION_TIMEOUT_MS));
+      await to.append(decision.entries, decision.repair);
       await visible.promise;
     } catch (error) {
       if (error instanceof LogError && (error.code === 'TooLarge' || error.code === 'LogEnded')) settle(first.clock, error);
@@ -213,7 +213,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     bucketId,
     async commit(names, decide) {
       const release = await locks
-        .take(names, AbortSignal.any([closing.signal, AbortSignal.timeout(DECISION_TIMEOUT_MS)]))
+        .take(names, () => AbortSignal.any([closing.signal, AbortSignal.timeout(DECISION_TIMEOUT_MS)]))
         .catch(busy);
       let uncertain: Promise<void> = Promise.resolve();
       try {

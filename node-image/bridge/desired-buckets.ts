@@ -126,7 +126,7 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
     for (;;) {
       const { items } = objects.list(bucket, { prefix: '', delimiter: '', after: '', limit: 500 });
       if (items.length === 0) break;
-      const keysLeft = items.flatMap((item) => (item.kind === 'object' ? [item.version.key] : []));
+      const keysLeft = items.flatMap((item) => (item.kind === 'object' ? [item.object.key] : []));
       await Promise.all(keysLeft.map((key) => objects.delete(bucket, key, {}, signal)));
     }
     await objects.deleteBucket(bucket, signal);

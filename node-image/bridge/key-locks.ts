@@ -9,8 +9,8 @@ export class LockError extends Error {
 const MAX_WAITING = 1000;
 
 export interface KeyLocks {
-  /** Resolves with the release once all names are ours. Rejects when the signal aborts, or with LockError. */
-  take(names: readonly string[], signal: AbortSignal): Promise<() => void>;
+  /** Resolves with the release once all names are ours. Rejects when the signal (made only for who has to wait) aborts, or with LockError. */
+  take(names: readonly string[], signal: () => AbortSignal): Promise<() => void>;
   /** Resolves when nobody holds or waits for anything. */
   idle(): Promise<void>;
 }
@@ -29,13 +29,15 @@ export function createKeyLocks(): KeyLocks {
     idleWaiters = [];
   };
 
-  const takeOne = (name: string, signal: AbortSignal): Promise<void> => {
+  const takeOne = (name: string, makeSignal: () => AbortSignal): Promise<void> => {
     const waiting = held.get(name);
     if (waiting === undefined) {
       held.set(name, []);
       return Promise.resolve();
     }
     if (waiting.length >= MAX_WAITING) return Promise.reject(new LockError(`${MAX_WAITING} requests wait for one key already`));
+    const signal = makeSignal();
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
     return new Promise((resolve, reject) => {
       const leave = () => {
         waiting.splice(waiting.indexOf(grant), 1);
@@ -52,7 +54,6 @@ export function createKeyLocks(): KeyLocks {
 
   return {
     async take(names, signal) {
-      signal.throwIfAborted();
       const ordered = [...new Set(names)].sort();
       const taken: string[] = [];
       try {

@@ -53,6 +53,11 @@ export interface VersionRow {
   partSizes: number[] | null;
 }
 
+/** What a listing tells of an object. */
+export type ListRow = Pick<VersionRow, 'key' | 'sizeBytes' | 'etag' | 'modifiedMs'> & {
+  checksum: { algorithm: string; type: string } | null;
+};
+
 /** What opens a version or a part. An empty object has inline of length 0. */
 export interface Content {
   inline: Uint8Array | null;
@@ -100,7 +105,7 @@ export interface ListQuery {
 }
 export interface ListPage {
   /** In byte order of UTF-8, objects and common prefixes mixed. */
-  items: ({ kind: 'object'; version: VersionRow } | { kind: 'prefix'; prefix: string })[];
+  items: ({ kind: 'object'; object: ListRow } | { kind: 'prefix'; prefix: string })[];
   /** Give it as `after` to go on; null at the end. */
   next: string | null;
 }

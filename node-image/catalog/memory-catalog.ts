@@ -5,6 +5,7 @@ import {
   CatalogError,
   type Catalog,
   type Content,
+  type ListRow,
   type LogPosition,
   type UploadRow,
   type Usage,
@@ -75,7 +76,7 @@ export function createMemoryCatalog(): Catalog {
       return version === undefined ? null : { inline: version.inline, segments: version.segments };
     },
     list(bucketId, query) {
-      const all = [...bucket(bucketId).keys.keys()].sort(compareKeys).flatMap((key) => versionRow(current(bucketId, key)) ?? []);
+      const all = [...bucket(bucketId).keys.keys()].sort(compareKeys).flatMap((key) => listRow(current(bucketId, key)) ?? []);
       return listPage(
         query,
         seekIn(all, (row) => keyBytes(row.key)),
@@ -223,6 +224,19 @@ function versionRow(version: Version | null): VersionRow | null {
   if (version === null) return null;
   const { isCurrent: _, inline: __, segments: ___, ...row } = version;
   return row;
+}
+
+function listRow(version: Version | null): ListRow | null {
+  if (version === null) return null;
+  const { key, sizeBytes, etag, modifiedMs, checksums } = version;
+  const [checksum] = checksums;
+  return {
+    key,
+    sizeBytes,
+    etag,
+    modifiedMs,
+    checksum: checksum === undefined ? null : { algorithm: checksum.algorithm, type: checksum.type },
+  };
 }
 
 const uploadRow = (entry: UploadEntry): UploadRow => ({

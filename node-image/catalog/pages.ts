@@ -1,13 +1,13 @@
 // Pages of objects and of uploads, for every adapter alike.
-import type { ListPage, ListQuery, UploadPage, UploadQuery, UploadRow, VersionRow } from './catalog.ts';
+import type { ListPage, ListQuery, ListRow, UploadPage, UploadQuery, UploadRow } from './catalog.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
 import { skipScan, type Seek } from './skip-scan.ts';
 
-export function listPage(query: ListQuery, seek: Seek<VersionRow>): ListPage {
+export function listPage(query: ListQuery, seek: Seek<ListRow>): ListPage {
   const { items, more } = skipScan(query, seek);
   const last = items.at(-1);
   return {
-    items: items.map((item) => (item.kind === 'row' ? { kind: 'object', version: item.row } : item)),
+    items: items.map((item) => (item.kind === 'row' ? { kind: 'object', object: item.row } : item)),
     next: more && last !== undefined ? (last.kind === 'row' ? last.row.key : last.prefix) : null,
   };
 }

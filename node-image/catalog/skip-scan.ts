@@ -1,8 +1,14 @@
 // Listing with a delimiter without reading what lies under a common prefix: on meeting one, seek behind it.
 import { commonPrefix, justAfter, keyBytes, prefixEnd } from './key-order.ts';
 
-/** Rows from `from` (inclusive) up to `end` (exclusive; null = no end), in byte order of their keys. */
-export type Seek<Row> = (from: Buffer, end: Buffer | null) => Iterable<Row>;
+/**
+ * Rows from `from` (inclusive) up to `end` (exclusive; null = no end), in byte order of their keys. About
+ * `expected` of them will be taken.
+ */
+export type Seek<Row> = (from: Buffer, end: Buffer | null, expected: number) => Iterable<Row>;
+
+/** With a delimiter the next row may begin a common prefix, behind which the scan seeks anew. */
+const EXPECTED_WITH_DELIMITER = 8;
 
 export type Item<Row> = { kind: 'row'; row: Row } | { kind: 'prefix'; prefix: string };
 
@@ -26,7 +32,8 @@ export function skipScan<Row extends { key: string }>(scan: Scan, seek: Seek<Row
     const start: Buffer = from;
     from = null;
     if (end !== null && Buffer.compare(start, end) >= 0) break;
-    for (const row of seek(start, end)) {
+    const left = scan.limit - items.length + 1;
+    for (const row of seek(start, end, scan.delimiter === '' ? left : Math.min(left, EXPECTED_WITH_DELIMITER))) {
       if (items.length === scan.limit) return { items, more: true };
       const folded = commonPrefix(row.key, scan.prefix, scan.delimiter);
       if (folded === null) {

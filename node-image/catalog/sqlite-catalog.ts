@@ -9,11 +9,12 @@ import {
   type Catalog,
   type Checksum,
   type Content,
+  type ListRow,
   type PartRow,
   type UploadRow,
   type VersionRow,
 } from './catalog.ts';
-import { keyBytes } from './key-order.ts';
+import { justAfter, keyBytes } from './key-order.ts';
 import { listPage, uploadPage } from './pages.ts';
 import { createSealer } from './seal.ts';
 import type { Seek } from './skip-scan.ts';
@@ -21,8 +22,8 @@ import { blob, number, preparedStatements, text, type Row } from './sqlite-rows.
 import type { WriterRequest, WriterResult } from './sqlite-writer.ts';
 
 const VERSION_COLUMNS = 'key, version, wall_ms, counter, log, size, etag, modified_ms, attributes';
-/** Rows fetched at once while listing; few, because a common prefix ends the fetch. */
-const FETCH_ROWS = 256;
+const MAX_FETCH_ROWS = 1024;
+const MAX_CACHED_NAMES = 1000;
 
 /** `secret` seals what opens content; with another one the catalog can't be read and must be rebuilt. */
 export async function openSqliteCatalog({ path, secret }: { path: string; secret: Uint8Array }): Promise<Catalog> {
@@ -80,21 +81,31 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
   const open = (place: string, sealed: SQLOutputValue | undefined): unknown =>
     sealed instanceof Uint8Array ? sealer.open(place, sealed) : null;
 
-  /** Fetches in short runs: the scan stops in the middle when it meets a common prefix. */
-  const seek = <Result>(sql: string, column: string, toRow: (row: Row) => Result, bucketId: string): Seek<Result> =>
-    function* rows(from, end) {
+  /** Fetches in runs, about as long as what will be taken and longer when that wasn't enough. */
+  const seek = <Result>(
+    sql: string,
+    position: (row: Row) => Uint8Array,
+    toRow: (row: Row) => Result,
+    bucketId: string,
+  ): Seek<Result> =>
+    function* rows(from, end, expected) {
       let next = from;
-      for (;;) {
-        const found = all(sql, bucketId, next, end ?? Buffer.of(0xff), FETCH_ROWS);
+      for (let limit = Math.min(expected, MAX_FETCH_ROWS); ; limit = Math.min(4 * limit, MAX_FETCH_ROWS)) {
+        const found = all(sql, bucketId, next, end ?? Buffer.of(0xff), limit);
         for (const row of found) yield toRow(row);
         const last = found.at(-1);
-        if (last === undefined || found.length < FETCH_ROWS) return;
-        next = Buffer.concat([blob(last, column), Buffer.of(0)]);
+        if (last === undefined || found.length < limit) return;
+        next = justAfter(Buffer.from(position(last)));
       }
     };
+  // Asked for by every request, changed by next to none; all changes come through `apply`.
+  const named = new Map<string, BucketRow[]>();
 
   return {
-    apply: (batch) => writer.send({ kind: 'apply', batch }),
+    async apply(batch) {
+      await writer.send({ kind: 'apply', batch });
+      if (batch.entries.some(({ kind }) => kind === 'bucket')) named.clear();
+    },
     positions: (owner, bucketId) =>
       all('SELECT log, seq, hash FROM positions WHERE owner = ? AND bucket = ?', owner, bucketId).map((row) => ({
         logId: text(row, 'log'),
@@ -103,8 +114,14 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       })),
 
     buckets: (owner) => all('SELECT * FROM buckets WHERE owner = ? AND deleted = 0 ORDER BY name', owner).map(bucketRow),
-    bucketsNamed: (name) =>
-      all('SELECT * FROM buckets WHERE name = ? AND deleted = 0 ORDER BY created_ms, bucket', name).map(bucketRow),
+    bucketsNamed(name) {
+      const known = named.get(name);
+      if (known !== undefined) return known;
+      const found = all('SELECT * FROM buckets WHERE name = ? AND deleted = 0 ORDER BY created_ms, bucket', name).map(bucketRow);
+      if (named.size >= MAX_CACHED_NAMES) named.clear();
+      named.set(name, found);
+      return found;
+    },
     usage(bucketId) {
       const row = get('SELECT objects, bytes, upload_bytes FROM usage WHERE bucket = ?', bucketId);
       if (row === undefined) return { objects: 0, bytes: 0, uploadBytes: 0 };
@@ -126,9 +143,13 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       return open(`${bucketId}/${versionId}`, get(sql, bucketId, versionId, keyBytes(key))?.['sealed']) as Content | null;
     },
     list(bucketId, query) {
-      const sql = `SELECT ${VERSION_COLUMNS} FROM versions
+      // The key as text in the statement itself: a blob for each row would cost more than all the rest.
+      const sql = `SELECT CAST(key AS TEXT) AS name, size, etag, modified_ms, checksum FROM versions
         WHERE bucket = ? AND key >= ? AND key < ? AND is_current = 1 ORDER BY key LIMIT ?`;
-      return listPage(query, seek(sql, 'key', versionRow, bucketId));
+      return listPage(
+        query,
+        seek(sql, (row) => keyBytes(text(row, 'name')), listRow, bucketId),
+      );
     },
 
     upload(bucketId, uploadId) {
@@ -138,7 +159,10 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     uploads(bucketId, query) {
       const sql = `SELECT upload, position, name, created_ms, attributes FROM uploads INDEXED BY uploads_by_position
         WHERE bucket = ? AND position >= ? AND position < ? AND state = 'open' ORDER BY position LIMIT ?`;
-      return uploadPage(query, seek(sql, 'position', uploadRow, bucketId));
+      return uploadPage(
+        query,
+        seek(sql, (row) => blob(row, 'position'), uploadRow, bucketId),
+      );
     },
     parts: (bucketId, uploadId, afterPart, limit) =>
       all(
@@ -197,6 +221,17 @@ function versionRow(row: Row): VersionRow {
     etag: text(row, 'etag'),
     modifiedMs: number(row, 'modified_ms'),
     ...attributes,
+  };
+}
+
+function listRow(row: Row): ListRow {
+  const [algorithm = '', type = ''] = text(row, 'checksum').split(' ');
+  return {
+    key: text(row, 'name'),
+    sizeBytes: number(row, 'size'),
+    etag: text(row, 'etag'),
+    modifiedMs: number(row, 'modified_ms'),
+    checksum: algorithm === '' ? null : { algorithm, type },
   };
 }
 

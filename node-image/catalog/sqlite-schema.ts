@@ -2,7 +2,7 @@
 // byte strings that aren't text.
 
 /** Raised when the tables change: a catalog of another version is thrown away and rebuilt from the logs. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export const SCHEMA = `
   CREATE TABLE positions (owner TEXT, bucket TEXT, log TEXT, seq INTEGER, hash TEXT,
@@ -13,7 +13,7 @@ export const SCHEMA = `
   CREATE INDEX buckets_by_owner ON buckets (owner, name);
   CREATE TABLE usage (bucket TEXT PRIMARY KEY, objects INTEGER, bytes INTEGER, upload_bytes INTEGER) WITHOUT ROWID;
   CREATE TABLE versions (bucket TEXT, key BLOB, version TEXT, is_current INTEGER, wall_ms INTEGER, counter INTEGER,
-    log TEXT, size INTEGER, etag TEXT, modified_ms INTEGER, attributes TEXT, segments TEXT,
+    log TEXT, size INTEGER, etag TEXT, modified_ms INTEGER, checksum TEXT, attributes TEXT, segments TEXT,
     PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE contents (bucket TEXT, version TEXT, sealed BLOB, PRIMARY KEY (bucket, version)) WITHOUT ROWID;
   CREATE TABLE tombstones (bucket TEXT, key BLOB, version TEXT, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;

@@ -54,7 +54,7 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         sealer.seal(`${bucketId}/${entry.versionId}`, content),
       );
       run(
-        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         bucketId,
         keyBytes(entry.key),
         entry.versionId,
@@ -64,6 +64,7 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         entry.sizeBytes,
         entry.etag,
         entry.modifiedMs,
+        entry.checksums[0] === undefined ? '' : `${entry.checksums[0].algorithm} ${entry.checksums[0].type}`,
         JSON.stringify({ headers: entry.headers, checksums: entry.checksums, partSizes: entry.partSizes ?? null }),
         segmentIds(content),
       );

@@ -85,7 +85,7 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     return (entries: OwnerEntry[], more: Partial<AppliedBatch> = {}) =>
       catalog.apply(batchOf(++seq, entries, { logId, ...more }));
   };
-  const names = (page: ListPage) => page.items.map((item) => (item.kind === 'object' ? item.version.key : `${item.prefix}*`));
+  const names = (page: ListPage) => page.items.map((item) => (item.kind === 'object' ? item.object.key : `${item.prefix}*`));
   const all = { prefix: '', delimiter: '', after: '', limit: 1000 };
 
   it('shows a version as soon as apply resolves, with its content', async () => {
@@ -105,6 +105,12 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
       partSizes: [3],
     });
     expect([...(catalog.content(BUCKET, 'a/ü', entry.versionId)?.inline ?? [])]).toEqual([1, 2, 3]);
+    const listed = { key: 'a/ü', sizeBytes: 3, etag: entry.etag, modifiedMs: 5, checksum: null };
+    expect(catalog.list(BUCKET, all).items).toEqual([{ kind: 'object', object: listed }]);
+    const summed = put('b', { checksums: [{ algorithm: 'CRC32', value: 'AAAAAA==', type: 'FULL_OBJECT' }] });
+    await catalog.apply(batchOf(2, [summed]));
+    const [, second] = catalog.list(BUCKET, all).items;
+    expect(second).toMatchObject({ object: { key: 'b', checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT' } } });
     expect(catalog.current(BUCKET, 'a/')).toBeNull();
     expect(catalog.content(BUCKET, 'other', entry.versionId)).toBeNull();
   });

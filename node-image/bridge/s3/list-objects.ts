@@ -1,11 +1,11 @@
 // ListObjects, ListObjectsV2 and ListObjectVersions: one page of the catalog in three dresses.
-import type { ListPage, VersionRow } from '#node/catalog/catalog.ts';
+import type { ListPage, ListRow } from '#node/catalog/catalog.ts';
 import { xmlReply, type Context, type Reply } from './context.ts';
 import { S3Error } from './errors.ts';
 import { ownerElement } from './owner.ts';
 import { wholeNumber } from './request.ts';
 import { encodePath } from './signature.ts';
-import { document, element, isoTime, leaf } from './xml.ts';
+import { document, element, escapeXml, isoTime, leaf } from './xml.ts';
 
 const MAX_KEYS = 1000;
 
@@ -40,20 +40,15 @@ function rows({ page, encode }: Listing, owner: string, name = 'Contents', extra
   return page.items.map((item) =>
     item.kind === 'prefix'
       ? element('CommonPrefixes', leaf('Prefix', encode(item.prefix)))
-      : element(name, leaf('Key', encode(item.version.key)), extra, facts(item.version), owner),
+      : `<${name}>${leaf('Key', encode(item.object.key))}${extra}${facts(item.object)}${owner}</${name}>`,
   );
 }
 
-function facts(version: VersionRow): string {
-  const [checksum] = version.checksums;
-  return [
-    leaf('LastModified', isoTime(version.modifiedMs)),
-    leaf('ETag', `"${version.etag}"`),
-    leaf('ChecksumAlgorithm', checksum?.algorithm),
-    leaf('ChecksumType', checksum?.type),
-    leaf('Size', version.sizeBytes),
-    leaf('StorageClass', 'STANDARD'),
-  ].join('');
+/** In one go, without a call for each element: a page has a thousand of these. */
+function facts({ modifiedMs, etag, checksum, sizeBytes }: ListRow): string {
+  const sum = checksum === null ? '' : leaf('ChecksumAlgorithm', checksum.algorithm) + leaf('ChecksumType', checksum.type);
+  const modified = `<LastModified>${isoTime(modifiedMs)}</LastModified>`;
+  return `${modified}<ETag>&quot;${escapeXml(etag)}&quot;</ETag>${sum}<Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass>`;
 }
 
 export function listObjects(context: Context): Reply {

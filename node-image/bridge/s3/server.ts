@@ -108,6 +108,11 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   });
 }
 
+const processId = randomBytes(4).toString('hex').toUpperCase();
+let requests = 0;
+/** Unique among all bridges, and without a call to the system for each. */
+const nextRequestId = (): string => processId + (++requests).toString(16).toUpperCase().padStart(8, '0');
+
 interface Serving {
   options: S3ServerOptions;
   request: IncomingMessage;
@@ -122,7 +127,7 @@ interface Serving {
 async function serve(serving: Serving): Promise<void> {
   const { options, request, response, aborter } = serving;
   const startedMs = performance.now();
-  const requestId = randomBytes(8).toString('hex').toUpperCase();
+  const requestId = nextRequestId();
   const known: { operation: string; error: S3Error | null } = { operation: 'Unknown', error: null };
   // 'close' comes for every response; only one that wasn't finished means that the client has gone.
   response.on('close', () => {

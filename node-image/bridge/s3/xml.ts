@@ -12,7 +12,7 @@ const NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
 const SPECIAL = /[&<>"'\u0000-\u001f\u007f\ufffe\uffff]/g;
 const NAMED: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
 
-const escapeXml = (text: string): string =>
+export const escapeXml = (text: string): string =>
   text.replace(SPECIAL, (character) => NAMED[character] ?? `&#${character.charCodeAt(0)};`);
 
 /** Children as they are given: strings are XML already. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createKeyLocks } from '#node/bridge/key-locks.ts';
 
-const never = new AbortController().signal;
+const never = () => new AbortController().signal;
 
 describe('key locks', () => {
   it('let one in at a time, in order, and others pass by', async () => {
@@ -39,7 +39,7 @@ describe('key locks', () => {
     const locks = createKeyLocks();
     const release = await locks.take(['a'], never);
     const aborter = new AbortController();
-    const gone = locks.take(['b', 'a'], aborter.signal);
+    const gone = locks.take(['b', 'a'], () => aborter.signal);
     const patient = locks.take(['a'], never);
     aborter.abort(new Error('gone'));
     await expect(gone).rejects.toThrow('gone');

@@ -137,18 +137,24 @@ export function createMemoryFarm(): MemoryFarm {
         for (const { done } of one.pending.splice(0)) done.reject(reason);
         ended.resolve(reason);
       },
-      async acknowledge() {
-        for (const { batch, done } of one.pending.splice(0)) {
-          keep(one, batch);
-          try {
-            await onAcknowledged(batch);
-            done.resolve(batch);
-          } catch (error) {
-            done.reject(new LogError('LogEnded', 'what was acknowledged could not be taken in', { cause: error }));
-            one.end(error as Error);
-          }
-        }
+      acknowledge() {
+        acknowledging = acknowledging.then(acknowledgeAll);
+        return acknowledging;
       },
+    };
+    // One after the other, as the real log does.
+    let acknowledging: Promise<void> = Promise.resolve();
+    const acknowledgeAll = async () => {
+      for (const { batch, done } of one.pending.splice(0)) {
+        keep(one, batch);
+        try {
+          await onAcknowledged(batch);
+          done.resolve(batch);
+        } catch (error) {
+          done.reject(new LogError('LogEnded', 'what was acknowledged could not be taken in', { cause: error }));
+          one.end(error as Error);
+        }
+      }
     };
     const log: BucketLog = {
       logId,

@@ -25,7 +25,7 @@ const all = { prefix: '', delimiter: '', after: '', limit: 1000 };
 const content = (catalog: Catalog, bucketId: string) =>
   catalog
     .list(bucketId, all)
-    .items.map((item) => (item.kind === 'object' ? [item.version.key, item.version.versionId, item.version.sizeBytes] : []));
+    .items.map((item) => (item.kind === 'object' ? [item.object.key, item.object.etag, item.object.sizeBytes] : []));
 
 describe('objects', () => {
   it('are there for a new bridge with an empty disk', async () => {
@@ -216,7 +216,8 @@ describe('what the repairer is told', () => {
         const named = new Set<string>();
         for (const item of catalog.list(bucket.bucketId, all).items) {
           if (item.kind !== 'object') continue;
-          const { key: name, versionId } = item.version;
+          const name = item.object.key;
+          const versionId = catalog.current(bucket.bucketId, name)?.versionId ?? '';
           for (const { segmentId } of catalog.content(bucket.bucketId, name, versionId)?.segments ?? []) named.add(segmentId);
         }
         for (const { partNumber } of objects.parts(bucket, upload.uploadId, 0, 10)) {
