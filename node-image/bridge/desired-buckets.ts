@@ -15,6 +15,8 @@ import type { Quota } from './quotas.ts';
 const SETTING = 'desired';
 /** How long an admin call waits for what it started; the rest goes on behind it. */
 const ADMIN_WAIT_MS = 8_000;
+/** An owner whom no farmer knows is looked for again. */
+const UNKNOWN_RETRY_MS = 15_000;
 
 type BucketStatus = BridgeStatus['buckets'][number];
 
@@ -79,8 +81,8 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
       signal.throwIfAborted();
       try {
         const access = await accounts.recover(owner, timeLimit(signal));
-        // Nobody knows it yet: its words have to come first, and then this is called again.
-        if (access === null) return;
+        // Nobody knows it yet. Its words come first, and then this is called again; or its farmers are late.
+        if (access === null) return askAgainLater(owner);
         await writers.serve(access, ACCOUNT_BUCKET_ID, signal);
         await Promise.all(catalog.buckets(owner).map(({ bucketId }) => writers.serve(access, bucketId, signal)));
         served.add(owner);
@@ -92,6 +94,13 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
         await runtime.sleep(backoffMs(runtime, attempt, 200, 15_000), signal);
       }
     }
+  };
+
+  const askAgainLater = (owner: PublicKey): void => {
+    void runtime
+      .sleep(UNKNOWN_RETRY_MS, signal)
+      .then(() => (ownersWanted().has(owner) && accounts.access(owner) === null ? serveAccount(owner) : undefined))
+      .catch(() => undefined);
   };
 
   const ensureBucket = async ({ claim, owner, bucketName }: BucketClaim): Promise<void> => {

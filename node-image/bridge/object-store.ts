@@ -126,6 +126,11 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
     ...bucketCalls(options, uploads.closeUploads),
     ...uploads,
 
+    find(bucket, key) {
+      writer(bucket);
+      return catalog.current(bucket.bucketId, key);
+    },
+
     head(bucket, key) {
       writer(bucket);
       const version = catalog.current(bucket.bucketId, key);

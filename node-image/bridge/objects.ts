@@ -80,6 +80,7 @@ export interface Objects {
   /** Throws BucketNotEmpty. Open uploads go with it. */
   deleteBucket(bucket: BucketRow, signal: AbortSignal): Promise<void>;
 
+  find(bucket: BucketRow, key: string): VersionRow | null;
   /** Throws NoSuchKey. */
   head(bucket: BucketRow, key: string): VersionRow;
   read(bucket: BucketRow, version: VersionRow, range: Range, signal: AbortSignal): AsyncIterable<Uint8Array>;

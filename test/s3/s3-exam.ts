@@ -362,9 +362,11 @@ export function s3Exam(endpoint: () => Endpoint): void {
           whole.subarray(5 * MIB - 3, 5 * MIB + 4),
         ),
       ).toBe(0);
-      expect(await failure(s3.send(new CompleteMultipartUploadCommand({ ...order, MultipartUpload: { Parts: sent } })))).toBe(
-        '404 NoSuchUpload',
-      );
+      // Asked again by a client that lost the answer; with other parts it is another matter.
+      const again = await s3.send(new CompleteMultipartUploadCommand({ ...order, MultipartUpload: { Parts: sent } }));
+      expect(again.ETag).toBe(etag);
+      const fewer = { MultipartUpload: { Parts: sent.slice(0, 2) } };
+      expect(await failure(s3.send(new CompleteMultipartUploadCommand({ ...order, ...fewer })))).toBe('404 NoSuchUpload');
     });
 
     it('copy ranges as parts, refuse small ones, and are aborted', async () => {

@@ -1,8 +1,8 @@
 // Multipart uploads, from create to complete or abort. Parts and uploads are entries of the bucket's log, so
 // they outlive the bridge.
 import { createHash } from 'node:crypto';
-import type { Checksum, PartRow, UploadRow } from '#node/catalog/catalog.ts';
-import type { BodyFacts } from '../objects.ts';
+import type { Checksum, PartRow, UploadRow, VersionRow } from '#node/catalog/catalog.ts';
+import { ObjectsError, type BodyFacts } from '../objects.ts';
 import { MAX_PUT_BYTES } from './body.ts';
 import {
   ALGORITHMS,
@@ -148,18 +148,40 @@ interface NamedPart {
 
 export async function completeMultipartUpload(context: Context): Promise<Reply> {
   const conditions = writeConditions(context.header);
-  const text = await context.text();
-  const { bucket, upload } = openUpload(context);
-  const named = childList(parseXml(text, 'CompleteMultipartUpload'), 'Part').map(readNamedPart);
+  const root = parseXml(await context.text(), 'CompleteMultipartUpload');
+  const named = childList(root, 'Part').map(readNamedPart);
   if (named.length === 0 || named.length > MAX_PARTS)
     throw new S3Error('MalformedXML', `Between 1 and ${MAX_PARTS} parts must be named`);
+  const done = alreadyCompleted(context, named);
+  if (done !== null) return completedReply(context, done);
+  const { bucket, upload } = openUpload(context);
   const parts = matchParts(named, storedParts(context, bucket, upload.uploadId));
   const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
   const announced = context.header('x-amz-mp-object-size');
   if (announced !== null && Number(announced) !== sizeBytes)
     throw new S3Error('InvalidRequest', 'The parts do not add up to x-amz-mp-object-size');
   const facts: BodyFacts = { etag: multipartEtag(parts), checksums: await wholeChecksum(context, upload, parts) };
-  const version = await context.objects.completeUpload(bucket, { upload, parts, facts, conditions }, context.signal);
+  return completedReply(
+    context,
+    await context.objects.completeUpload(bucket, { upload, parts, facts, conditions }, context.signal),
+  );
+}
+
+/** A client that lost the answer asks again: the object is there, so the answer is too. */
+function alreadyCompleted(context: Context, named: readonly NamedPart[]): VersionRow | null {
+  const bucket = context.bucket();
+  try {
+    context.objects.upload(bucket, context.key, context.query.get('uploadId') ?? '');
+    return null;
+  } catch (error) {
+    if (!(error instanceof ObjectsError && error.code === 'NoSuchUpload')) throw error;
+    const version = context.objects.find(bucket, context.key);
+    if (version === null || version.etag !== multipartEtag(named)) throw error;
+    return version;
+  }
+}
+
+function completedReply(context: Context, version: VersionRow): Reply {
   return xmlReply(
     document(
       'CompleteMultipartUploadResult',
@@ -216,7 +238,7 @@ function matchParts(named: NamedPart[], stored: Map<number, PartRow>): PartRow[]
   });
 }
 
-function multipartEtag(parts: readonly PartRow[]): string {
+function multipartEtag(parts: readonly { etag: string }[]): string {
   const hash = createHash('md5');
   for (const part of parts) hash.update(Buffer.from(part.etag, 'hex'));
   return `${hash.digest('hex')}-${parts.length}`;

@@ -87,13 +87,15 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     port: (server.address() as AddressInfo).port,
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
+      // Kept-alive connections become idle one by one as their last answer goes out.
+      const sweep = setInterval(() => server.closeIdleConnections(), 100);
       const timer = setTimeout(() => {
         for (const aborter of running) aborter.abort(new Error('the bridge is stopping'));
         server.closeAllConnections();
       }, graceMs);
       await closed;
       clearTimeout(timer);
+      clearInterval(sweep);
     },
   };
 }
