@@ -113,9 +113,7 @@ export class SegmentLog {
     return new Promise((resolve, reject) => {
       this.#queue.push({ kind, body, meta, sizeBytes, resolve, reject });
       this.#queuedBytes += sizeBytes;
-      this.#pumping ??= this.#pump().finally(() => {
-        this.#pumping = null;
-      });
+      this.#pumping ??= this.#pump();
     });
   }
 
@@ -203,6 +201,8 @@ export class SegmentLog {
         for (const one of group) one.reject(error);
       }
     }
+    // In the same step as the last look at the queue: what comes later starts a pump of its own.
+    this.#pumping = null;
   }
 
   #takeGroup(): Queued[] {
@@ -297,8 +297,11 @@ export class SegmentLog {
           await fail(error);
         }
         segment.tail = start + recordBytes(ref);
-        this.#settle(segment, [{ kind, ref, meta }]);
-        await this.#endStream(segment, release);
+        try {
+          this.#settle(segment, [{ kind, ref, meta }]);
+        } finally {
+          await this.#endStream(segment, release);
+        }
         return ref;
       },
       abort: async () => {
