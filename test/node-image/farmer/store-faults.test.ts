@@ -122,7 +122,7 @@ describe('a crash', () => {
 
   it('leaves unacknowledged pieces whole or away', async () => {
     let torn = 0;
-    for (let seed = 1; seed <= 40; seed++) {
+    for (let seed = 1; seed <= 160; seed++) {
       disk = faultyDisk();
       rmSync(folder, { recursive: true });
       folder = mkdtempSync(join(tmpdir(), 'store-faults-'));
