@@ -2,7 +2,7 @@
 // the garbage collector busier than the transfers themselves.
 
 /** Sixteen leaves, or sixteen records with a little to spare. */
-export const BLOCK_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 1024 * 1024;
 
 export interface BlockPool {
   /** At least one block's worth where `sizeBytes` is about that, else memory of exactly that size. Not zeroed. */

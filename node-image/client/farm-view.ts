@@ -7,7 +7,7 @@ import type { FarmerAddress, Network } from '#node/net/net.ts';
 import type { FarmMembers } from '#node/wire/calls.ts';
 import type { PublicKey, Scheme } from '#node/wire/types.ts';
 
-export interface FarmMember {
+interface FarmMember {
   farmer: PublicKey;
   url: string;
   /** Failure domain. */

@@ -24,7 +24,7 @@ export interface FarmerHealth {
   snapshot(): FarmerRecord[];
   forget(farmer: PublicKey): void;
 }
-export interface FarmerRecord {
+interface FarmerRecord {
   farmer: PublicKey;
   answers: boolean;
   /** In a row. */

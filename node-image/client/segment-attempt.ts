@@ -17,7 +17,7 @@ import type { SegmentRecords } from './segment-source.ts';
 import type { StoredSegment } from './segment-writer.ts';
 
 /** Leaves that may wait for one farmer. The slowest holds up the others behind that. */
-export const MAX_WAITING_LEAVES = 4;
+const MAX_WAITING_LEAVES = 4;
 /** Pieces beyond `optimal` that are still on their way get so much of the time the others took. */
 const TAIL_SHARE = 0.3;
 const TAIL_MS = 200;

@@ -28,7 +28,7 @@ export interface WindowInput {
 
 /** Leaves by piece number: all that are wanted, or `required` of any. */
 export type FetchedWindow = ReadonlyMap<number, FetchedPiece>;
-export interface FetchedPiece {
+interface FetchedPiece {
   leaves: Uint8Array[];
   /** To be released when the leaves have been decoded. */
   memory: LeafMemory;

@@ -106,7 +106,7 @@ export async function readHeads(
 }
 
 /** Pure: what counts of a log by these answers. */
-export function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): LogState {
+function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): LogState {
   const heads = [...answers].flatMap(([farmer, { logs }]) =>
     logs.filter(({ logId }) => logId === log.logId).map((head) => ({ farmer, ...head })),
   );
@@ -137,7 +137,7 @@ export async function* readBatches(
   }
 }
 
-export interface VerifiedBatch {
+interface VerifiedBatch {
   header: BatchHeader;
   hash: Hash;
   bytes: Uint8Array;

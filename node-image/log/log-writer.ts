@@ -118,7 +118,7 @@ export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
 }
 
 /** Pure: whether the replicas have nothing but what this state knows of. */
-export function canGoOn(saved: SavedLog, { logs }: Pick<BucketState, 'logs'>): boolean {
+function canGoOn(saved: SavedLog, { logs }: Pick<BucketState, 'logs'>): boolean {
   const { publicKey } = keyPairFromSeed(saved.seed);
   const found = logs.find(({ log }) => log.logId === publicKey);
   // Born, but its opening was never published: nobody can have anything of it.

@@ -22,7 +22,7 @@ export function rootQuorums(farmers: number, f: number): { write: number; read: 
 }
 
 /** Who keeps the owner's statements now. */
-export function rootFarmers(link: LogLink, owner: PublicKey): PublicKey[] {
+function rootFarmers(link: LogLink, owner: PublicKey): PublicKey[] {
   const here = link.farmers().filter(({ state }) => state !== 'Lost');
   return nearest(
     owner,
