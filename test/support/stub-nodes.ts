@@ -31,6 +31,8 @@ export interface StubNodes extends Nodes {
   silent: Set<string>;
   /** The repairer moves nothing while false. */
   repairs: boolean;
+  /** The bridge takes no new configuration while true. */
+  isBridgeStuck: boolean;
   unwarranted: Map<string, number>;
   configs: Map<string, FarmConfig>;
   /** Identity on a volume. */
@@ -75,6 +77,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
     bridge: { desired: undefined, owners: new Set(), deleted: [] },
     silent: new Set(),
     repairs: true,
+    isBridgeStuck: false,
     unwarranted: new Map(),
     configs: new Map(),
     farmerOn: (volumeUid) => keyPairFromSeed(new Uint8Array(createHash('sha256').update(volumeUid).digest())).publicKey,
@@ -87,8 +90,9 @@ export function createStubNodes(options: StubOptions): StubNodes {
     async tick() {
       const mounted = await options.mountedConfig();
       for (const [node, config] of stub.configs) if (mounted && mounted.farmUid !== config.farmUid) stub.configs.delete(node);
-      if (mounted)
-        for (const node of ['bridge', 'repairer']) if (isNewer(mounted, stub.configs.get(node))) stub.configs.set(node, mounted);
+      for (const node of stub.isBridgeStuck ? ['repairer'] : ['bridge', 'repairer']) {
+        if (mounted && isNewer(mounted, stub.configs.get(node))) stub.configs.set(node, mounted);
+      }
       if (!stub.repairs) return;
       for (const segment of stub.segments) {
         for (const farmer of segment.holders) {
@@ -209,6 +213,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
       must(address);
       if (control.publicKey !== config.controlKey) throw new NodeError('Refused', 'not the control key', { status: 403 });
       const node = address.pod.includes('-bridge-') ? 'bridge' : address.pod.includes('-repairer') ? 'repairer' : address.pod;
+      if (node === 'bridge' && stub.isBridgeStuck) throw new NodeError('Unreachable', 'the bridge is busy');
       const known = stub.configs.get(node);
       if (known?.farmUid === config.farmUid && !isNewer(config, known))
         throw new NodeError('Refused', 'an older generation', { status: 409 });

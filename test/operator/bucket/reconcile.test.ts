@@ -106,6 +106,20 @@ describe('a bucket comes up', () => {
     expect(world.bucketCondition('Ready', 'photos')).toMatchObject({ status: 'True' });
   });
 
+  it('makes no other owner for a bridge that knows nothing at all', async () => {
+    const { world, operator } = await worldWithFarm();
+    await world.createBucket('photos', { farmRef });
+    await world.settle(operator);
+    const { ownerId } = world.bucket('photos').status!;
+    await world.kube.delete(secrets, { namespace, name: 'photos-owner' });
+    world.nodes.bridge.owners.clear();
+    world.nodes.bridge.desired = undefined;
+    world.nodes.putBuckets = () => Promise.reject(new Error('the bridge is being rebuilt'));
+    for (let i = 0; i < 6; i += 1) await world.round(operator);
+    expect(world.kube.peek(secrets, { namespace, name: 'photos-owner' })).toBeUndefined();
+    expect(world.bucket('photos').status?.ownerId).toBe(ownerId);
+  });
+
   it('takes the owner whose words it is given, several buckets too', async () => {
     const { world, operator } = await worldWithFarm();
     const entropy = new Uint8Array(32).fill(7);

@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { FarmWorld, WorldOperator } from '#test/support/farm-world.ts';
 import { createFarmWorld, namespace } from '#test/support/farm-world.ts';
+import { storjFarms } from '#operator/api.ts';
+import { KubeError } from '#operator/kube/errors.ts';
 import {
   persistentVolumeClaims,
   pods,
   podDisruptionBudgets,
   secrets,
+  statefulSets,
   type PodDisruptionBudget,
+  type Secret,
 } from '#operator/kube/resources.ts';
 
 const size = '100Gi';
@@ -102,8 +106,28 @@ describe('growing and shrinking', () => {
   it('deletes volumes of farmers that left where the spec says so', async () => {
     const { world, operator } = await farmOf(8, { farmers: { replicas: 8, storage: { size, whenScaledDown: 'Delete' } } });
     await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    let deleted = 0;
+    world.kube.intercept = ({ verb, type, key }) => {
+      if (verb !== 'delete' || type.kind !== 'PersistentVolumeClaim') return;
+      deleted += 1;
+      // Nobody can be sent there any more.
+      expect(world.config()!.roster.map(({ slot }) => `farm/data-${slot}`)).not.toContain(key);
+    };
     await world.settle(operator);
+    expect(deleted).toBe(2);
     expect(world.claims().filter(({ metadata }) => metadata.name.includes('-farmer-'))).toHaveLength(6);
+  });
+
+  it('waits for a bridge that still plans by the old roster', async () => {
+    const { world, operator } = await farmOf(7);
+    world.nodes.isBridgeStuck = true;
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    for (let i = 0; i < 20; i += 1) await world.round(operator);
+    expect(world.condition('Draining')?.message).toContain('writes to end');
+    expect(world.replicas()).toEqual({ main: 7 });
+    world.nodes.isBridgeStuck = false;
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 6 });
   });
 
   it('cancels when the number goes back up', async () => {
@@ -227,10 +251,7 @@ describe('deletion and adoption', () => {
     const { world, operator } = await farmOf(8);
     for (let i = 0; i < 4; i += 1) world.nodes.put(4, 6);
     const before = world.config()!;
-    await world.kube.delete(
-      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
-      { namespace, name: 'demo' },
-    );
+    await world.kube.delete(storjFarms, { namespace, name: 'demo' });
     for (let i = 0; i < 4; i += 1) await world.round(operator);
     expect(world.kube.peekAll(pods)).toEqual([]);
     expect(world.claims()).toHaveLength(9);
@@ -248,14 +269,25 @@ describe('deletion and adoption', () => {
     for (const segment of world.nodes.segments) expect([...segment.holders].filter((one) => active.has(one))).toHaveLength(6);
   });
 
+  it('leaves volumes alone that were left with proof', async () => {
+    const { world, operator } = await farmOf(8);
+    await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
+    await world.settle(operator);
+    await world.kube.delete(storjFarms, { namespace, name: 'demo' });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    await world.createFarm({ farmers: { replicas: 6, storage: { size } } });
+    for (let i = 0; i < 10; i += 1) {
+      await world.round(operator);
+      expect(world.replicas()['main'] ?? 6).toBe(6);
+    }
+    expect(world.claims()).toHaveLength(9);
+  });
+
   it('stalls on volumes of another zone, with both commands, and goes on by either', async () => {
     const { world, operator } = await farmOf(4, {
       farmers: { replicas: 4, zones: [{ name: 'a' }, { name: 'b' }], storage: { size } },
     });
-    await world.kube.delete(
-      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
-      { namespace, name: 'demo' },
-    );
+    await world.kube.delete(storjFarms, { namespace, name: 'demo' });
     for (let i = 0; i < 4; i += 1) await world.round(operator);
     await world.createFarm({ farmers: { replicas: 4, zones: [{ name: 'a' }], storage: { size } } });
     for (let i = 0; i < 4; i += 1) await world.round(operator);
@@ -276,13 +308,126 @@ describe('deletion and adoption', () => {
     await world.patchFarm({ metadata: { annotations: { 'storjfarm.io/confirm-delete': 'demo' } } });
     await world.settle(operator);
     expect(world.farm().metadata.finalizers).toEqual(['storjfarm.io/farm-protection']);
-    await world.kube.delete(
-      { apiVersion: 'storjfarm.io/v1alpha1', kind: 'StorjFarm', plural: 'storjfarms', namespaced: true },
-      { namespace, name: 'demo' },
-    );
+    await world.kube.delete(storjFarms, { namespace, name: 'demo' });
     for (let i = 0; i < 6; i += 1) await world.round(operator);
     expect(world.farm()).toBeUndefined();
     expect(world.claims()).toEqual([]);
     expect(world.kube.peekAll(secrets)).toEqual([]);
+  });
+});
+
+describe('two operators', () => {
+  it('the next one raises the epoch, and nodes take nothing from the one before', async () => {
+    const { world, operator } = await farmOf(3);
+    const before = world.config()!;
+    const next = world.startOperator();
+    await world.settle(next);
+    expect(world.config()!.epoch).toBeGreaterThan(before.epoch);
+    const observed = world.nodes.configs.get('bridge')!;
+    expect(observed.epoch).toBe(world.config()!.epoch);
+    const key = operator.context.memories.of(world.farm().metadata.uid).keys.get(before.controlKey)!;
+    const stale = { ...before, generation: before.generation + 100 };
+    await expect(
+      world.nodes.putConfig({ pod: 'demo-bridge-0', host: '' }, key, stale, AbortSignal.timeout(1000)),
+    ).rejects.toMatchObject({ status: 409 });
+  });
+
+  it('another install stays away until the farm is handed over', async () => {
+    const { world } = await farmOf(3);
+    const other = world.startOperator({ installId: 'other/install' });
+    await world.patchFarm({ spec: { farmers: { replicas: 4 } } });
+    for (let i = 0; i < 3; i += 1) await world.round(other);
+    expect(world.replicas()).toEqual({ main: 3 });
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'ManagedByAnother' });
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+    await world.patchFarm({ metadata: { annotations: { 'storjfarm.io/take-over': 'other/install' } } });
+    await world.settle(other);
+    expect(world.replicas()).toEqual({ main: 4 });
+    expect(world.condition('Stalled')).toBeUndefined();
+  });
+});
+
+describe('bad luck', () => {
+  it('a foreign Secret with a key’s name is left alone', async () => {
+    const world = createFarmWorld();
+    const operator = world.startOperator();
+    await world.kube.create(secrets, {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'demo-control', namespace },
+      data: { mine: '' },
+    });
+    await world.createFarm({ farmers: { replicas: 3, storage: { size } } });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'SecretNameTaken' });
+    expect(world.replicas()).toEqual({});
+    await world.kube.delete(secrets, { namespace, name: 'demo-control' });
+    await world.settle(operator);
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+  });
+
+  it('a key Secret that is gone is never made anew under a running farm', async () => {
+    const { world, operator } = await farmOf(3);
+    const { metadata, ...saved } = world.kube.peek<Secret>(secrets, { namespace, name: 'demo-control' })!;
+    await world.kube.delete(secrets, { namespace, name: 'demo-control' });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'KeySecretMissing' });
+    expect(world.kube.peek(secrets, { namespace, name: 'demo-control' })).toBeUndefined();
+    await world.kube.create(secrets, { ...saved, metadata: { name: metadata.name, namespace, labels: metadata.labels! } });
+    await world.settle(operator);
+    expect(world.condition('Stalled')).toBeUndefined();
+  });
+
+  it('a volume that can’t grow says so, without asking again and again, and the request can be taken back', async () => {
+    const { world, operator } = await farmOf(3);
+    world.kube.intercept = ({ verb, type, body }) => {
+      if (verb === 'mergePatch' && type.kind === 'PersistentVolumeClaim' && JSON.stringify(body).includes('storage')) {
+        throw new KubeError('Forbidden', 'only dynamically provisioned pvc can be resized');
+      }
+    };
+    await world.patchFarm({ spec: { farmers: { storage: { size: '200Gi' } } } });
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.condition('StorageResizing')).toMatchObject({ status: 'False', reason: 'ResizeRefused' });
+    const asked = world.kube.writes().length;
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    expect(world.kube.writes().length).toBe(asked);
+    await world.patchFarm({ spec: { farmers: { storage: { size } } } });
+    await world.settle(operator);
+    expect(world.condition('StorageResizing')).toBeUndefined();
+  });
+
+  it('volumes grow, and a lower size does nothing and says so', async () => {
+    const { world, operator } = await farmOf(3);
+    await world.patchFarm({ spec: { farmers: { storage: { size: '200Gi' } } } });
+    await world.settle(operator);
+    expect(world.farm().status?.summary?.capacity).toBe('0% of 600Gi');
+    await world.patchFarm({ spec: { farmers: { storage: { size } } } });
+    await world.settle(operator);
+    expect(world.condition('SizeBelowActual')).toMatchObject({ status: 'True' });
+    expect(world.farm().status?.summary?.capacity).toBe('0% of 600Gi');
+    await world.patchFarm({ spec: { farmers: { storage: { size: '200Gi' } } } });
+    await world.settle(operator);
+    expect(world.condition('SizeBelowActual')).toBeUndefined();
+  });
+
+  it('what others change comes back, and what they remove too', async () => {
+    const { world, operator } = await farmOf(3);
+    await world.kube.mergePatch(statefulSets, { namespace, name: 'demo-farmer-main' }, { spec: { replicas: 1 } });
+    await world.kube.delete(podDisruptionBudgets, { namespace, name: 'demo-farmers' });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 3 });
+    expect(world.kube.peek(podDisruptionBudgets, { namespace, name: 'demo-farmers' })).toBeDefined();
+  });
+
+  it('while paused nothing is changed, and the status says so', async () => {
+    const { world, operator } = await farmOf(3);
+    await world.patchFarm({ spec: { paused: true, farmers: { replicas: 5 } } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 3 });
+    expect(world.condition('Paused')).toMatchObject({ status: 'True' });
+    await world.patchFarm({ spec: { paused: false } });
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 5 });
+    expect(world.condition('Paused')).toBeUndefined();
   });
 });
