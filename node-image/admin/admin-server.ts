@@ -17,7 +17,7 @@ const MAX_BODY = '32mb';
 /** Nobody keeps an admin request open longer. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
-export interface Readiness {
+interface Readiness {
   ready: boolean;
   reason: string;
 }

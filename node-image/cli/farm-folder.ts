@@ -27,7 +27,7 @@ const stateSchema = z.object({
   roster: z.array(rosterMemberSchema),
   s3Port: z.int().min(0).max(65_535),
 });
-export type FarmState = z.infer<typeof stateSchema>;
+type FarmState = z.infer<typeof stateSchema>;
 
 const accountSchema = z.object({
   displayName: z.string(),

@@ -38,7 +38,7 @@ export interface LocalFarmOptions {
   signal: AbortSignal;
 }
 
-export interface Account {
+interface Account {
   accessKey: string;
   secretKey: string;
   canonicalId: string;

@@ -23,7 +23,7 @@ export class AdminError extends Error {
   }
 }
 
-export interface AdminCall {
+interface AdminCall {
   /** https://host:port */
   url: string;
   method: 'GET' | 'PUT' | 'POST';

@@ -1,5 +1,5 @@
 // Which configuration is in force: a total order within a farm, and never back to a farm that was left.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFarmConfigStore, judgeConfig } from '#node/admin/farm-config-store.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
