@@ -10,6 +10,7 @@ import {
   type KeyPair,
   type Owner,
 } from '#node/core/keys.ts';
+import { concat } from '#node/core/bytes.ts';
 import { emptyView, mergeEntries, resolve } from '#node/core/log-merge.ts';
 import { OpenError } from '#node/core/sealing.ts';
 import { fetchRoots } from '#node/log/roots.ts';
@@ -25,6 +26,7 @@ import { signRootStatement, type RootView } from '#node/wire/root-view.ts';
 import { decodeMembership, verifyMembership } from '#node/wire/statements.ts';
 import {
   ACCOUNT_BUCKET_ID,
+  MAX_REPAIR_EPOCHS,
   type BucketEntry,
   type BucketId,
   type PublicKey,
@@ -84,11 +86,17 @@ export function warrantStatement(input: {
     owner: access.owner,
     repairer: repairer.repairer,
     repairEpoch,
-    sealedRepairKey: sealTo(repairer.box, repairKey(access.accountSecret, repairEpoch), random32),
+    sealedRepairKey: sealTo(repairer.box, concat(...repairKeysUpTo(access, repairEpoch)), random32),
     farms,
     farmers: [],
     issuedMs,
   });
+}
+
+/** Of this epoch and those before it (from 0, of writers without a warrant), newest first: nothing that was written is left unrepaired. */
+function repairKeysUpTo(access: AccountAccess, repairEpoch: number): Uint8Array[] {
+  const count = Math.min(repairEpoch + 1, MAX_REPAIR_EPOCHS);
+  return Array.from({ length: count }, (_, age) => repairKey(access.accountSecret, repairEpoch - age));
 }
 
 /** The account secret that a role statement seals to this key; null where none does. */

@@ -12,14 +12,19 @@ export interface Blake3 {
   digestParts(parts: readonly Uint8Array[]): Uint8Array;
 }
 
+/** The same bytes under the only type that the add-on takes. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 async function loadNative(): Promise<Blake3> {
   const { blake3: digest, Blake3Hasher } = await import('@napi-rs/blake-hash');
   return {
     kind: 'native',
-    digest,
+    digest: (bytes) => digest(asBuffer(bytes)),
     digestParts(parts) {
       const hasher = new Blake3Hasher();
-      for (const part of parts) hasher.update(part);
+      for (const part of parts) hasher.update(asBuffer(part));
       return hasher.digestBuffer();
     },
   };

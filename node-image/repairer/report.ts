@@ -69,7 +69,7 @@ export function farmReport(facts: ReportFacts): FarmReport {
     repairer: facts.repairer,
     atMs: facts.nowMs,
     readThroughMs: facts.readThroughMs,
-    state: facts.readThroughMs === 0 ? 'Unknown' : [...sets.map(({ state }) => state), worstSegment(totals)].reduce(worseState),
+    state: isBehind(facts) ? 'Unknown' : [...sets.map(({ state }) => state), worstSegment(totals)].reduce(worseState),
     margin: margins.length > 0 ? Math.min(...margins) : config ? promiseOf(config.redundancy) : 0,
     segments: totals.segments,
     segmentsAtRisk: totals.byState.AtRisk,
@@ -95,6 +95,13 @@ function farmerFacts(farmer: PublicKey, facts: ReportFacts): FarmReport['farmers
     unwarrantedPieces: foreign.reduce((sum, { pieces }) => sum + pieces, 0),
     cordonedMs: holdings?.cordonedMs ?? null,
   };
+}
+
+/** Logs that couldn't be read for so long may say anything by now. They are read every few seconds. */
+const STALE_READ_MS = 60_000;
+
+function isBehind({ readThroughMs, nowMs }: ReportFacts): boolean {
+  return readThroughMs === 0 || nowMs - readThroughMs > STALE_READ_MS;
 }
 
 function worstSegment(totals: IndexTotals): HealthState {

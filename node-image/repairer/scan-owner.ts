@@ -60,7 +60,8 @@ function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
     .toReversed()
     .flatMap(({ sealedRepairKey }) => {
       try {
-        return [openSealed(self.seed, sealedRepairKey)];
+        const keys = openSealed(self.seed, sealedRepairKey);
+        return Array.from({ length: keys.length / 32 }, (_, index) => keys.subarray(32 * index, 32 * index + 32));
       } catch {
         return [];
       }

@@ -36,6 +36,8 @@ import {
 
 /** A sealed account secret or repair key: a box around 32 bytes has 81. */
 const MAX_SEALED_BYTES = 256;
+/** A box with the repair keys of up to MAX_REPAIR_EPOCHS epochs, 32 bytes each. */
+const MAX_SEALED_KEYS_BYTES = 4096;
 /** 2f + 1 with f ≤ 4 is 9; a repairer may add copies. */
 const MAX_SET_MEMBERS = 32;
 /** A warrant with this many is still one small statement (farms come by their control key). */
@@ -89,7 +91,7 @@ const warrant = struct<Omit<WarrantStatement, 'kind'>>({
   owner: hex32,
   repairer: hex32,
   repairEpoch: uint(),
-  sealedRepairKey: bytesUpTo(MAX_SEALED_BYTES),
+  sealedRepairKey: bytesUpTo(MAX_SEALED_KEYS_BYTES),
   farms: list(hex32, MAX_WARRANT_NAMES),
   farmers: list(hex32, MAX_WARRANT_NAMES),
   issuedMs: ms,

@@ -28,6 +28,8 @@ export const MAX_SEGMENT_BYTES = 64 * 1024 * 1024;
 export const MAX_INLINE_BYTES = 64 * 1024;
 /** One log batch, header and both parts. */
 export const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+/** A warrant carries the repair keys of at most this many epochs. */
+export const MAX_REPAIR_EPOCHS = 64;
 /** CBOR head of a call or an answer. */
 export const MAX_HEAD_BYTES = 8 * 1024;
 /** Replicas refuse batches whose time lies further ahead than this. */
@@ -231,7 +233,7 @@ export interface WarrantStatement {
   owner: PublicKey;
   repairer: PublicKey;
   repairEpoch: number;
-  /** The repair key of that epoch, sealed to the repairer's X25519 key. */
+  /** The repair keys of this epoch and those before it, newest first, 32 bytes each, sealed to the repairer's X25519 key: what was written under earlier epochs is repaired too. */
   sealedRepairKey: Uint8Array;
   /** Who may become a holder: members of these farms (control keys), and these farmers by name. */
   farms: PublicKey[];

@@ -48,6 +48,8 @@ describe('farm report', () => {
 
   it('is unknown before every log was read, and without a configuration', () => {
     expect(farmReport(facts({ readThroughMs: 0 })).state).toBe('Unknown');
+    // An owner whose logs can't be read any more: what was true a minute ago promises nothing.
+    expect(farmReport(facts({ nowMs: 90 + 60_001 })).state).toBe('Unknown');
     const bare = farmReport(facts({ config: null, readThroughMs: 0 }));
     expect(farmReportSchema.parse(bare)).toMatchObject({ state: 'Unknown', farmUid: '', farmers: [] });
   });
