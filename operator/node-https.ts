@@ -13,7 +13,7 @@ import { NodeError } from './nodes.ts';
 /** Certificates of control keys are made once; farms are few. */
 const maxClients = 256;
 
-export function createHttpsNodes(): Nodes {
+export function createHttpsNodes(ports: { admin: number; pieces: number } = PORTS): Nodes {
   const clients = new Map<string, Promise<AdminClient>>();
   const clientOf = (control: KeyPair): Promise<AdminClient> => {
     const known = clients.get(control.publicKey);
@@ -31,7 +31,7 @@ export function createHttpsNodes(): Nodes {
     signal: AbortSignal,
   ): Promise<unknown> => {
     const client = await clientOf(control);
-    const url = `https://${host.includes(':') ? `[${host}]` : host}:${PORTS.admin}`;
+    const url = `https://${host.includes(':') ? `[${host}]` : host}:${ports.admin}`;
     try {
       return await client.call({ url, ...request, ...(identity === undefined ? {} : { expect: identity }), signal });
     } catch (error) {
@@ -50,7 +50,7 @@ export function createHttpsNodes(): Nodes {
   return {
     async firstContact({ pod, host }, signal) {
       try {
-        const { publicKey, peerId } = await firstContact({ host, port: PORTS.pieces }, signal);
+        const { publicKey, peerId } = await firstContact({ host, port: ports.pieces }, signal);
         return { farmer: publicKey, peerId };
       } catch (cause) {
         throw new NodeError('Unreachable', `${pod}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });

@@ -23,6 +23,8 @@ export interface FarmMemory {
   drainFloors: Map<string, number>;
   /** Volume uid → size that was refused, and when. */
   refusedSizes: Map<string, { size: string; atMs: number; message: string }>;
+  /** Reclaim policy of the volume behind each claim, by uid of the claim, and when it was asked. */
+  policies: Map<string, { policy: string; atMs: number }>;
   /** When numbers that move by themselves were last written. */
   numbersMs: number;
   /** Others are told of a foreign install once. */
@@ -54,6 +56,7 @@ export function createFarmMemories(): FarmMemories {
           quietSince: new Map(),
           drainFloors: new Map(),
           refusedSizes: new Map(),
+          policies: new Map(),
           numbersMs: Number.NEGATIVE_INFINITY,
           isForeignTold: false,
           sync: createBridgeSyncMemory(),

@@ -7,7 +7,7 @@ import type { ConfigFact, KeyFact, KeyRole, Observed, PodFact, ServerFact, Volum
 import { marks } from '#operator/api.ts';
 import { isOlder } from '#operator/kube/apply.ts';
 import { find } from '#operator/kube/client.ts';
-import { isForbidden, isNotFound } from '#operator/kube/errors.ts';
+import { isForbidden } from '#operator/kube/errors.ts';
 import {
   configMaps,
   deployments,
@@ -24,7 +24,7 @@ import { bytesOf } from '#operator/quantity.ts';
 import { farmConfigSchema } from '#node/interface/config.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import { keySecretName } from './desired/key-secret.ts';
-import { observeNodes } from './observe-nodes.ts';
+import { inParallel, observeNodes } from './observe-nodes.ts';
 import { childKey } from './observed.ts';
 import { configKey, farmNames, ordinalOf } from './names.ts';
 
@@ -44,9 +44,7 @@ export async function observeFarm(context: Context, farm: LiveFarm, memory: Farm
   const sets = [...children.values()].filter(({ kind }) => kind === 'StatefulSet') as Live<StatefulSet>[];
   const bridgeSet = sets.find(({ metadata }) => metadata.name === names.bridge);
   const claims = await reader.list(persistentVolumeClaims, namespace, {}, signal);
-  const volumes = await Promise.all(
-    volumeFacts(claims, name).map((volume) => withReclaimPolicy(context, volume, claims, signal)),
-  );
+  const volumes = await withReclaimPolicies(context, volumeFacts(claims, name), claims, memory, signal);
   const budget = children.get(childKey('PodDisruptionBudget', names.budget)) as
     | { spec?: { maxUnavailable?: number } }
     | undefined;
@@ -216,22 +214,37 @@ export function volumeFacts(claims: readonly Live<PersistentVolumeClaim>[], farm
   });
 }
 
+/** Policies rarely change, and asking costs a call for each volume. */
+const policyKnownMs = 600_000;
+
 /** Volumes are cluster-scoped: an operator with Roles alone may not see them, and then the policy isn't known. */
-async function withReclaimPolicy(
-  { reader }: Context,
-  volume: VolumeFact,
+async function withReclaimPolicies(
+  { client, clock }: Context,
+  volumes: readonly VolumeFact[],
   claims: readonly Live<PersistentVolumeClaim>[],
+  memory: FarmMemory,
   signal: AbortSignal,
-): Promise<VolumeFact> {
-  const bound = claims.find(({ metadata }) => metadata.uid === volume.uid)?.spec?.volumeName;
-  if (bound === undefined) return volume;
-  try {
-    const found = await reader.get(persistentVolumes, { name: bound }, signal);
-    return { ...volume, reclaimPolicy: found?.spec?.persistentVolumeReclaimPolicy ?? '' };
-  } catch (error) {
-    if (isForbidden(error) || isNotFound(error)) return volume;
-    throw error;
-  }
+): Promise<VolumeFact[]> {
+  const nowMs = clock.monotonicMs();
+  const { policies } = memory;
+  for (const uid of policies.keys()) if (!volumes.some((volume) => volume.uid === uid)) policies.delete(uid);
+  const unknown = volumes.filter(
+    ({ uid, isBound }) => isBound && nowMs - (policies.get(uid)?.atMs ?? Number.NEGATIVE_INFINITY) > policyKnownMs,
+  );
+  let mayAsk = true;
+  await inParallel(unknown, async ({ uid }) => {
+    const bound = claims.find(({ metadata }) => metadata.uid === uid)?.spec?.volumeName;
+    if (bound === undefined) return;
+    try {
+      const found = mayAsk ? await find(client, persistentVolumes, { name: bound }, { signal }) : undefined;
+      policies.set(uid, { policy: found?.spec?.persistentVolumeReclaimPolicy ?? '', atMs: nowMs });
+    } catch (error) {
+      if (!isForbidden(error)) throw error;
+      mayAsk = false;
+      policies.set(uid, { policy: '', atMs: nowMs });
+    }
+  });
+  return volumes.map((volume) => ({ ...volume, reclaimPolicy: policies.get(volume.uid)?.policy ?? '' }));
 }
 
 export type ObservedBase = Omit<Observed, 'contacts' | 'bridgeStatus' | 'report' | 'leaving' | 'leavingSince' | 'drainFloors'>;

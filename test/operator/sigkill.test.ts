@@ -1,7 +1,6 @@
 // The operator is killed right after its k-th write, for every k of a farm's whole life, and another one goes on. The
 // world must come out the same, and on the way no volume may go that is still needed.
 import { describe, expect, it } from 'vitest';
-import type { MemoryKube } from '#operator/kube/memory-kube.ts';
 import { createFarmWorld, type FarmWorld, type WorldOperator } from '#test/support/farm-world.ts';
 
 const farmRef = { name: 'demo' };
@@ -32,12 +31,14 @@ async function live(killAfter: number): Promise<{ world: FarmWorld; writes: numb
   const world = createFarmWorld();
   let writes = 0;
   let isDead = false;
+  let isWatched = true;
   const operator = world.startOperator();
   world.play.onScaledDown = () => {
     for (const segment of world.nodes.segments)
       expect(activeHolders(world, segment.holders)).toBeGreaterThanOrEqual(segment.optimal);
   };
   world.kube.intercept = (call) => {
+    if (!isWatched) return undefined;
     if (isDead) throw new Killed();
     const isWrite = call.verb !== 'get' && call.verb !== 'list' && call.verb !== 'watch';
     if (!isWrite) return undefined;

@@ -154,5 +154,5 @@ function definitionOf(type: ResourceType<Exam>): CustomResourceDefinition {
         },
       ],
     },
-  } as unknown as CustomResourceDefinition;
+  };
 }
