@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { PORTS } from '#node/interface/ports.ts';
 import product from '../package.json' with { type: 'json' };
 
-export type Role = 'farmer' | 'bridge' | 'repairer';
+type Role = 'farmer' | 'bridge' | 'repairer';
 
 const port = (standard: number) => z.coerce.number().int().min(0).max(65_535).default(standard);
 const publicKey = z.string().regex(/^[0-9a-f]{64}$/, 'an Ed25519 public key in hex');

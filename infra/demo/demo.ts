@@ -175,7 +175,7 @@ async function step<T>(name: string, run: () => Promise<[T, string]>): Promise<T
     console.error(
       'The cluster is left as it is, to be looked at. `npm run demo -- --down` removes it; `npm run demo` tries again.',
     );
-    process.exit(1);
+    return process.exit(1);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Target } from './target.ts';
 const CHART = fileURLToPath(new URL('../../charts/storj-operator', import.meta.url));
 
 /** Longest wait for any one state of a farm. */
-export const WAIT_MS = 300_000;
+const WAIT_MS = 300_000;
 
 export interface Transfer {
   sha256: string;
@@ -119,7 +119,7 @@ export async function piecesOf(place: Place, slot: string): Promise<number> {
 }
 
 /** First pod of a component: farmer, bridge, repairer. */
-export async function podOf(place: Place, component: string): Promise<string> {
+async function podOf(place: Place, component: string): Promise<string> {
   const selector = `storjfarm.io/farm=${place.farm},app.kubernetes.io/component=${component}`;
   return await kubectl(place, ['get', 'pods', '-l', selector, '-o', 'jsonpath={.items[0].metadata.name}']);
 }

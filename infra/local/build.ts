@@ -53,7 +53,7 @@ const BINARIES: readonly Binary[] = [
 const BUILD_TIMEOUT_MS = 60 * 60_000;
 const HEARTBEAT_MS = 20_000;
 
-export function missingBinaries(groups: readonly BinaryGroup[], host: HostConfig): string[] {
+function missingBinaries(groups: readonly BinaryGroup[], host: HostConfig): string[] {
   return wantedBinaries(groups, host)
     .filter(({ fresh }) => !fresh)
     .map(({ binary }) => binary.name);

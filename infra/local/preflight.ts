@@ -55,7 +55,7 @@ function missingCommands(mode: ClusterMode, path: string): string[] {
 }
 
 /** Debian packages that `up` would install now, sorted. */
-export function missingPackages(mode: ClusterMode, host: HostConfig): string[] {
+function missingPackages(mode: ClusterMode, host: HostConfig): string[] {
   const packages: Readonly<Record<string, string>> = { ...PACKAGES['control-plane'], ...PACKAGES.node };
   return [...new Set(missingCommands(mode, host.environment.PATH ?? '').map((command) => packages[command] ?? command))].sort();
 }

@@ -68,7 +68,7 @@ export async function startLocalFarm(options: LocalFarmOptions): Promise<LocalFa
   const children = new Map<string, Child>();
   const stopAll = async () => {
     // Those who ask go first, so that nobody loses a farmer in the middle of a transfer.
-    await Promise.all(['bridge', 'repairer'].map((name) => children.get(name)?.stop()));
+    await Promise.all(['bridge', 'repairer'].map(async (name) => await children.get(name)?.stop()));
     await Promise.all([...children.values()].map((child) => child.stop()));
   };
   try {

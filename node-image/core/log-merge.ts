@@ -98,12 +98,12 @@ export function nextClock(last: Clock, wallMs: number): Clock {
 }
 
 /** The total order that decides among concurrent entries. */
-function compareLogged(a: Logged<OwnerEntry>, b: Logged<OwnerEntry>): number {
+function compareLogged(a: Logged, b: Logged): number {
   return compareClocks(a.entry.clock, b.entry.clock) || compareText(a.logId, b.logId) || compareText(tieText(a), tieText(b));
 }
 
 /** One writer never uses a clock twice for one thing; if a broken one does, all readers still take the same. */
-function tieText({ entry }: Logged<OwnerEntry>): string {
+function tieText({ entry }: Logged): string {
   return JSON.stringify(entry, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value));
 }
 

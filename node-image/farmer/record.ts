@@ -96,5 +96,5 @@ function paddingBytes(contentBytes: number): number {
 
 /** Goes on from `before`. */
 export function checksum(part: Uint8Array, before = 0): number {
-  return crc32c(part as Buffer, before);
+  return crc32c(part, before);
 }

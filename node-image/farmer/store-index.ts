@@ -271,10 +271,10 @@ export class StoreIndex {
     return statement;
   }
   #get(sql: string, values: SQLInputValue[] = []): Row | undefined {
-    return this.#statement(sql).get(...values) as Row | undefined;
+    return this.#statement(sql).get(...values);
   }
   #all(sql: string, values: SQLInputValue[] = []): Row[] {
-    return this.#statement(sql).all(...values) as Row[];
+    return this.#statement(sql).all(...values);
   }
   /** Whether a row changed. */
   #run(sql: string, values: SQLInputValue[]): boolean {

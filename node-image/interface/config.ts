@@ -5,7 +5,7 @@ import { z } from 'zod';
 const publicKey = z.string().regex(/^[0-9a-f]{64}$/, 'an Ed25519 public key in hex');
 const base64 = z.base64();
 
-export const schemeSchema = z
+const schemeSchema = z
   .object({
     required: z.int().min(1).max(255),
     repair: z.int().min(1).max(255),
@@ -58,7 +58,7 @@ export const farmConfigSchema = z.object({
 export type FarmConfig = z.infer<typeof farmConfigSchema>;
 
 /** What the bridge should serve: PUT /admin/buckets, whole each time. Keys that aren't in it die. */
-export const accessKeySchema = z.object({
+const accessKeySchema = z.object({
   accessKeyId: z.string().min(3).max(128),
   secretAccessKey: z.string().min(8).max(128),
   owner: publicKey,
@@ -67,7 +67,7 @@ export const accessKeySchema = z.object({
   /** Of the owner, in S3 answers; default: the first letters of the owner's key. */
   displayName: z.string().max(64).optional(),
 });
-export const bucketClaimSchema = z.object({
+const bucketClaimSchema = z.object({
   /** `namespace/name` of the StorjBucket. */
   claim: z.string(),
   owner: publicKey,

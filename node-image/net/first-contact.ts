@@ -25,7 +25,7 @@ export async function firstContact(address: { host: string; port: number }, sign
       fail(new Error('closed'));
     });
     socket.once('secureConnect', () => {
-      resolve(socket.getPeerCertificate().raw as Uint8Array | undefined);
+      resolve(socket.getPeerCertificate().raw);
       socket.destroy();
     });
     if (signal.aborted) onAbort();

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { tarChunks, type TarEntry } from './tar.ts';
 
-export interface Blob {
+interface Blob {
   readonly mediaType: string;
   readonly digest: string;
   readonly sizeBytes: number;

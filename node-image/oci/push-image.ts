@@ -15,7 +15,7 @@ export interface PushOptions {
   readonly signal?: AbortSignal;
 }
 
-export class PushError extends Error {
+class PushError extends Error {
   readonly code = 'PushFailed';
 }
 

@@ -251,7 +251,7 @@ export interface Membership {
   issuedMs: number;
 }
 
-export type DurabilityClass = 'fsynced' | 'page-cache';
+type DurabilityClass = 'fsynced' | 'page-cache';
 
 /** A farmer's word: this piece, this root, this durability class, this time. Signed by the farmer. */
 export interface Receipt {

@@ -11,14 +11,14 @@ import { drift, sameContent } from './drift.ts';
 /** Annotation with the hash of what was applied last. */
 export const appliedAnnotation = 'storjfarm.io/applied';
 
-export type ApplyResult = 'created' | 'configured' | 'unchanged';
+type ApplyResult = 'created' | 'configured' | 'unchanged';
 
-export interface ApplierOptions extends CallOptions {
+interface ApplierOptions extends CallOptions {
   /** The write is refused (Conflict) unless the object is exactly the version of `live`: for dangerous writes. */
   isExact?: boolean;
 }
 
-export interface AppliedObject<T extends KubeObject> {
+interface AppliedObject<T extends KubeObject> {
   result: ApplyResult;
   object: Live<T>;
 }
@@ -113,7 +113,7 @@ function statusOf(object: KubeObject): unknown {
 function bare<T extends KubeObject>(type: ResourceType<T>, live: Live<T>, status: object): T {
   const { uid } = live.metadata;
   const body = { apiVersion: type.apiVersion, kind: type.kind, metadata: { ...refOf(live), uid }, status };
-  return withoutNothing(body) as unknown as T;
+  return withoutNothing(body) as T;
 }
 
 /** Where `live` lacks what `body` says, as text. Preconditions in the body aren't content, nor is its status. */

@@ -86,8 +86,8 @@ async function accessOf(config: KubeConfig): Promise<Access> {
   return {
     headers,
     tls: {
-      ...(ca ? { ca: ca as Material } : {}),
-      ...(cert ? { cert: cert as Material } : {}),
+      ...(ca ? { ca: ca } : {}),
+      ...(cert ? { cert: cert } : {}),
       ...(key ? { key: key as Material } : {}),
       ...(servername ? { servername } : {}),
       ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),

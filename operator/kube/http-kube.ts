@@ -96,7 +96,7 @@ function caller(transport: Transport) {
     const where = keyOf({ ...(ref.namespace === undefined ? {} : { namespace: ref.namespace }), name: ref.name ?? '*' });
     const what = `${method} ${type.plural}${parts.subresource ? `/${parts.subresource}` : ''} ${where}`;
     const path = pathOf(type, ref.namespace, one, parts.subresource, parts.list === true);
-    const query = parts.query && Object.keys(parts.query).length > 0 ? `?${new URLSearchParams(parts.query)}` : '';
+    const query = parts.query && Object.keys(parts.query).length > 0 ? `?${new URLSearchParams(parts.query).toString()}` : '';
     return transport.call({
       method,
       path: path + query,
@@ -188,7 +188,11 @@ async function* watchEvents<T extends KubeObject>(
     ...selectionQuery(options),
   });
   const what = `WATCH ${type.plural} ${namespace ?? '*'}`;
-  const stream = await transport.stream(`${pathOf(type, namespace, undefined, undefined, true)}?${query}`, what, signal);
+  const stream = await transport.stream(
+    `${pathOf(type, namespace, undefined, undefined, true)}?${query.toString()}`,
+    what,
+    signal,
+  );
   for await (const frame of watchFrames(what, stream)) {
     const { type: kind, object: raw } = frame as { type: string; object: StatusBody & KubeObject };
     if (kind === 'ERROR') throw errorOf(what, raw.code ?? 500, raw);

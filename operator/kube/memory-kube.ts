@@ -22,7 +22,7 @@ import { applyFields, same, updateOwners } from './memory-fields.ts';
 import { createMemoryHistory } from './memory-history.ts';
 import { selects } from './selectors.ts';
 
-export interface MemoryCall {
+interface MemoryCall {
   verb: 'get' | 'list' | 'create' | 'apply' | 'replace' | 'mergePatch' | 'delete' | 'watch';
   type: ResourceType;
   /** `namespace/name`, or the namespace or `*` for lists and watches. */
@@ -102,7 +102,7 @@ export function createMemoryKube(options: { nowMs?: () => number } = {}): Memory
       creationTimestamp: new Date(nowMs()).toISOString().replace(/\.\d+Z$/, 'Z'),
       ...('spec' in content ? { generation: 1 } : {}),
     };
-    return store(type, { ...content, metadata } as KubeObject, owners, undefined);
+    return store(type, { ...content, metadata }, owners, undefined);
   };
   /** Stores `next` in place of `stored`, each subresource with its own half, unless nothing changes. */
   const update = (stored: Stored, next: Fields, owners: Owners, subresource?: 'status'): Live => {

@@ -9,7 +9,6 @@ import type {
   V1Lease,
   V1Namespace,
   V1NetworkPolicy,
-  V1Node,
   V1PersistentVolume,
   V1PersistentVolumeClaim,
   V1Pod,
@@ -17,7 +16,6 @@ import type {
   V1Secret,
   V1Service,
   V1StatefulSet,
-  V1StorageClass,
 } from '@kubernetes/client-node';
 
 export interface OwnerReference {
@@ -76,7 +74,6 @@ export type KubeEvent = BuiltIn<EventsV1Event>;
 export type Lease = BuiltIn<V1Lease>;
 export type Namespace = BuiltIn<V1Namespace>;
 export type NetworkPolicy = BuiltIn<V1NetworkPolicy>;
-export type Node = BuiltIn<V1Node>;
 export type PersistentVolume = BuiltIn<V1PersistentVolume>;
 export type PersistentVolumeClaim = BuiltIn<V1PersistentVolumeClaim>;
 export type Pod = BuiltIn<V1Pod>;
@@ -84,7 +81,6 @@ export type PodDisruptionBudget = BuiltIn<V1PodDisruptionBudget>;
 export type Secret = BuiltIn<V1Secret>;
 export type Service = BuiltIn<V1Service>;
 export type StatefulSet = BuiltIn<V1StatefulSet>;
-export type StorageClass = BuiltIn<V1StorageClass>;
 
 /** Where a kind lives in the API. The type parameter is what its objects look like. */
 export interface ResourceType<T extends KubeObject = KubeObject> {
@@ -120,7 +116,6 @@ export const events = resource<KubeEvent>('events.k8s.io/v1', 'Event', 'events')
 export const leases = resource<Lease>('coordination.k8s.io/v1', 'Lease', 'leases');
 export const namespaces = resource<Namespace>('v1', 'Namespace', 'namespaces', 'Cluster');
 export const networkPolicies = resource<NetworkPolicy>('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies');
-export const nodes = resource<Node>('v1', 'Node', 'nodes', 'Cluster');
 export const persistentVolumeClaims = resource<PersistentVolumeClaim>('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims');
 export const persistentVolumes = resource<PersistentVolume>('v1', 'PersistentVolume', 'persistentvolumes', 'Cluster');
 export const podDisruptionBudgets = resource<PodDisruptionBudget>('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets');
@@ -128,4 +123,3 @@ export const pods = resource<Pod>('v1', 'Pod', 'pods');
 export const secrets = resource<Secret>('v1', 'Secret', 'secrets');
 export const services = resource<Service>('v1', 'Service', 'services');
 export const statefulSets = resource<StatefulSet>('apps/v1', 'StatefulSet', 'statefulsets');
-export const storageClasses = resource<StorageClass>('storage.k8s.io/v1', 'StorageClass', 'storageclasses', 'Cluster');

@@ -38,5 +38,6 @@ function fieldHolds(term: string, object: KubeObject): boolean {
   const [, path = '', operator, wanted] = match;
   let value: unknown = object;
   for (const field of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[field];
-  return (String(value ?? '') === wanted) === (operator !== '!=');
+  const text = value === undefined || value === null ? '' : String(value as string | number | boolean);
+  return (text === wanted) === (operator !== '!=');
 }

@@ -151,8 +151,8 @@ function createPools(options: TransportOptions) {
   const agent = (tls: Access['tls'], connections: number | null): Dispatcher => {
     const common = { connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0, keepAliveTimeout: idleMs };
     const connect = { ...tls, timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
-    if (credentials.proxyUrl === undefined) return new Agent({ ...common, connect } as Agent.Options);
-    return new ProxyAgent({ ...common, uri: credentials.proxyUrl, requestTls: connect } as ProxyAgent.Options);
+    if (credentials.proxyUrl === undefined) return new Agent({ ...common, connect });
+    return new ProxyAgent({ ...common, uri: credentials.proxyUrl, requestTls: connect });
   };
   const current = async () => {
     const nowMs = clock.monotonicMs();

@@ -6,7 +6,7 @@ const frameLimitBytes = 16 * 2 ** 20;
 const newline = 10;
 
 /** Fails with KubeError (Unavailable) on a frame that isn't JSON, or never ends. */
-export async function* watchFrames(what: string, stream: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {
+export async function* watchFrames(what: string, stream: AsyncIterable<Uint8Array>): AsyncGenerator {
   let parts: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of stream) {

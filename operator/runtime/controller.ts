@@ -14,7 +14,7 @@ import { createWorkQueue } from './queue.ts';
 export type Reconcile = (key: string, signal: AbortSignal) => Promise<Outcome>;
 
 /** Measurements of one controller; each call is one event. */
-export interface ControllerMetrics {
+interface ControllerMetrics {
   queue: QueueMetrics;
   started(): void;
   finished(verdict: Verdict, tookMs: number): void;

@@ -39,6 +39,7 @@ describe('a farm and a bucket', () => {
   it('become Ready, and kubectl shows them readably', async () => {
     await apply(place, farm(place, 6));
     await kubectl(place, ['wait', 'storjfarm/demo', '--for=condition=Ready', '--timeout=180s']);
+    await kubectl(place, ['wait', 'storjfarm/demo', '--for=condition=DataHealthy', '--timeout=60s']);
     await apply(place, bucket(place, 'photos'));
     await kubectl(place, ['wait', 'storjbucket/photos', '--for=condition=Ready', '--timeout=120s']);
     const table = await place.target.kubectl(['get', 'storj', '-A']);

@@ -26,7 +26,3 @@ export function callsOf(file: string, username: string): AuditEvent[] {
 export function writesOf(file: string, username: string): AuditEvent[] {
   return callsOf(file, username).filter((event) => WRITES.has(event.verb) && event.objectRef?.resource !== 'leases');
 }
-
-export function describeCall(event: AuditEvent): string {
-  return `${event.requestReceivedTimestamp} ${event.verb} ${event.requestURI} → ${event.responseStatus?.code}`;
-}

@@ -112,8 +112,8 @@ export function createFarmWorld(): FarmWorld {
     },
     farm: (name = 'demo') => kube.peek<StorjFarm>(storjFarms, { namespace, name })!,
     bucket: (name, where = namespace) => kube.peek<StorjBucket>(storjBuckets, { namespace: where, name })!,
-    condition: (type, name = 'demo') => world.farm(name).status?.conditions?.find((one) => one.type === type) as never,
-    bucketCondition: (type, name) => world.bucket(name).status?.conditions?.find((one) => one.type === type) as never,
+    condition: (type, name = 'demo') => world.farm(name).status?.conditions?.find((one) => one.type === type),
+    bucketCondition: (type, name) => world.bucket(name).status?.conditions?.find((one) => one.type === type),
     config,
     replicas: (name = 'demo') =>
       Object.fromEntries(

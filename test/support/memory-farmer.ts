@@ -95,7 +95,7 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
   const [controlKey, bridge, repairer] = [testKey('control'), testKey('bridge'), testKey('repairer')];
   const config = createFarmConfigStore(controlKey.publicKey);
   const farmers: MemoryFarmer[] = [];
-  const folders: string[] = [];
+  const folders: (string | undefined)[] = [];
   let keys = 0;
   const member = (i: number, { publicKey }: KeyPair): RosterMember => ({
     slot: `farmer-${i}`,
@@ -144,7 +144,7 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
       const keyPair = how.empty ? testKey(`farmer ${keys++}`) : before.keyPair;
       if (how.empty) {
         await rm(folders[i]!, { recursive: true });
-        delete folders[i];
+        folders[i] = undefined;
         const others = farm.current().roster.filter(({ farmer }) => farmer !== before.keyPair.publicKey);
         farm.change({ roster: [...others, member(i, keyPair)] });
       }

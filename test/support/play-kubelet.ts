@@ -24,7 +24,7 @@ export async function playKubelet(client: KubeClient, namespace: string): Promis
           storageClassName: claim.spec?.storageClassName ?? '',
           claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid },
           hostPath: { path: `/nowhere/${uid}` },
-        } as never,
+        },
       }),
     );
   }

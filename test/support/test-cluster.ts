@@ -47,12 +47,3 @@ async function open(): Promise<TestCluster> {
     s3Endpoint: null,
   };
 }
-
-/** A namespace of its own for a test, with restricted Pod Security; what an earlier run left there goes first. */
-export async function freshNamespace(target: Target, name: string): Promise<void> {
-  await target.kubectl(['delete', 'namespace', name, '--ignore-not-found', '--timeout=120s'], { timeoutMs: 130_000 });
-  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-  await target.kubectl(['apply', '-f', '-'], {
-    input: JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }),
-  });
-}

@@ -71,8 +71,8 @@ describe('stripes', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ code: [required, total], sizeBytes, seed }) => {
         const plain = seededBytes(sizeBytes, seed);
-        const { jobs, geometry } = jobsOf(plain, required!, total!);
-        const pieces = Array.from({ length: total! }, (_, i) => (i * 7 + seed) % total!);
+        const { jobs, geometry } = jobsOf(plain, required, total);
+        const pieces = Array.from({ length: total }, (_, i) => (i * 7 + seed) % total);
         const distinct = [...new Set([...pieces, ...pieces.map((_, i) => i)])].slice(0, required);
         expect(Buffer.compare(await decodeAll(inline, jobs, geometry, distinct), plain)).toBe(0);
       }),

@@ -45,7 +45,7 @@ function bodyOf(piece: Uint8Array): AsyncIterable<Uint8Array> {
 async function put(store: Store, n: number, sizeBytes: number): Promise<string> {
   return await new PieceStore(store).put(owner, idOf(n), bodyOf(pieceOf(n, sizeBytes)), never).then(
     () => 'Ok',
-    (error: { code?: string }) => error.code ?? String(error),
+    (error: Error & { code?: string }) => error.code ?? error.message,
   );
 }
 async function got(store: Store, n: number): Promise<Uint8Array> {

@@ -37,7 +37,7 @@ const bytes = async function* () {
 
 it('does to a call what its faults say', async () => {
   const waits: number[] = [];
-  const net = memoryNet({ sleep: async (delayMs) => void (waits.push(delayMs), await sleep(0)) });
+  const net = memoryNet({ sleep: async (delayMs) => (waits.push(delayMs), await sleep(0)) });
   const to = net.attach('ab', echo);
   const network = net.network('cd');
   const call = async () => {

@@ -312,5 +312,5 @@ export const bodyCodecs: Record<keyof typeof bodies, calls.Body<unknown>> = {
   ownerPage: calls.ownerPage,
   farmMembers: calls.farmMembers,
   holdings: calls.holdings,
-} as Record<keyof typeof bodies, calls.Body<unknown>>;
+};
 export const bodyNames = Object.keys(bodies) as (keyof typeof bodies)[];

@@ -96,8 +96,8 @@ function structVectors() {
     const operation = name as keyof calls.Heads;
     const [callType, answerType] = HEAD_TYPES[operation];
     return [
-      { type: callType, value: call, bytes: calls.encodeCallHead(operation, call as never) },
-      { type: answerType, value: answer, bytes: calls.encodeAnswerHead(operation, answer as never) },
+      { type: callType, value: call, bytes: calls.encodeCallHead(operation, call) },
+      { type: answerType, value: answer, bytes: calls.encodeAnswerHead(operation, answer) },
     ];
   });
   const bodies = s.bodyNames.map((name) => ({
