@@ -1,8 +1,9 @@
 // Composition root of the operator: environment, API server, Lease, controllers, HTTP for probes and metrics.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { pino } from 'pino';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import { parseConfig, type OperatorConfig } from './config.ts';
 import { createEventRecorder } from './kube/events.ts';
 import { createHttpKube } from './kube/http-kube.ts';
@@ -22,8 +23,7 @@ async function main(): Promise<void> {
   const log = pino({ level: config.logLevel, base: null });
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(new Error(signal)));
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  const registry = createRegistry();
   const kubeMetrics = createKubeMetrics(registry, () => systemClock.nowMs());
   const kubeconfigPath = config.kubeconfigPath;
   const client = createHttpKube({

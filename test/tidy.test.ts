@@ -18,7 +18,7 @@ const PURE = [node('core'), node('wire')];
 const WALLS: Record<string, { rooms: string[]; packages: string[] }> = {
   'node-image/core': { rooms: [node('wire')], packages: ['@napi-rs/blake-hash', 'hash-wasm', '@scure/bip39', 'multiformats'] },
   'node-image/wire': { rooms: [node('core')], packages: ['cborg'] },
-  'node-image/interface': { rooms: [], packages: ['zod'] },
+  'node-image/interface': { rooms: [], packages: ['zod', 'prom-client'] },
   'node-image/net': {
     rooms: PURE,
     packages: ['undici', 'libp2p', '@libp2p/', '@multiformats/multiaddr', 'uint8arraylist', '@chainsafe/'],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { AdminRefusal, adminWrite, startAdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, watchConfigFile } from '#node/admin/farm-config-store.ts';
 import { createLog, type Log } from '#node/admin/log.ts';
-import { createRegistry } from '#node/admin/metrics.ts';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { hkdf } from '#node/core/hkdf.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { startAdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, watchConfigFile } from '#node/admin/farm-config-store.ts';
 import { createLog, type Log } from '#node/admin/log.ts';
-import { createRegistry } from '#node/admin/metrics.ts';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import { blake3Kind } from '#node/core/hash.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import type { KeyPair } from '#node/core/keys.ts';

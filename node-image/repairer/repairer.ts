@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { startAdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, watchConfigFile } from '#node/admin/farm-config-store.ts';
 import { createLog, type Log } from '#node/admin/log.ts';
-import { createRegistry } from '#node/admin/metrics.ts';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import type { FarmReport } from '#node/interface/status.ts';

@@ -193,7 +193,14 @@ describe('metrics', () => {
 
   it('a real Prometheus scrapes every component', async () => {
     const image = await installed.cluster.provideImage(await prometheusImage());
-    await apply(place, prometheus(image, (await operatorAddress()) ?? ''));
+    await apply(
+      place,
+      prometheus(
+        image,
+        await addresses(SYSTEM, 'app.kubernetes.io/component=operator'),
+        await addresses('main-job', 'storjfarm.io/farm=demo'),
+      ),
+    );
     await kubectl(place, ['wait', 'pod/prometheus', '--for=condition=Ready', '--timeout=120s']);
     await expect.poll(async () => (await query('up == 1')).length, { timeout: 120_000, interval: 2000 }).toBe(9);
     for (const metric of ['storj_operator_', 'storj_farmer_', 'storj_bridge_', 'storj_repairer_']) {
@@ -224,19 +231,10 @@ describe('metrics', () => {
     ).trim();
   const operatorPod = () => podName(SYSTEM, 'app.kubernetes.io/component=operator');
   const repairerPod = () => podName('main-job', 'app.kubernetes.io/component=repairer');
-  const operatorAddress = async () =>
-    (
-      await place.target.kubectl([
-        '-n',
-        SYSTEM,
-        'get',
-        'pods',
-        '-l',
-        'app.kubernetes.io/component=operator',
-        '-o',
-        'jsonpath={.items[0].status.podIP}',
-      ])
-    ).trim();
+  const addresses = async (namespace: string, selector: string) =>
+    (await place.target.kubectl(['-n', namespace, 'get', 'pods', '-l', selector, '-o', 'jsonpath={.items[*].status.podIP}']))
+      .trim()
+      .split(' ');
 });
 
 describe('the operator', () => {
@@ -245,8 +243,12 @@ describe('the operator', () => {
     if (!file) throw new Error('the audit log is only there on the local cluster');
     const calls = callsOf(file, `system:serviceaccount:${SYSTEM}:storj-storj-operator`);
     expect(calls.length).toBeGreaterThan(50);
+    // Reclaim policies can be read in the cluster-wide mode only; without them a condition warns more than it must.
+    expect(calls.filter((event) => event.objectRef?.resource === 'persistentvolumes').length).toBeLessThan(50);
     expect(
-      calls.filter((event) => event.responseStatus?.code === 403).map((event) => `${event.verb} ${event.requestURI}`),
+      calls
+        .filter((event) => event.responseStatus?.code === 403 && event.objectRef?.resource !== 'persistentvolumes')
+        .map((event) => `${event.verb} ${event.requestURI}`),
     ).toEqual([]);
     expect(calls.filter((event) => event.objectRef?.resource === 'secrets' && ['list', 'watch'].includes(event.verb))).toEqual(
       [],
@@ -261,44 +263,28 @@ describe('the operator', () => {
 });
 
 /** Six farmers, bridge, repairer and operator by address of their pods. */
-function prometheus(image: string, operator: string): string {
+function prometheus(image: string, operators: string[], nodes: string[]): string {
   const config = {
     global: { scrape_interval: '2s', scrape_timeout: '2s' },
     scrape_configs: [
-      { job_name: 'operator', static_configs: [{ targets: [`${operator}:8080`] }] },
+      { job_name: 'operator', static_configs: [{ targets: operators.map((address) => `${address}:8080`) }] },
       {
         job_name: 'nodes',
         scheme: 'https',
         tls_config: { insecure_skip_verify: true },
-        kubernetes_sd_configs: [{ role: 'pod', namespaces: { names: ['main-job'] } }],
-        relabel_configs: [{ source_labels: ['__meta_kubernetes_pod_container_port_name'], regex: 'admin', action: 'keep' }],
+        static_configs: [{ targets: nodes.map((address) => `${address}:9464`) }],
       },
     ],
   };
   const metadata = { name: 'prometheus', namespace: 'main-job', labels: { 'app.kubernetes.io/name': 'prometheus' } };
-  const rbac = 'rbac.authorization.k8s.io';
   const items = [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'Role',
-      metadata,
-      rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }],
-    },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'RoleBinding',
-      metadata,
-      roleRef: { apiGroup: rbac, kind: 'Role', name: 'prometheus' },
-      subjects: [{ kind: 'ServiceAccount', name: 'prometheus', namespace: 'main-job' }],
-    },
     { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'prometheus.yml': JSON.stringify(config) } },
     {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata,
       spec: {
-        serviceAccountName: 'prometheus',
+        automountServiceAccountToken: false,
         securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } },
         containers: [
           {

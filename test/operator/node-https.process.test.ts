@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { adminWrite, startAdminServer, type AdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, type FarmConfigStore } from '#node/admin/farm-config-store.ts';
-import { createRegistry } from '#node/admin/metrics.ts';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import { bridgeDesiredSchema, ownerWordsSchema, type BridgeDesired } from '#node/interface/config.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';

@@ -2,6 +2,7 @@
 import type { StorjFarm } from '#operator/api.ts';
 import type { ObjectMeta, OwnerReference } from '#operator/kube/resources.ts';
 import { apiVersion, marks } from '#operator/api.ts';
+import { nodeFlags } from '#node/interface/node-flags.ts';
 import { PORTS } from '#node/interface/ports.ts';
 
 export type Component = 'farmer' | 'bridge' | 'repairer' | 'config';
@@ -100,7 +101,7 @@ export function nodeContainer({ build, role, env, ports, mounts, resources, requ
     name: role,
     image: build.image,
     ...(build.farm.spec.imagePullPolicy ? { imagePullPolicy: build.farm.spec.imagePullPolicy } : {}),
-    args: ['/app/node.mjs', role],
+    args: [...nodeFlags(role), '/app/node.mjs', role],
     env: [
       { name: 'STORJ_DATA_DIR', value: dataDir },
       { name: 'STORJ_CONFIG_FILE', value: `${configDir}/farm.json` },

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { adminWrite, startAdminServer, type AdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, watchConfigFile, type FarmConfigStore } from '#node/admin/farm-config-store.ts';
-import { createRegistry } from '#node/admin/metrics.ts';
+import { createRegistry } from '#node/interface/process-metrics.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { adminClient } from '#node/net/admin-client.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { freePorts } from '#node/cli/free-port.ts';
-import { nodeFlags } from '#node/cli/node-flags.ts';
+import { nodeFlags } from '#node/interface/node-flags.ts';
 import { writeAtomic } from '#node/cli/farm-folder.ts';
 import { peerIdOf, toHex } from '#node/core/ids.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
