@@ -59,7 +59,11 @@ const things: fc.Arbitrary<Thing> = fc.record(
 
 describe('structs', () => {
   it('come back as they were', () => {
-    fc.assert(fc.property(things, (value) => expect(decode(thing, encode(thing, value), 1000)).toEqual(value)));
+    fc.assert(
+      fc.property(things, (value) => {
+        expect(decode(thing, encode(thing, value), 1000)).toEqual(value);
+      }),
+    );
   });
 
   it('have exactly one encoding, whatever the order of names', () => {
