@@ -169,7 +169,7 @@ export async function installOperator(target: Pick<Target, 'helm'>, install: Ins
     `watchNamespaces={${install.watch.join(',')}}`,
     ...(install.set ?? []),
   ].flatMap((value) => ['--set', value]);
-  const where = ['--namespace', install.namespace, '--create-namespace', '--wait', '--timeout', '3m'];
+  const where = ['--namespace', install.namespace, '--create-namespace', '--force-conflicts', '--wait', '--timeout', '3m'];
   const tag = ['--set-string', `image.tag=${install.image.slice(separator + 1)}`];
   await target.helm(['upgrade', '--install', install.release, CHART, ...where, ...values, ...tag], { timeoutMs: 240_000 });
 }

@@ -2,6 +2,7 @@
 import { schemeForAnswering, promiseOf } from '#node/core/schemes.ts';
 import type { PublicKey, Scheme, SegmentKey, SegmentPlacement } from '#node/wire/types.ts';
 import type { Client } from './client.ts';
+import { CallError } from '#node/net/net.ts';
 import { AttemptFailed, overheadBytes, SegmentAttempt } from './segment-attempt.ts';
 import { SegmentSource, type SegmentRecords } from './segment-source.ts';
 
@@ -128,7 +129,12 @@ function whoTakes(
   const needed = promiseOf(farm.scheme) + 1;
   throw new PutError(
     'NotEnoughFarmers',
-    `Only ${active.length} of the farm's farmers take pieces now; a write needs ${needed} to keep its promise. Try again.`,
+    `Only ${active.length} of the farm's farmers take pieces now; a write needs ${needed} to keep its promise. ${isFull(cause) ? 'Others have no space left: delete something or grow their volumes.' : 'Try again.'}`,
     { cause },
   );
+}
+
+/** Did an attempt fail because a farmer has no space? */
+function isFull(cause: unknown): boolean {
+  return cause instanceof AttemptFailed && cause.cause instanceof CallError && cause.cause.code === 'Full';
 }

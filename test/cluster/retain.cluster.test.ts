@@ -1,6 +1,5 @@
 // Deleting never destroys by surprise: farms, charts, CRDs and whole namespaces go and come back with their data.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { apply, farmUntil, healthy, kubectl, ready, s3, type Place, type Transfer } from '#infra/demo/farm-steps.ts';
 import { s3ClientImage } from '#infra/images/client-images.ts';
@@ -16,7 +15,6 @@ import {
 } from '#test/support/installed-operator.ts';
 
 const SCRIPT = readFileSync(new URL('../../infra/demo/s3-client.py', import.meta.url), 'utf8');
-const CRDS = ['storjfarms', 'storjbuckets'].map((name) => fileURLToPath(new URL(`../../crds/${name}.yaml`, import.meta.url)));
 let installed: Installed;
 let place: Place;
 let file: Transfer;
@@ -89,14 +87,7 @@ describe('the order of removal', () => {
     await installed.cluster.kubectl(['delete', 'crd', 'storjfarms.storjfarm.io', 'storjbuckets.storjfarm.io', '--timeout=120s'], {
       timeoutMs: 130_000,
     });
-    await installed.cluster.kubectl(['apply', '--server-side', '--force-conflicts', ...CRDS.flatMap((one) => ['-f', one])]);
-    await installed.cluster.kubectl([
-      'wait',
-      '--for=condition=Established',
-      'crd/storjfarms.storjfarm.io',
-      'crd/storjbuckets.storjfarm.io',
-      '--timeout=60s',
-    ]);
+    installed = await installedOperator('retain');
     await apply(place, farm(place, 6));
     await apply(place, bucket(place, 'photos'));
     await isUp(6);

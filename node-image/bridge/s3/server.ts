@@ -82,6 +82,16 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   server.on('request', (request, response) => handle(request, response, false));
   // A client that waits for 100-continue gets it when its body is wanted, and an error before it sends 5 GiB.
   server.on('checkContinue', (request, response) => handle(request, response, true));
+  // What can't be parsed, and a body that its client ends too early: the request's own handler sees it as aborted.
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    const isCutShort = error.code === 'HPE_INVALID_EOF_STATE';
+    const code = isCutShort ? 'IncompleteBody' : 'InvalidRequest';
+    const message = isCutShort ? 'The request ended before its body was complete; nothing was stored' : 'This is no HTTP request';
+    const body = errorDocument(leaf('Code', code), leaf('Message', message));
+    const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close`;
+    socket.end(`${head}\r\n\r\n${body}`);
+  });
   await listen(server, options.port, options.host);
   return {
     port: (server.address() as AddressInfo).port,
