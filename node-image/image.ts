@@ -67,7 +67,7 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
     {
       entrypoint: ['/usr/local/bin/node'],
       user: `${IMAGE_USER_ID}:${IMAGE_USER_ID}`,
-      env: { NODE_ENV: 'production' },
+      env: IMAGE_ENVIRONMENT,
       labels: labels(),
     },
     imageArchitecture(),
