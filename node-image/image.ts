@@ -31,6 +31,8 @@ import type { TarEntry } from './oci/tar.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const ENTRIES = { operator: 'operator/main.ts', node: 'node-image/main.ts' };
 const REPOSITORY = 'localhost/storj-node';
+/** Two malloc arenas instead of eight for each core: an idle process keeps 20 MB less. */
+const IMAGE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '2' };
 /** Older archives in the cache go. */
 const KEEP_ARCHIVES = 6;
 
