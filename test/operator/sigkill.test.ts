@@ -2,7 +2,6 @@
 // world must come out the same, and on the way no volume may go that is still needed.
 import { describe, expect, it } from 'vitest';
 import { createFarmWorld, type FarmWorld, type WorldOperator } from '#test/support/farm-world.ts';
-import type { MemoryKube } from '#operator/kube/memory-kube.ts';
 
 const farmRef = { name: 'demo' };
 

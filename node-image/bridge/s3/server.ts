@@ -84,7 +84,10 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   server.on('checkContinue', (request, response) => handle(request, response, true));
   // What can't be parsed, and a body that its client ends too early: the request's own handler sees it as aborted.
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
     const isCutShort = error.code === 'HPE_INVALID_EOF_STATE';
     const code = isCutShort ? 'IncompleteBody' : 'InvalidRequest';
     const message = isCutShort ? 'The request ended before its body was complete; nothing was stored' : 'This is no HTTP request';
