@@ -3,9 +3,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { apply, condition, farmUntil, healthy, kubectl, ready, type Place } from '#infra/demo/farm-steps.ts';
+import { apply, condition, farmUntil, healthy, installOperator, kubectl, ready, type Place } from '#infra/demo/farm-steps.ts';
 import { writesOf } from '#test/support/audit-log.ts';
-import { bucket, emptyNamespace, farm, installedOperator, SYSTEM, type Installed } from '#test/support/installed-operator.ts';
+import {
+  bucket,
+  emptyNamespace,
+  farm,
+  installedOperator,
+  RELEASE,
+  SYSTEM,
+  TEST_NAMESPACES,
+  type Installed,
+} from '#test/support/installed-operator.ts';
 
 const OPERATOR_USER = `system:serviceaccount:${SYSTEM}:storj-storj-operator`;
 let installed: Installed;
@@ -63,5 +72,36 @@ describe.each([2, 9, 17])('SIGKILL after write %i', (k) => {
       ...[0, 1, 2].map((ordinal) => `persistentvolumeclaim/data-victim-farmer-main-${ordinal}`),
       ...[0, 1, 2].map((ordinal) => `pod/victim-farmer-main-${ordinal}`),
     ]);
+  });
+});
+
+describe('two replicas', () => {
+  it('never act at once: one writes, and after its loss the other, with no write of the first in between', async () => {
+    const { cluster } = installed;
+    const install = { release: RELEASE, namespace: SYSTEM, image: cluster.image, watch: TEST_NAMESPACES };
+    await installOperator(cluster, { ...install, set: ['replicaCount=2'] });
+    await apply(place, farm(place, 3));
+    await farmUntil(place, 'Ready', (one) => ready(one) && healthy(one));
+    const before = writes().length;
+    await kubectl(place, ['scale', 'storjfarm/victim', '--replicas=4']);
+    await expect.poll(() => writes().length, { timeout: 60_000, interval: 20 }).toBeGreaterThan(before + 1);
+    const holder = await cluster.kubectl([
+      '-n',
+      SYSTEM,
+      'get',
+      'lease',
+      `${RELEASE}-storj-operator`,
+      '-o',
+      'jsonpath={.spec.holderIdentity}',
+    ]);
+    await cluster.kubectl(['-n', SYSTEM, 'delete', 'pod', holder.split('_')[0] ?? '', '--grace-period=0', '--force']);
+    await farmUntil(place, 'Ready with 4', (one) => ready(one) && healthy(one) && one.status?.replicas === 4);
+    const writers = writes()
+      .slice(before)
+      .map((event) => event.sourceIPs[0]);
+    const turns = writers.filter((writer, index) => writer !== writers[index - 1]);
+    expect(new Set(turns).size).toBe(2);
+    expect(turns).toHaveLength(2);
+    await installOperator(cluster, install);
   });
 });

@@ -6,6 +6,7 @@ export interface AuditEvent {
   verb: string;
   requestURI: string;
   user: { username: string };
+  sourceIPs: string[];
   objectRef?: { resource: string; namespace?: string; name?: string; subresource?: string };
   responseStatus?: { code: number };
   requestReceivedTimestamp: string;

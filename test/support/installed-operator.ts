@@ -5,8 +5,8 @@ import { testCluster, type TestCluster } from './test-cluster.ts';
 export const RELEASE = 'storj';
 export const SYSTEM = 'storj-system';
 /** A namespace for each test file that needs one. */
-const NAMESPACES = ['main-job', 'bad-input', 'retain', 'kill'] as const;
-export type TestNamespace = (typeof NAMESPACES)[number];
+export const TEST_NAMESPACES = ['main-job', 'bad-input', 'retain', 'kill'] as const;
+export type TestNamespace = (typeof TEST_NAMESPACES)[number];
 
 export interface Installed {
   cluster: TestCluster;
@@ -18,11 +18,11 @@ export interface Installed {
 export async function installedOperator(namespace: TestNamespace): Promise<Installed> {
   const cluster = await testCluster();
   const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-  const items = NAMESPACES.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }));
+  const items = TEST_NAMESPACES.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }));
   await cluster.kubectl(['apply', '--server-side', '-f', '-'], {
     input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
   });
-  await installOperator(cluster, { release: RELEASE, namespace: SYSTEM, image: cluster.image, watch: NAMESPACES });
+  await installOperator(cluster, { release: RELEASE, namespace: SYSTEM, image: cluster.image, watch: TEST_NAMESPACES });
   return { cluster, place: (farm) => ({ target: cluster, namespace, farm }) };
 }
 
