@@ -285,7 +285,7 @@ function bridgeVolumePatch({ farm, bridgeVolume }: Observed): VolumePatch[] {
 
 /** The configuration as it should be published. Another content, farm or epoch raises the generation. */
 function nextConfig(
-  { farm, settings }: Observed,
+  { farm, settings, bridgeStatus, report }: Observed,
   keys: Keys,
   content: Pick<FarmConfig, 'roster' | 'redundancy'>,
   published: FarmConfig | undefined,
@@ -305,7 +305,11 @@ function nextConfig(
   if (published && published.epoch === epoch && isSame({ ...published, ...body }, published)) {
     return { config: published, isNew: false };
   }
-  return { config: { ...body, epoch, generation: (published?.generation ?? 0) + 1 }, isNew: true };
+  // Where somebody deleted the ConfigMap, the nodes still know how far it had come.
+  const applied = [bridgeStatus, report].map((one) =>
+    one?.farmUid === body.farmUid && one.epoch === epoch ? one.generation : 0,
+  );
+  return { config: { ...body, epoch, generation: Math.max(published?.generation ?? 0, ...applied) + 1 }, isNew: true };
 }
 
 function isSame(a: unknown, b: unknown): boolean {

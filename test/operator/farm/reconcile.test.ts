@@ -4,6 +4,7 @@ import { createFarmWorld, namespace } from '#test/support/farm-world.ts';
 import { storjFarms } from '#operator/api.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import {
+  configMaps,
   persistentVolumeClaims,
   pods,
   podDisruptionBudgets,
@@ -40,6 +41,19 @@ describe('a farm comes up', () => {
     });
     const budget = world.kube.peek<PodDisruptionBudget>(podDisruptionBudgets, { namespace, name: 'demo-farmers' });
     expect(budget?.spec?.maxUnavailable).toBe(2);
+  });
+
+  it('publishes a configuration that somebody deleted above what the nodes have, so that they take it', async () => {
+    const { world, operator } = await farmOf(6);
+    await world.patchFarm({ spec: { farmers: { replicas: 7 } } });
+    await world.settle(operator);
+    const before = world.config()!;
+    expect(before.generation).toBeGreaterThan(2);
+    await world.kube.delete(configMaps, { namespace, name: 'demo-config' });
+    await world.settle(operator);
+    expect(world.config()!.roster).toHaveLength(7);
+    expect(world.config()!.generation).toBeGreaterThan(before.generation);
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
   });
 
   it('remembers on each volume who lives there', async () => {
