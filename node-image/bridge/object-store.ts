@@ -275,7 +275,6 @@ async function* readContent(
 }
 
 function asPutError(error: unknown): never {
-  if (error instanceof PutError && error.code === 'NotEnoughFarmers')
-    throw new ObjectsError('SlowDown', `${error.message}; try again`, error);
+  if (error instanceof PutError && error.code === 'NotEnoughFarmers') throw new ObjectsError('SlowDown', error.message, error);
   throw error;
 }
