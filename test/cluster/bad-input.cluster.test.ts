@@ -149,6 +149,14 @@ except botocore.exceptions.ClientError as e: print(e.response["ResponseMetadata"
     expect(full).toMatch(/^50[37] \w+ .*(space|full)/i);
     expect((await s3(place, ['get', 'before.bin'])).sha256).toBe(before.sha256);
     await apply(place, farm(place, 3, { farmers: { replicas: 3, storage: { size: '600Mi' } } }));
+    for (const ordinal of [0, 1, 2]) {
+      await kubectl(place, [
+        'wait',
+        `pvc/data-small-farmer-main-${ordinal}`,
+        '--for=jsonpath={.status.capacity.storage}=600Mi',
+        '--timeout=120s',
+      ]);
+    }
     await farmUntil(
       place,
       'Ready on larger volumes',
