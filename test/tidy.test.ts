@@ -24,7 +24,7 @@ const WALLS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ['undici', 'libp2p', '@libp2p/', '@multiformats/multiaddr', 'uint8arraylist', '@chainsafe/'],
   },
   'node-image/farmer': {
-    rooms: [...PURE, node('net'), node('interface'), node('admin')],
+    rooms: [...PURE, node('net'), node('interface'), node('admin'), node('log/runtime.ts')],
     packages: ['@node-rs/crc32', 'prom-client', 'pino'],
   },
   'node-image/admin': { rooms: [...PURE, node('net'), node('interface')], packages: ['express', 'prom-client', 'zod', 'pino'] },
@@ -130,6 +130,18 @@ describe('walls', () => {
       )
       // The generator of the kernel is a script: it writes the committed bytes.
       .filter((file) => !file.includes('generate'));
+    expect(guilty).toEqual([]);
+  });
+
+  it('clock, dice and timers come from the runtime that is handed in', () => {
+    const forbidden =
+      /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|random(Bytes|UUID|Int)\b|AbortSignal\.timeout|set(Timeout|Interval|Immediate)|queueMicrotask|nextTick)|from '(node:)?timers/;
+    const rooms = ['log', 'client', 'repairer', 'farmer', 'bridge'].map((name) => node(`${name}/`));
+    // The runtime itself, processes, and what only runs in one.
+    const outside = /(log\/runtime|farmer\/(run-farmer|identity)|bridge\/bridge|bridge\/s3\/server|repairer\/repairer)\.ts$/;
+    const guilty = sources
+      .filter((file) => rooms.some((room) => file.startsWith(room)) && !outside.test(file))
+      .filter((file) => forbidden.test(readFileSync(join(root, file), 'utf8')));
     expect(guilty).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import { createClient, type Client } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import type { Network } from '#node/net/net.ts';
 import { createAccessKeys } from './access-keys.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
@@ -42,11 +42,12 @@ export interface BridgeParts {
   config: FarmConfig;
   metrics: BridgeMetrics;
   log: Log;
+  runtime: Runtime;
   signal: AbortSignal;
 }
 
-export function assembleBridge({ logsFolder, self, network, catalog, config, metrics, log, signal }: BridgeParts): Bridge {
-  const runtime = systemRuntime;
+export function assembleBridge(parts: BridgeParts): Bridge {
+  const { logsFolder, self, network, catalog, config, metrics, log, runtime, signal } = parts;
   const farmView = settableFarmView(farmSnapshot(config));
   const client = createClient({ network, farm: farmView, runtime });
   const onTrouble = (what: string, error: unknown) => {
@@ -71,7 +72,6 @@ export function assembleBridge({ logsFolder, self, network, catalog, config, met
     catalog,
     farm,
     runtime,
-    nowMs: () => runtime.nowMs(),
     onBatch: ({ entries }, tookMs) => metrics.batch(entries.length, tookMs),
     onTrouble: (error) => onTrouble('log', error),
     onRetry: (bucketId, error) => onTrouble(`bucket ${bucketId}`, error),

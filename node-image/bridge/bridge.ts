@@ -12,6 +12,7 @@ import { fromHex } from '#node/core/ids.ts';
 import { keyPairFromSeed, WordsError, type KeyPair } from '#node/core/keys.ts';
 import { bridgeDesiredSchema, bucketDeleteSchema, ownerWordsSchema } from '#node/interface/config.ts';
 import { LogError } from '#node/log/log-link.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { httpsNetwork } from '#node/net/https-pieces.ts';
 import { tlsIdentity } from '#node/net/tls-identity.ts';
 import { assembleBridge, type Bridge } from './assembly.ts';
@@ -83,7 +84,17 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     await mkdir(settings.dataDir, { recursive: true, mode: 0o700 });
     const catalog = await openCatalog(settings.dataDir, self, log);
     const logsFolder = join(settings.dataDir, 'logs');
-    const bridge = assembleBridge({ logsFolder, self, network, catalog, config: first, metrics, log, signal: ends });
+    const bridge = assembleBridge({
+      logsFolder,
+      self,
+      network,
+      catalog,
+      config: first,
+      metrics,
+      log,
+      runtime: systemRuntime,
+      signal: ends,
+    });
     started.bridge = bridge;
     config.onChange((next) => bridge.configure(next));
     bridge.desired.restore();

@@ -6,6 +6,7 @@ import type { AccountAccess } from '#node/client/account.ts';
 import { CatalogError, type Catalog } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import type { BucketId, Clock, OwnerEntry, RepairPart } from '#node/wire/types.ts';
 import type { FarmPort } from './farm-port.ts';
 import { createKeyLocks, LockError } from './key-locks.ts';
@@ -66,7 +67,7 @@ export interface BucketWriterOptions {
   farm: FarmPort;
   /** Nobody can have written it yet. */
   isNew?: boolean;
-  nowMs(): number;
+  runtime: Runtime;
   onBatch?(batch: AcknowledgedBatch, tookMs: number): void;
   onTrouble?(error: unknown): void;
 }
@@ -77,7 +78,7 @@ interface Expected {
 }
 
 export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
-  const { access, bucketId, catalog, farm } = options;
+  const { access, bucketId, catalog, farm, runtime } = options;
   const { owner } = access;
   const locks = createKeyLocks();
   /** Commits in the log that aren't visible yet, by the clock of their first entry. */
@@ -102,7 +103,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   };
 
   const catchUp = (signal?: AbortSignal): Promise<void> => {
-    const limit = AbortSignal.any([closing.signal, AbortSignal.timeout(OPENING_TIMEOUT_MS)]);
+    const limit = runtime.deadline(OPENING_TIMEOUT_MS, closing.signal);
     reading ??= readNew(limit).finally(() => {
       reading = null;
     });
@@ -110,7 +111,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   };
 
   const onAcknowledged = async (batch: AcknowledgedBatch): Promise<void> => {
-    const startedMs = options.nowMs();
+    const startedMs = runtime.nowMs();
     const { logId, seq, hash, entries, repair, placements } = batch;
     const applied = { owner, bucketId, logId, seq, hash, entries, repair, placements };
     try {
@@ -125,7 +126,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       isReady = false;
       throw error;
     }
-    options.onBatch?.(batch, options.nowMs() - startedMs);
+    options.onBatch?.(batch, runtime.nowMs() - startedMs);
     for (const entry of entries) settle(entry.clock);
   };
 
@@ -146,7 +147,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   };
 
   const openNow = async (): Promise<BucketLog> => {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(OPENING_TIMEOUT_MS)]);
+    const signal = runtime.deadline(OPENING_TIMEOUT_MS, closing.signal);
     await catchUp();
     const opened = await farm.openLog(access, bucketId, onAcknowledged, signal);
     // Opening may have brought batches of older logs to their end; whatever was uncertain is known now.
@@ -212,9 +213,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     access,
     bucketId,
     async commit(names, decide) {
-      const release = await locks
-        .take(names, () => AbortSignal.any([closing.signal, AbortSignal.timeout(DECISION_TIMEOUT_MS)]))
-        .catch(busy);
+      const release = await locks.take(names, () => runtime.deadline(DECISION_TIMEOUT_MS, closing.signal)).catch(busy);
       let uncertain: Promise<void> = Promise.resolve();
       try {
         for (let attempt = 1; ; attempt++) {
@@ -247,7 +246,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       }
     },
     clock() {
-      lastClock = nextClock(lastClock, options.nowMs());
+      lastClock = nextClock(lastClock, runtime.nowMs());
       return lastClock;
     },
     reserved: () => reserved,

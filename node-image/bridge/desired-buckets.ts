@@ -15,6 +15,7 @@ import type { Quota } from './quotas.ts';
 const SETTING = 'desired';
 /** How long an admin call waits for what it started; the rest goes on behind it. */
 const ADMIN_WAIT_MS = 8_000;
+const TIME_LIMIT_MS = 30_000;
 /** An owner whom no farmer knows is looked for again. */
 const UNKNOWN_RETRY_MS = 15_000;
 
@@ -80,7 +81,7 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       try {
-        const access = await accounts.recover(owner, timeLimit(signal));
+        const access = await accounts.recover(owner, runtime.deadline(TIME_LIMIT_MS, signal));
         // Nobody knows it yet. Its words come first, and then this is called again; or its farmers are late.
         if (access === null) return askAgainLater(owner);
         await writers.serve(access, ACCOUNT_BUCKET_ID, signal);
@@ -191,5 +192,3 @@ function isNewer(current: BridgeDesired, next: BridgeDesired): boolean {
   if (next.farmUid !== current.farmUid) return next.epoch >= current.epoch;
   return next.epoch !== current.epoch ? next.epoch > current.epoch : next.generation >= current.generation;
 }
-
-const timeLimit = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(30_000)]);

@@ -81,7 +81,7 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   };
 
   const round = async (withSync: boolean): Promise<void> => {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(ROUND_LIMIT_MS)]);
+    const limit = link.runtime.deadline(ROUND_LIMIT_MS, signal);
     for (const owner of accounts.owners()) await attempt('root statements', () => keepAccount(owner, limit));
     for (const writer of writers.all()) {
       if (!writer.isReady()) continue;

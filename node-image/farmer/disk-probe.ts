@@ -1,5 +1,6 @@
 // The farmer tries its own disk: a small file is written, made durable and read back. A disk that hangs, fails
 // or has been taken away puts the farmer out of service before its audits fail.
+import { pause, type Runtime } from '#node/log/runtime.ts';
 import type { Disk, DiskFile } from './disk.ts';
 
 const PROBE_FILE = 'probe';
@@ -14,13 +15,13 @@ export interface DiskProbe {
 
 export interface DiskProbeOptions {
   disk: Disk;
-  random: (bytes: number) => Uint8Array;
+  runtime: Runtime;
   /** A try that takes longer has failed, even if it ends one day. */
   deadlineMs: number;
   onChange: (reason: string) => void;
 }
 
-export function diskProbe({ disk, random, deadlineMs, onChange }: DiskProbeOptions): DiskProbe {
+export function diskProbe({ disk, runtime, deadlineMs, onChange }: DiskProbeOptions): DiskProbe {
   let reason = '';
   /** A hanging try isn't joined by others: that many stuck threads would stop everything else too. */
   let isStuck = false;
@@ -36,20 +37,18 @@ export function diskProbe({ disk, random, deadlineMs, onChange }: DiskProbeOptio
     async probe() {
       if (isStuck) return;
       isStuck = true;
-      const trial = tryDisk(disk, random(PROBE_BYTES)).then(
+      const trial = tryDisk(disk, runtime.random(PROBE_BYTES)).then(
         () => '',
         (error: unknown) => (error instanceof Error ? error.message : String(error)),
       );
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<string>((resolve) => {
-        timer = setTimeout(() => resolve(`no answer in ${deadlineMs} ms`), deadlineMs);
-      });
+      const over = new AbortController();
+      const late = pause(runtime, deadlineMs, over.signal).then(() => `no answer in ${deadlineMs} ms`);
       void trial.then((result) => {
         isStuck = false;
         set(result);
       });
       const first = await Promise.race([trial, late]);
-      clearTimeout(timer);
+      over.abort();
       set(first);
     },
   };

@@ -1,10 +1,9 @@
 // A farmer put together, whatever the network: store, service and what runs beside it. Processes are wired
 // in run-farmer.ts, tests in test/support/memory-farmer.ts.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
+import { pause, systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network, Service } from '#node/net/net.ts';
 import { folderDisk, type Disk } from './disk.ts';
 import { diskProbe, type DiskProbe } from './disk-probe.ts';
@@ -32,7 +31,7 @@ export interface FarmerOptions {
     current(): FarmConfig | null;
     onChange(listener: (config: FarmConfig) => void): () => void;
   };
-  nowMs?: () => number;
+  runtime?: Runtime;
   /** Instead of the folder's `segments`. */
   disk?: Disk;
   segmentBytes?: number;
@@ -52,10 +51,11 @@ export interface Farmer {
 /** Rejects with StoreError 'FolderInUse' where another process runs on the folder. */
 export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const { keyPair, folder, network, config } = options;
-  const nowMs = options.nowMs ?? Date.now;
+  const runtime = options.runtime ?? systemRuntime;
+  const nowMs = () => runtime.nowMs();
   const onError = options.onError ?? (() => {});
   const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
-  const randomLife = () => randomBytes(8).readBigUInt64LE();
+  const randomLife = () => Buffer.from(runtime.random(8)).readBigUInt64LE();
   const segmentBytes = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
   const lock = options.lock ?? lockFolder(folder, join(folder, 'lock'));
   const store = await Store.open({ folder, disk, nowMs, randomLife, ...segmentBytes }).catch((error: unknown) => {
@@ -66,13 +66,13 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const duty = newDuty(keyPair.publicKey, nowMs);
   const stopped = new AbortController();
   const farmers = () => (config.current()?.roster ?? []).filter(({ state }) => state !== 'Lost');
-  const owners = ownerLookup({ roots, farmers, network, nowMs });
+  const owners = ownerLookup({ roots, farmers, network, runtime });
   const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
-  const behind = catchUp({ store, roots, logs, network, addressOf, pause });
-  const handover = rootsHandover({ store, roots, owners, network, pause });
+  const behind = catchUp({ store, roots, logs, network, addressOf, runtime });
+  const handover = rootsHandover({ store, roots, owners, network, runtime });
   const probe = diskProbe({
     disk,
-    random: randomBytes,
+    runtime,
     deadlineMs: PROBE_DEADLINE_MS,
     onChange: (reason) => duty.setUnfit(reason),
   });
@@ -96,7 +96,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     handover.request(null);
   });
   await probe.probe();
-  const beside = [behind.run(stopped.signal), handover.run(stopped.signal), probeForEver(probe, stopped.signal)];
+  const beside = [behind.run(stopped.signal), handover.run(stopped.signal), probeForEver(probe, runtime, stopped.signal)];
   for (const work of beside) work.catch(onError);
   return {
     service,
@@ -115,14 +115,9 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   };
 }
 
-async function probeForEver(probe: DiskProbe, signal: AbortSignal): Promise<void> {
+async function probeForEver(probe: DiskProbe, runtime: Runtime, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await pause(PROBE_EVERY_MS, signal);
+    await pause(runtime, PROBE_EVERY_MS, signal);
     if (!signal.aborted) await probe.probe();
   }
-}
-
-/** Unreferenced: waiting keeps no process alive. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
 }

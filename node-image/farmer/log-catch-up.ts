@@ -1,6 +1,7 @@
 // After a start: newer heads and missing batches are taken from the other replicas before this farmer
 // answers for its logs. A store that was set back by a snapshot can't know it; the others do. The same
 // number of answers is needed as for any read, so a bucket that can't be caught up couldn't be read either.
+import { pause, type Runtime } from '#node/log/runtime.ts';
 import type { FarmerAddress, Network } from '#node/net/net.ts';
 import { bucketHeads, encodeCallHead, type BucketHeads } from '#node/wire/calls.ts';
 import { collect, unframeAll } from '#node/wire/framing.ts';
@@ -29,8 +30,7 @@ export interface CatchUpOptions {
   network: Network;
   /** null = not known to the farm (yet). */
   addressOf: (farmer: PublicKey) => FarmerAddress | null;
-  /** Waits; resolves early when the signal fires. */
-  pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  runtime: Runtime;
 }
 interface Bucket {
   owner: PublicKey;
@@ -43,7 +43,7 @@ function answersNeeded({ members, f }: ReplicaSet): number {
 }
 
 export function catchUp(options: CatchUpOptions): CatchUp {
-  const { store, roots, network, pause } = options;
+  const { store, roots, network, runtime } = options;
   const pending = new Map<string, Bucket>();
   const nameOf = ({ owner, bucketId }: Bucket) => `${owner}/${bucketId}`;
   for (const bucket of bucketsOf(store, roots, network.self)) pending.set(nameOf(bucket), bucket);
@@ -60,7 +60,7 @@ export function catchUp(options: CatchUpOptions): CatchUp {
           }
         };
         await Promise.all(Array.from({ length: AT_ONCE }, worker));
-        if (pending.size > 0) await pause(pauseMs, signal);
+        if (pending.size > 0) await pause(runtime, pauseMs, signal);
       }
     },
   };
@@ -79,14 +79,14 @@ function bucketsOf(store: Store, roots: RootsStore, self: PublicKey): Bucket[] {
 
 /** Whether enough members have answered and everything newer is here. */
 async function catchUpBucket(options: CatchUpOptions, { owner, bucketId }: Bucket, signal: AbortSignal): Promise<boolean> {
-  const { roots, network, addressOf } = options;
+  const { roots, network, runtime, addressOf } = options;
   const set = roots.view(owner).sets.get(bucketId);
   if (!set?.members.includes(network.self)) return true;
   const others = set.members.filter((member) => member !== network.self).map(addressOf);
   const answers = await Promise.allSettled(
     others
       .filter((to) => to !== null)
-      .map(async (to) => ({ to, heads: await askHeads(network, to, { owner, bucketId }, signal) })),
+      .map(async (to) => ({ to, heads: await askHeads(network, to, { owner, bucketId }, runtime.deadline(ASK_MS, signal)) })),
   );
   const good = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   const fetched = await Promise.all(good.map(({ to, heads }) => takeNewer(options, { owner, bucketId }, to, heads, signal)));
@@ -95,13 +95,13 @@ async function catchUpBucket(options: CatchUpOptions, { owner, bucketId }: Bucke
 
 async function askHeads(network: Network, to: FarmerAddress, bucket: Bucket, signal: AbortSignal): Promise<BucketHeads> {
   const call = { operation: 'log.heads', head: encodeCallHead('log.heads', bucket) } as const;
-  const answer = await network.call(to, call, AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]));
+  const answer = await network.call(to, call, signal);
   return bucketHeads.decode(await collect(answer.body, bucketHeads.maxBytes));
 }
 
 /** Every batch that this member has and we haven't. A log that stands elsewhere on another hash is its writer's affair. */
 async function takeNewer(
-  { logs, roots, network }: CatchUpOptions,
+  { logs, roots, network, runtime }: CatchUpOptions,
   { owner, bucketId }: Bucket,
   to: FarmerAddress,
   heads: BucketHeads,
@@ -113,7 +113,7 @@ async function takeNewer(
     if (!log) continue;
     const end = Math.min(seq, log.closed?.lastSeq ?? seq);
     for (let head = logs.head(name).seq; head < end;) {
-      const batches = await readBatches(network, to, { owner, logId, fromSeq: head + 1 }, signal);
+      const batches = await readBatches(network, to, { owner, logId, fromSeq: head + 1 }, runtime.deadline(ASK_MS, signal));
       const next = await logs.append(name, batches, log.closed, 0).catch(() => null);
       if (!next || next.seq <= head) return false;
       head = next.seq;
@@ -129,6 +129,6 @@ async function readBatches(
   signal: AbortSignal,
 ): Promise<Uint8Array[]> {
   const head = encodeCallHead('log.read', { ...from, maxBytes: MAX_BATCH_BYTES });
-  const answer = await network.call(to, { operation: 'log.read', head }, AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]));
+  const answer = await network.call(to, { operation: 'log.read', head }, signal);
   return unframeAll(await collect(answer.body, 2 * MAX_BATCH_BYTES), MAX_BATCH_BYTES);
 }

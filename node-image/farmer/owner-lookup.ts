@@ -1,6 +1,7 @@
 // Root statements of owners for whom this farmer keeps pieces but no statements: asked of the nearest ones
 // when a peer comes that the farm's configuration doesn't admit, and remembered for a while.
 import { nearest } from '#node/core/rendezvous.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { decodeAnswerHead, encodeCallHead } from '#node/wire/calls.ts';
 import { collect, unframeAll } from '#node/wire/framing.ts';
@@ -29,10 +30,10 @@ export interface OwnerLookupOptions {
   /** Farmers that may be asked, this one included. */
   farmers: () => FarmerAddress[];
   network: Network;
-  nowMs: () => number;
+  runtime: Runtime;
 }
 
-export function ownerLookup({ roots, farmers, network, nowMs }: OwnerLookupOptions): OwnerLookup {
+export function ownerLookup({ roots, farmers, network, runtime }: OwnerLookupOptions): OwnerLookup {
   const remembered = new Map<PublicKey, { view: RootView; untilMs: number }>();
   const addresses = (owner: PublicKey) => {
     const known = new Map(farmers().map((address) => [address.farmer, address]));
@@ -40,7 +41,7 @@ export function ownerLookup({ roots, farmers, network, nowMs }: OwnerLookupOptio
   };
   const ask = async (owner: PublicKey, signal: AbortSignal) => {
     const others = addresses(owner).filter(({ farmer }) => farmer !== network.self);
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+    const bounded = runtime.deadline(ASK_MS, signal);
     const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
     const bytes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
     return rootView(owner, bytes.map(decodeRootStatement));
@@ -51,10 +52,10 @@ export function ownerLookup({ roots, farmers, network, nowMs }: OwnerLookupOptio
     async view(owner, signal) {
       if (roots.knows(owner)) return roots.view(owner);
       const known = remembered.get(owner);
-      if (known && known.untilMs > nowMs()) return known.view;
+      if (known && known.untilMs > runtime.nowMs()) return known.view;
       const view = await ask(owner, signal);
       remembered.delete(owner);
-      remembered.set(owner, { view, untilMs: nowMs() + REMEMBER_MS });
+      remembered.set(owner, { view, untilMs: runtime.nowMs() + REMEMBER_MS });
       if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
       return view;
     },

@@ -1,5 +1,6 @@
 // Root statements lie on the farmers nearest to the owner's key. When the farm changes, holders pass them on
 // to those who have become nearest; when statements are added here, they go to the others at once.
+import { pause, type Runtime } from '#node/log/runtime.ts';
 import type { FarmerAddress, Network } from '#node/net/net.ts';
 import { encodeCallHead } from '#node/wire/calls.ts';
 import { frameAll } from '#node/wire/framing.ts';
@@ -26,10 +27,10 @@ export interface RootsHandoverOptions {
   roots: RootsStore;
   owners: OwnerLookup;
   network: Network;
-  pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  runtime: Runtime;
 }
 
-export function rootsHandover({ store, roots, owners, network, pause }: RootsHandoverOptions): RootsHandover {
+export function rootsHandover({ store, roots, owners, network, runtime }: RootsHandoverOptions): RootsHandover {
   /** Owner and farmer → how many statements that farmer has from us: what is there needn't go again. */
   const passed = new Map<string, number>();
   const wanted = new Set<PublicKey>();
@@ -43,7 +44,7 @@ export function rootsHandover({ store, roots, owners, network, pause }: RootsHan
       others.map(async (to) => {
         const mark = `${owner} ${to.farmer}`;
         if ((passed.get(mark) ?? 0) >= statements.length) return true;
-        const isDone = await putStatements(network, to, owner, statements, signal).then(
+        const isDone = await putStatements(network, to, owner, statements, runtime.deadline(PUT_MS, signal)).then(
           () => true,
           () => false,
         );
@@ -70,7 +71,7 @@ export function rootsHandover({ store, roots, owners, network, pause }: RootsHan
     async run(signal) {
       while (!signal.aborted) {
         wake = new AbortController();
-        if (all || wanted.size > 0) await pause(GATHER_MS, signal);
+        if (all || wanted.size > 0) await pause(runtime, GATHER_MS, signal);
         if (all) await everyOwner(async (owner) => wanted.add(owner), signal);
         all = false;
         const round = [...wanted];
@@ -81,7 +82,7 @@ export function rootsHandover({ store, roots, owners, network, pause }: RootsHan
           if (!(await passOwner(owner, signal).catch(() => false))) failed.push(owner);
         }
         for (const owner of failed) wanted.add(owner);
-        if (wanted.size > 0) await pause(RETRY_MS, AbortSignal.any([signal, wake.signal]));
+        if (wanted.size > 0) await pause(runtime, RETRY_MS, AbortSignal.any([signal, wake.signal]));
         else await untilAborted(AbortSignal.any([signal, wake.signal]));
       }
     },
@@ -104,5 +105,5 @@ async function putStatements(
     yield frameAll(statements);
   }
   const call = { operation: 'roots.put', head: encodeCallHead('roots.put', { owner }), body: body() } as const;
-  await network.call(to, call, AbortSignal.any([signal, AbortSignal.timeout(PUT_MS)]));
+  await network.call(to, call, signal);
 }

@@ -47,7 +47,7 @@ export async function copyLog(link: LogLink, { name, epoch, sources, to, toSeq, 
   return copied;
 
   function limited(): AbortSignal {
-    return AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+    return link.runtime.deadline(link.answerTimeoutMs, signal);
   }
   function addressOf(farmer: PublicKey) {
     const address = link.addressOf(farmer);

@@ -192,7 +192,7 @@ async function readSome(
 ): Promise<VerifiedBatch[]> {
   const to = link.addressOf(source);
   if (!to) throw new Error('The farm does not know this replica any more.');
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+  const limit = link.runtime.deadline(link.answerTimeoutMs, signal);
   const found = await readLog(link, to, { owner, logId: head.logId, fromSeq: head.seq + 1 }, limit);
   const batches: VerifiedBatch[] = [];
   let before: ReadTo = head;

@@ -35,7 +35,7 @@ export async function gather<T>(
     };
     check();
     for (const farmer of farmers) {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs), ...(finish ? [] : [over.signal])]);
+      const limit = link.runtime.deadline(link.answerTimeoutMs, signal, ...(finish ? [] : [over.signal]));
       askOne(link, farmer, ask, limit)
         .then(
           (answer) => void answers.set(farmer, answer),

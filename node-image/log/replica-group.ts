@@ -161,7 +161,7 @@ export class ReplicaGroup {
     if (has !== undefined && has + 1 < first) return await this.#copy(member, first - 1, signal);
     const to = link.addressOf(member);
     if (!to) throw new CallError('Unreachable', 'The farm does not know this replica (any more).');
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+    const limit = link.runtime.deadline(link.answerTimeoutMs, signal);
     try {
       const head = await appendBatches(link, to, { ...name, epoch: this.#set.epoch }, this.#lacking(has), limit);
       this.#note(member, head.seq, head.hash);

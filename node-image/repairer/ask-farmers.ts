@@ -10,7 +10,7 @@ const MAX_PAGES = 1000;
 
 /** Rejects with CallError where it doesn't answer in time. */
 export async function askHoldings(link: LogLink, farmer: FarmerAddress, signal: AbortSignal): Promise<Holdings> {
-  const ends = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+  const ends = link.runtime.deadline(link.answerTimeoutMs, signal);
   const call = { operation: 'farmer.holdings', head: encodeCallHead('farmer.holdings', {}) } as const;
   const answer = await link.network.call(farmer, call, ends);
   return holdings.decode(await collect(answer.body, holdings.maxBytes));
@@ -21,7 +21,7 @@ export async function askOwners(link: LogLink, farmer: FarmerAddress, signal: Ab
   const owners: PublicKey[] = [];
   let after: PublicKey | '' = '';
   for (let page = 0; page < MAX_PAGES; page++) {
-    const ends = AbortSignal.any([signal, AbortSignal.timeout(link.answerTimeoutMs)]);
+    const ends = link.runtime.deadline(link.answerTimeoutMs, signal);
     const head = encodeCallHead('roots.owners', { after, limit: MAX_OWNERS_PAGE });
     const answer = await link.network.call(farmer, { operation: 'roots.owners', head }, ends);
     const { owners: some, next } = ownerPage.decode(await collect(answer.body, ownerPage.maxBytes));

@@ -1,5 +1,6 @@
 // Copies one piece from a holder to its new one, leaf by leaf, each checked on the way.
 import type { CopyTask } from '#node/core/repair-plan.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { copiedFooter } from './piece-math.ts';
 import type { SegmentLink } from './piece-link.ts';
@@ -11,6 +12,7 @@ export interface CopyInput {
   total: number;
   link: SegmentLink;
   spend(bytes: number, signal: AbortSignal): Promise<void>;
+  runtime: Runtime;
   /** Longest wait without a leaf read or taken. */
   stallMs: number;
   signal: AbortSignal;
@@ -35,7 +37,7 @@ class CopyAttempt {
   readonly #input: CopyInput;
   readonly #farmer: PublicKey;
   readonly #abort = new AbortController();
-  #watchdog: NodeJS.Timeout | undefined;
+  #watchdog = new AbortController();
 
   constructor(input: CopyInput, farmer: PublicKey) {
     this.#input = input;
@@ -60,7 +62,7 @@ class CopyAttempt {
       else onTargetFailed(error);
       return null;
     } finally {
-      clearTimeout(this.#watchdog);
+      this.#watchdog.abort();
       this.#abort.abort();
     }
   }
@@ -71,7 +73,7 @@ class CopyAttempt {
         this.#watch('source');
         const next = await leaves.next().catch((error: unknown) => this.#blameSource(error));
         if (next.done) break;
-        clearTimeout(this.#watchdog);
+        this.#watchdog.abort();
         await this.#input.spend(2 * next.value.length, signal);
         this.#watch('target');
         yield next.value;
@@ -90,11 +92,13 @@ class CopyAttempt {
 
   /** Ends the attempt when the one it waits for doesn't move. */
   #watch(whom: 'source' | 'target'): void {
-    clearTimeout(this.#watchdog);
-    const { stallMs } = this.#input;
-    this.#watchdog = setTimeout(() => {
+    this.#watchdog.abort();
+    this.#watchdog = new AbortController();
+    const { runtime, stallMs } = this.#input;
+    const bite = () => {
       this.blamed = whom;
       this.#abort.abort(new Error(`Nothing moved for ${stallMs} ms.`));
-    }, stallMs);
+    };
+    runtime.sleep(stallMs, this.#watchdog.signal).then(bite, () => {});
   }
 }

@@ -102,7 +102,7 @@ export class FarmRepair {
     this.#farm = settableFarmView(farmSnapshot(input.config));
     this.#link = logLink({ network, farm: this.#farm, runtime });
     this.#watch = new FarmerWatch(this.#limits.offlineAfterMs);
-    this.#judge = new Judge(index, this.#watch);
+    this.#judge = new Judge(index, this.#watch, runtime);
     this.#logs = placementLogs({ link: this.#link, self, states, signal });
     this.#bandwidth = new Bandwidth(runtime);
     this.#deps = {

@@ -1,6 +1,5 @@
 // Keeps the index's judgement up to date: after a log is read, after a piece has moved, and whenever a
 // farmer's state changes, for just the segments that this concerns.
-import { setImmediate as turn } from 'node:timers/promises';
 import {
   movesUpTo,
   segmentHealth,
@@ -9,6 +8,7 @@ import {
   type SegmentHealth,
   type SegmentHolders,
 } from '#node/core/segment-health.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { FarmerWatch } from './farmer-watch.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
@@ -35,13 +35,15 @@ export function piecesToMove(
 export class Judge {
   readonly #index: SegmentIndex;
   readonly #watch: FarmerWatch;
+  readonly #runtime: Runtime;
   /** As the index was last judged by. */
   readonly #known = new Map<PublicKey, FarmerState>();
   #activeFarmers = -1;
 
-  constructor(index: SegmentIndex, watch: FarmerWatch) {
+  constructor(index: SegmentIndex, watch: FarmerWatch, runtime: Runtime) {
     this.#index = index;
     this.#watch = watch;
+    this.#runtime = runtime;
   }
 
   /** Health of one segment as of now, noted in the index. */
@@ -86,7 +88,7 @@ export class Judge {
       if (last === undefined) return;
       this.#index.transaction(() => this.judgeAll(ids));
       after = last;
-      await turn();
+      await this.#runtime.turn();
     }
   }
 }

@@ -3,6 +3,7 @@
 // the writer signed, sends the footers that make farmers keep them. Memory: a few leaves for each piece.
 import { PieceFeed } from '#node/client/piece-feed.ts';
 import type { PieceSource, PieceTask } from '#node/core/repair-plan.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import type { Hash, Scheme } from '#node/wire/types.ts';
 
 export interface Stored extends PieceTask {
@@ -40,6 +41,7 @@ export interface RebuildInput {
   math: PieceMath;
   /** Waits for its share of bandwidth. */
   spend(bytes: number, signal: AbortSignal): Promise<void>;
+  runtime: Runtime;
   /** Longest wait for one leaf, from a source or to a new holder. */
   stallMs: number;
   signal: AbortSignal;
@@ -93,7 +95,7 @@ export async function rebuildPieces(input: RebuildInput): Promise<Stored[]> {
       feed.push(pieces[task.pieceNumber]!.footer);
       feed.end();
     }
-    const receipts = await Promise.all(targets.map((target) => lastWord(target, input.stallMs)));
+    const receipts = await Promise.all(targets.map((target) => lastWord(target, input)));
     return targets.flatMap(({ task }, index) => {
       const receipt = receipts[index];
       return receipt ? [{ ...task, receipt, path: pieces![task.pieceNumber]!.path }] : [];
@@ -137,19 +139,19 @@ function startTarget(task: PieceTask, pieceRoot: () => Hash, input: RebuildInput
 }
 
 /** A new holder that doesn't take its leaf in time is given up; the others go on. */
-async function pushTo(target: Target, leaf: Uint8Array, { stallMs }: RebuildInput): Promise<void> {
+async function pushTo(target: Target, leaf: Uint8Array, { runtime, stallMs }: RebuildInput): Promise<void> {
   try {
     target.feed.push(leaf);
-    await withinTime(target.feed.room(MAX_WAITING), stallMs);
+    await withinTime(runtime, target.feed.room(MAX_WAITING), stallMs);
   } catch (error) {
     giveUp(target, error);
   }
 }
 
 /** After the footer, the holder has to write it all down and sign. */
-async function lastWord(target: Target, limitMs: number): Promise<Uint8Array | null> {
+async function lastWord(target: Target, { runtime, stallMs }: RebuildInput): Promise<Uint8Array | null> {
   try {
-    return await withinTime(target.done, limitMs);
+    return await withinTime(runtime, target.done, stallMs);
   } catch (error) {
     giveUp(target, error);
     return null;
@@ -217,7 +219,7 @@ class SourceReaders {
   async #leaf(pieceNumber: number, stripe: number): Promise<{ pieceNumber: number; leaf: Uint8Array } | null> {
     const { source, leaves, abort } = this.#open.get(pieceNumber)!;
     try {
-      const next = await withinTime(leaves.next(), this.#input.stallMs);
+      const next = await withinTime(this.#input.runtime, leaves.next(), this.#input.stallMs);
       if (next.done) throw new Error('The piece ended early.');
       if (next.value.length !== this.#input.math.leafBytes(stripe)) throw new Error('A leaf has the wrong length.');
       return { pieceNumber, leaf: next.value };
@@ -234,19 +236,20 @@ class SourceReaders {
   /** Frees the connections: what was read to its end closes by itself, the rest is cut. */
   async close(): Promise<void> {
     const open = [...this.#open.values()];
-    await Promise.all(open.map(({ leaves }) => withinTime(leaves.return(), 1000).catch(() => {})));
+    await Promise.all(open.map(({ leaves }) => withinTime(this.#input.runtime, leaves.return(), 1000).catch(() => {})));
     for (const { abort } of open) abort.abort();
   }
 }
 
-async function withinTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${limitMs} ms.`)), limitMs);
+async function withinTime<T>(runtime: Runtime, work: Promise<T>, limitMs: number): Promise<T> {
+  const over = new AbortController();
+  const late = runtime.sleep(limitMs, over.signal).then(() => {
+    throw new Error(`No answer within ${limitMs} ms.`);
   });
+  late.catch(() => {});
   try {
     return await Promise.race([work, late]);
   } finally {
-    clearTimeout(timer);
+    over.abort();
   }
 }

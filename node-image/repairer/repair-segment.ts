@@ -73,6 +73,7 @@ function bytesInMemory({ scheme }: IndexedSegment, { copies, rebuilds }: RepairP
 
 async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan, signal: AbortSignal): Promise<Stored[]> {
   const { index, bandwidth, stallMs } = deps;
+  const { runtime } = deps.link;
   const link = segmentLink(deps.link.network, (farmer) => deps.link.addressOf(farmer), segment);
   const spend = (bytes: number, ends: AbortSignal) => bandwidth.take(bytes, ends);
   const sourceFailed = (pieceNumber: number, farmer: PublicKey, error: unknown) => {
@@ -87,6 +88,7 @@ async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan,
       link,
       math: pieceMath(deps.benches, segment),
       spend,
+      runtime,
       stallMs,
       signal,
       onSourceFailed: ({ pieceNumber, farmer }, error) => sourceFailed(pieceNumber, farmer, error),
@@ -99,6 +101,7 @@ async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan,
       total: segment.scheme.total,
       link,
       spend,
+      runtime,
       stallMs,
       signal,
       onSourceFailed: (farmer, error) => sourceFailed(task.pieceNumber, farmer, error),

@@ -11,6 +11,7 @@ import { defaultScheme } from '#node/core/schemes.ts';
 import type { Disk } from '#node/farmer/disk.ts';
 import { startFarmer, type Farmer } from '#node/farmer/farmer.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
+import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import { memoryNet, type MemoryNet } from '#node/net/memory-network.ts';
 import type { FarmerAddress, Network, Service } from '#node/net/net.ts';
 import { signStatement } from '#node/wire/statements.ts';
@@ -26,7 +27,7 @@ interface MemoryFarmerOptions {
   config: FarmConfigStore;
   keyPair: KeyPair;
   folder: string;
-  nowMs?: () => number;
+  runtime?: Runtime;
   disk?: Disk;
   segmentBytes?: number;
   /** Wraps what the farmer answers: liars and slow ones. */
@@ -113,7 +114,7 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
   });
   const start = async (i: number, keyPair: KeyPair) => {
     const folder = (folders[i] ??= await mkdtemp(join(root, `farmer-${i}-`)));
-    return await startMemoryFarmer({ net, config, keyPair, folder, nowMs });
+    return await startMemoryFarmer({ net, config, keyPair, folder, runtime: { ...systemRuntime, nowMs } });
   };
   const farm: MemoryFarm = {
     net,

@@ -12,6 +12,7 @@ import type { Account } from '#node/bridge/objects.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
 
@@ -31,6 +32,7 @@ async function start(folder: string): Promise<Bridge> {
     network: farm.networkOf(self),
     catalog,
     config: farm.current(),
+    runtime: systemRuntime,
     metrics: bridgeMetrics(new Registry(), () => ({
       owners: 0,
       buckets: 0,

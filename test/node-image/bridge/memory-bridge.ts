@@ -1,5 +1,4 @@
 // The bridge's object store on a farm in memory, with one account and as many buckets as a test wants.
-import { randomBytes } from 'node:crypto';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import type { Catalog, BucketRow } from '#node/catalog/catalog.ts';
 import { createHolderMoves } from '#node/bridge/holder-moves.ts';
@@ -7,7 +6,7 @@ import { createObjectStore } from '#node/bridge/object-store.ts';
 import type { Account, IncomingBody, Objects } from '#node/bridge/objects.ts';
 import { createOpenWriters, type OpenWriters } from '#node/bridge/open-writers.ts';
 import type { Quota } from '#node/bridge/quotas.ts';
-import type { Runtime } from '#node/log/runtime.ts';
+import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
 import { createMemoryFarm, type MemoryFarm } from './memory-farm.ts';
 
@@ -32,15 +31,15 @@ export async function memoryBridge({
   catalog = createMemoryCatalog(),
 } = {}): Promise<MemoryBridge> {
   const runtime = {
+    ...systemRuntime,
     now: 1_000_000,
     nowMs: () => runtime.now++,
-    random: (sizeBytes: number) => new Uint8Array(randomBytes(sizeBytes)),
     sleep: () => new Promise<void>((resolve) => setImmediate(resolve)),
   };
   const access = { owner, accountSecret: new Uint8Array(32) };
   const account: Account = { accessKeyId: 'AKIDEXAMPLE', owner, bucketName: null, displayName: 'tester' };
   const quotas = new Map<string, Quota>();
-  const writers = createOpenWriters({ catalog, farm, nowMs: runtime.nowMs, runtime });
+  const writers = createOpenWriters({ catalog, farm, runtime });
   const catchUp = async (who: string, bucketId: string) => writers.ready(who, bucketId).catchUp();
   const moves = createHolderMoves({ catalog, warrantsOf: () => [], isLost: () => false, catchUp });
   const quotaOf = (_: string, name: string) => quotas.get(name) ?? null;

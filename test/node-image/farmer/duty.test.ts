@@ -4,6 +4,7 @@ import { duty } from '#node/farmer/duty.ts';
 import { keyedQueue, slots } from '#node/farmer/limits.ts';
 import { spaceGauge } from '#node/farmer/space-gauge.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { faultyDisk } from '#test/support/faulty-disk.ts';
 
 const roster = (state: string) => ({ roster: [{ farmer: 'me', state }] }) as unknown as FarmConfig;
@@ -58,8 +59,11 @@ describe('the disk probe', () => {
   const setUp = (deadlineMs = 1000) => {
     const disk = faultyDisk();
     const reasons: string[] = [];
-    const random = (bytes: number) => new Uint8Array(bytes).fill(7);
-    return { disk, reasons, probe: diskProbe({ disk, random, deadlineMs, onChange: (reason) => reasons.push(reason) }) };
+    return {
+      disk,
+      reasons,
+      probe: diskProbe({ disk, runtime: systemRuntime, deadlineMs, onChange: (reason) => reasons.push(reason) }),
+    };
   };
 
   it('tells of a disk that fails, and of its recovery, once each', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Runtime } from '#node/log/runtime.ts';
+import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import { Bandwidth } from '#node/repairer/bandwidth.ts';
 
 const never = new AbortController().signal;
@@ -7,9 +7,9 @@ const never = new AbortController().signal;
 /** A clock that jumps to the end of each sleep. */
 function jumpingPace(): Runtime & { atMs: number } {
   const pace = {
+    ...systemRuntime,
     atMs: 1_000_000,
     nowMs: () => pace.atMs,
-    random: (sizeBytes: number) => new Uint8Array(sizeBytes),
     sleep: (ms: number, signal?: AbortSignal) => {
       signal?.throwIfAborted();
       pace.atMs += ms;

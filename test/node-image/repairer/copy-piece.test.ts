@@ -9,6 +9,7 @@ import { isPieceGone, type SegmentLink } from '#node/repairer/piece-link.ts';
 import { pieceFooter } from '#node/wire/calls.ts';
 import { FooterReader } from '#node/wire/framing.ts';
 import { LEAF_BYTES, type Scheme } from '#node/wire/types.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { testSegment } from '#test/node-image/repairer/support/test-segment.ts';
 
 const SCHEME: Scheme = { required: 4, repair: 5, optimal: 6, total: 6 };
@@ -73,6 +74,7 @@ function world(
       total: SCHEME.total,
       link,
       spend: () => Promise.resolve(),
+      runtime: systemRuntime,
       stallMs: 60,
       signal: new AbortController().signal,
       onSourceFailed: (farmer, error) => failed.push(`source ${farmer}${isPieceGone(error) ? ' gone' : ''}`),

@@ -4,6 +4,7 @@ import { segmentHealth } from '#node/core/segment-health.ts';
 import { FarmerWatch } from '#node/repairer/farmer-watch.ts';
 import { Judge, piecesToMove } from '#node/repairer/judge.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { farmConfig } from '#test/node-image/repairer/support/farm-config.ts';
 
 const key = (index: number) => String(index).padStart(64, '0');
@@ -42,7 +43,7 @@ describe('judge', () => {
     const index = new SegmentIndex(':memory:');
     const watch = new FarmerWatch(60_000);
     watch.configure(farmConfig({ states }));
-    const judge = new Judge(index, watch);
+    const judge = new Judge(index, watch, systemRuntime);
     const add = (name: number, farmers: number[]) =>
       index.addSegment(
         'e'.repeat(64),

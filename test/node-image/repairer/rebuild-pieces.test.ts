@@ -8,6 +8,7 @@ import { RebuildError, rebuildPieces, type PieceLink, type RebuildInput } from '
 import { pieceFooter } from '#node/wire/calls.ts';
 import { FooterReader } from '#node/wire/framing.ts';
 import { LEAF_BYTES, type Scheme } from '#node/wire/types.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { testSegment, type TestSegment } from '#test/node-image/repairer/support/test-segment.ts';
 
 const SIX: Scheme = { required: 4, repair: 5, optimal: 6, total: 6 };
@@ -63,6 +64,7 @@ function world(segment: TestSegment, faults: Faults = {}) {
       link,
       math: pieceMath(new Benches(), segment),
       spend: () => Promise.resolve(),
+      runtime: systemRuntime,
       stallMs: 100,
       signal: new AbortController().signal,
       onSourceFailed: ({ farmer }) => failed.push(`source ${farmer}`),
