@@ -1,6 +1,7 @@
 // An account from its statements and logs: what a bridge does with the words in hand, and what an empty
 // laptop does with the words and one farmer's address.
 import {
+  bucketRepairKey,
   bucketSecret,
   openSealed,
   ownerPartKey,
@@ -117,7 +118,7 @@ export function accessOf(view: RootView, subject: KeyPair): AccountAccess | null
 export function bucketKeys(access: AccountAccess, view: RootView, bucketId: BucketId): PartKeys {
   const secret = bucketSecret(access.accountSecret, bucketId);
   const epochs = [...new Set([...view.warrants.map(({ repairEpoch }) => repairEpoch), 0])].sort((a, b) => b - a);
-  const repairKeys = epochs.map((epoch) => repairKey(access.accountSecret, epoch));
+  const repairKeys = epochs.map((epoch) => bucketRepairKey(repairKey(access.accountSecret, epoch), bucketId));
   return {
     ownerPartKey: (logId) => ownerPartKey(secret, logId),
     repairPartKeys: (logId) => repairKeys.map((key) => repairPartKey(key, logId)),
@@ -132,7 +133,7 @@ export function writerKeys(
 ): { bucketSecret: Uint8Array; repairKey: Uint8Array } {
   return {
     bucketSecret: bucketSecret(access.accountSecret, bucketId),
-    repairKey: repairKey(access.accountSecret, view.warrant?.repairEpoch ?? 0),
+    repairKey: bucketRepairKey(repairKey(access.accountSecret, view.warrant?.repairEpoch ?? 0), bucketId),
   };
 }
 

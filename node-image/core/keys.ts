@@ -189,10 +189,15 @@ export function repairKey(accountSecret: Uint8Array, repairEpoch: number): Uint8
   return hkdf(accountSecret, 'storj/1 repair key', 32, epoch);
 }
 
+/** One bucket's share of an epoch's key: what a writer of that bucket gets, and nothing of the others. */
+export function bucketRepairKey(keyOfEpoch: Uint8Array, bucketId: BucketId): Uint8Array {
+  return hkdf(keyOfEpoch, 'storj/1 bucket repair key', 32, fromHex(bucketId, 16));
+}
+
 export function ownerPartKey(secretOfBucket: Uint8Array, logId: PublicKey): Uint8Array {
   return hkdf(secretOfBucket, 'storj/1 owner part', 32, fromHex(logId, 32));
 }
 
-export function repairPartKey(keyOfEpoch: Uint8Array, logId: PublicKey): Uint8Array {
-  return hkdf(keyOfEpoch, 'storj/1 repair part', 32, fromHex(logId, 32));
+export function repairPartKey(keyOfBucket: Uint8Array, logId: PublicKey): Uint8Array {
+  return hkdf(keyOfBucket, 'storj/1 repair part', 32, fromHex(logId, 32));
 }

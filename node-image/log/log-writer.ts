@@ -50,7 +50,7 @@ export interface OpenLogOrder {
   writer: KeyPair;
   /** `entries`: the writer is a keeper and takes the bucket over, other open logs of entries are sealed and closed. */
   kind: 'entries' | 'placements';
-  /** For `entries`. */
+  /** For `entries`: those of the bucket (`repairKey`: its bucket repair key). */
   keys?: { bucketSecret: Uint8Array; repairKey: Uint8Array };
   state: WriterState;
   /** Newest heads of the owner's other logs: they go into each batch. */

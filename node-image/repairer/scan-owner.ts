@@ -1,6 +1,6 @@
 // Reads one owner's logs, from where the index stands up to heads asked for now, with no more than the
 // repair key that the owner's warrant seals to this repairer.
-import { openSealed, repairPartKey, type KeyPair } from '#node/core/keys.ts';
+import { bucketRepairKey, openSealed, repairPartKey, type KeyPair } from '#node/core/keys.ts';
 import { pieceBytes } from '#node/core/segments.ts';
 import { readBatches, readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
 import type { LogLink } from '#node/log/log-link.ts';
@@ -68,7 +68,7 @@ function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
     });
 }
 
-async function scanBucket(input: ScanInput, roots: Roots, keys: Uint8Array[], bucketId: BucketId): Promise<void> {
+async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[], bucketId: BucketId): Promise<void> {
   const { link, index, owner, signal } = input;
   const state = await readHeads(link, { owner, bucketId, signal, view: roots.view });
   const positions = index.positions(owner, bucketId);
@@ -77,6 +77,7 @@ async function scanBucket(input: ScanInput, roots: Roots, keys: Uint8Array[], bu
     index.forgetOwner(owner);
     throw new ScanError('Unsteady', 'A log was closed below what was read of it: reading again.');
   }
+  const keys = epochKeys.map((key) => bucketRepairKey(key, bucketId));
   const batches = readBatches(link, {
     state,
     since: positions,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '#node/core/ids.ts';
 import {
   boxPublicKey,
+  bucketRepairKey,
   bucketSecret,
   entropyFromWords,
   keyPairFromSeed,
@@ -134,6 +135,8 @@ describe('the tree of secrets', () => {
       ownerPartKey(secretA, logB),
       repairPartKey(secretA, logA),
       repairPartKey(repairKey(accountSecret, 1), logA),
+      bucketRepairKey(repairKey(accountSecret, 1), bucketA),
+      bucketRepairKey(repairKey(accountSecret, 1), bucketB),
     ].map(toHex);
     expect(new Set(all).size).toBe(all.length);
   });

@@ -57,7 +57,8 @@ describe('the page and the vectors', () => {
     expect(repair.toString('hex')).toBe(keys['repairKey']);
     const logId = unhex(keys['logId']!);
     expect(hkdf(bucket, 'storj/1 owner part', 32, logId).toString('hex')).toBe(keys['ownerPartKey']);
-    expect(hkdf(repair, 'storj/1 repair part', 32, logId).toString('hex')).toBe(keys['repairPartKey']);
+    const repairOfBucket = hkdf(repair, 'storj/1 bucket repair key', 32, unhex(keys['bucketId']!));
+    expect(hkdf(repairOfBucket, 'storj/1 repair part', 32, logId).toString('hex')).toBe(keys['repairPartKey']);
     expect(keys['words']!.split(' ')).toHaveLength(24);
     expect(keys['ownerPeerId']).toMatch(/^12D3KooW/);
   });

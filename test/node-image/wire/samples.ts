@@ -2,6 +2,7 @@
 import { leafHash, rootPath, segmentRoot } from '#node/core/merkle.ts';
 import {
   boxPublicKey,
+  bucketRepairKey,
   bucketSecret,
   keyPairFromSeed,
   ownerFromEntropy,
@@ -39,7 +40,7 @@ export const secretOfBucket = bucketSecret(owner.accountSecret, bucketId);
 export const keyOfEpoch = repairKey(owner.accountSecret, 1);
 export const partKeys = {
   ownerPartKey: ownerPartKey(secretOfBucket, log.publicKey),
-  repairPartKey: repairPartKey(keyOfEpoch, log.publicKey),
+  repairPartKey: repairPartKey(bucketRepairKey(keyOfEpoch, bucketId), log.publicKey),
 };
 
 // ---- a segment, as far as the wire cares ----------------------------------------------------

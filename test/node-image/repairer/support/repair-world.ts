@@ -3,7 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { farmSnapshot, logLink, settableFarmView } from '#node/client/farm-view.ts';
-import { boxPublicKey, bucketSecret, ownerFromEntropy, repairKey, sealTo, type KeyPair } from '#node/core/keys.ts';
+import {
+  boxPublicKey,
+  bucketRepairKey,
+  bucketSecret,
+  ownerFromEntropy,
+  repairKey,
+  sealTo,
+  type KeyPair,
+} from '#node/core/keys.ts';
 import { choosePlaces } from '#node/core/placement.ts';
 import { plainToCipherBytes, segmentGeometry, segmentId } from '#node/core/segments.ts';
 import { rootPath } from '#node/core/merkle.ts';
@@ -130,7 +138,7 @@ export class RepairWorld {
       kind: 'entries',
       keys: {
         bucketSecret: bucketSecret(this.owner.accountSecret, bucketId),
-        repairKey: repairKey(this.owner.accountSecret, repairEpoch),
+        repairKey: bucketRepairKey(repairKey(this.owner.accountSecret, repairEpoch), bucketId),
       },
       state: {
         load: () => Promise.resolve(saved),
