@@ -1,0 +1,44 @@
+// `npm run bench -- [--rounds N] [NAME …]`: prints each figure beside the physical bound measured in the same
+// run. Raw samples go to test/bench/results/results.jsonl.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Report, type Benchmark } from './support/measure.ts';
+import { bridge } from './bridge.ts';
+import { firstByte } from './first-byte.ts';
+import { memory } from './memory.ts';
+import { pipeline } from './pipeline.ts';
+import { repair } from './repair.ts';
+import { smallObjects } from './small-objects.ts';
+import { startUp } from './start-up.ts';
+import { store } from './store.ts';
+import { transfer } from './transfer.ts';
+
+const ALL: Benchmark[] = [pipeline, store, transfer, repair, smallObjects, bridge, firstByte, startUp, memory];
+const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '5' }, data: { type: 'string', default: tmpdir() } },
+});
+const unknown = positionals.filter((name) => !ALL.some((one) => one.name === name));
+if (unknown.length > 0 || !(Number(values.rounds) >= 1)) {
+  const list = ALL.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n');
+  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [NAME …]\n${list}`);
+  process.exit(1);
+}
+
+for (const benchmark of ALL.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
+  console.log(benchmark.about);
+  const folder = mkdtempSync(join(values.data, 'storj-bench-'));
+  const report = new Report(RESULTS, benchmark.name);
+  try {
+    await benchmark.run(report, { rounds: Number(values.rounds), folder });
+    report.print();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+process.exit(0);
