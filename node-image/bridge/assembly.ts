@@ -9,6 +9,7 @@ import type { Runtime } from '#node/log/runtime.ts';
 import type { Network } from '#node/net/net.ts';
 import { createAccessKeys } from './access-keys.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
+import { createCuts, type Cuts, type CutTimes } from './cuts.ts';
 import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
 import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
 import { createHolderMoves } from './holder-moves.ts';
@@ -28,6 +29,7 @@ export interface Bridge {
   farm: FarmAdapter;
   desired: DesiredBuckets;
   upkeep: Upkeep;
+  cuts: Cuts;
   signal: AbortSignal;
   configure(config: FarmConfig): void;
   close(): Promise<void>;
@@ -43,11 +45,13 @@ export interface BridgeParts {
   metrics: BridgeMetrics;
   log: Log;
   runtime: Runtime;
+  /** How often cuts are stated; for tests. */
+  cutTimes?: Partial<CutTimes>;
   signal: AbortSignal;
 }
 
 export function assembleBridge(parts: BridgeParts): Bridge {
-  const { logsFolder, self, network, catalog, config, metrics, log, runtime, signal } = parts;
+  const { logsFolder, self, network, catalog, config, metrics, log, runtime, cutTimes, signal } = parts;
   const farmView = settableFarmView(farmSnapshot(config));
   const client = createClient({ network, farm: farmView, runtime });
   const onTrouble = (what: string, error: unknown) => {
@@ -86,11 +90,22 @@ export function assembleBridge(parts: BridgeParts): Bridge {
   const quotaOf = (owner: string, bucketName: string) => desired.quotaOf(owner, bucketName);
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
   const desired: DesiredBuckets = createDesiredBuckets({ catalog, keys, accounts, writers, objects, runtime, signal, onTrouble });
+  const cuts: Cuts = createCuts({
+    link: client.link,
+    bridge: self,
+    accounts,
+    catalog,
+    writers,
+    farm,
+    ...(cutTimes ? { times: cutTimes } : {}),
+    onCut: (owner, dropped) => log.debug({ owner, dropped }, 'a cut was stated'),
+  });
   const upkeep: Upkeep = createUpkeep({
     link: client.link,
     bridge: self,
     accounts,
     writers,
+    cuts,
     warrant: () => farmView.current(),
     rosterGeneration: () => farmView.current().generation,
     signal,
@@ -107,6 +122,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     farm,
     desired,
     upkeep,
+    cuts,
     signal,
     configure(next) {
       farmView.set(farmSnapshot(next));

@@ -1,11 +1,12 @@
 // What the bridge does for its accounts beside requests: a warrant for the farm's repairer, root statements
-// where the present roster wants them, and replica sets without farmers that leave or are lost.
+// where the present roster wants them, replica sets without farmers that leave or are lost, and cuts.
 import type { LogLink } from '#node/log/log-link.ts';
 import { changeMember, nextMemberChange, syncReplicas } from '#node/log/replica-set.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { Accounts, WantedWarrant } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
+import type { Cuts } from './cuts.ts';
 import type { OpenWriters } from './open-writers.ts';
 
 const EVERY_MS = 30_000;
@@ -29,6 +30,7 @@ export interface UpkeepOptions {
   bridge: KeyPair;
   accounts: Accounts;
   writers: OpenWriters;
+  cuts: Cuts;
   warrant: () => WantedWarrant;
   rosterGeneration: () => number;
   signal: AbortSignal;
@@ -37,7 +39,7 @@ export interface UpkeepOptions {
 }
 
 export function createUpkeep(options: UpkeepOptions): Upkeep {
-  const { link, bridge, accounts, writers, signal } = options;
+  const { link, bridge, accounts, writers, cuts, signal } = options;
   let wake: (() => void) | null = null;
   let isNudged = false;
   let hadTrouble = false;
@@ -94,6 +96,7 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
         );
       }
     }
+    for (const owner of accounts.owners()) await attempt('cut', () => cuts.keep(owner, limit));
   };
 
   return {

@@ -54,8 +54,13 @@ export interface Tables {
   removeParts(bucketId: BucketId, uploadId: string): StoredPart[];
 
   addPlacement(bucketId: BucketId, placement: SegmentPlacement): void;
-  /** Adds to the number of references; the row may not have its placement yet. Goes with the last reference. */
+  /**
+   * Adds to the number of references; the row may not have its placement yet. Without references it stays
+   * until a cut drops the segment, but for one that another bucket still names.
+   */
   addReferences(bucketId: BucketId, segmentId: string, count: number): void;
+  /** A cut has let it go: the rows without references go, in every bucket. */
+  dropSegment(segmentId: string): void;
   addMove(move: SealedPlacement): void;
 
   addUsage(bucketId: BucketId, objects: number, bytes: number, uploadBytes: number): void;
@@ -79,6 +84,7 @@ export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
     else if (entry.kind === 'upload') applyUpload(tables, bucketId, entry);
     else applyPart(tables, bucketId, entry);
   }
+  for (const cut of batch.repair?.cuts ?? []) for (const segmentId of cut.dropped) tables.dropSegment(segmentId);
   tables.setPosition(owner, bucketId, { logId, seq: batch.seq, hash: batch.hash });
   return true;
 }

@@ -11,6 +11,7 @@ import type {
   PublicKey,
   RepairPart,
   SealedPlacement,
+  SegmentId,
   SegmentKey,
   SegmentPlacement,
 } from '#node/wire/types.ts';
@@ -57,6 +58,12 @@ export interface VersionRow {
 export type ListRow = Pick<VersionRow, 'key' | 'sizeBytes' | 'etag' | 'modifiedMs'> & {
   checksum: { algorithm: string; type: string } | null;
 };
+
+/** What a cut states: as of these positions of all the owner's logs, nothing names these segments. */
+export interface CutFacts {
+  heads: (LogPosition & { bucketId: BucketId })[];
+  dropped: SegmentId[];
+}
 
 /** What opens a version or a part. An empty object has inline of length 0. */
 export interface Content {
@@ -145,6 +152,9 @@ export interface Catalog {
   uploads(bucketId: BucketId, query: UploadQuery): UploadPage;
   parts(bucketId: BucketId, uploadId: string, afterPart: number, limit: number): PartRow[];
   part(bucketId: BucketId, uploadId: string, partNumber: number): (PartRow & Content) | null;
+
+  /** Of one moment. A segment is told until a cut that drops it is applied; at most `limit` at once. */
+  cut(owner: PublicKey, limit: number): CutFacts;
 
   placement(bucketId: BucketId, segmentId: string): SegmentPlacement | null;
   /** How many versions and parts name the segment. */

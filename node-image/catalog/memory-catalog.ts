@@ -109,6 +109,14 @@ export function createMemoryCatalog(): Catalog {
         ?.find((one) => one.partNumber === partNumber);
       return part === undefined ? null : { ...partRow(part), inline: part.inline ?? null, segments: part.segments ?? [] };
     },
+    cut(owner, limit) {
+      const own = [...state.positions].filter(([name]) => name.startsWith(`${owner}/`));
+      const buckets = own.map(([name]) => name.slice(owner.length + 1));
+      const unnamed = buckets.flatMap((bucketId) => unnamedIn(bucket(bucketId)));
+      const dropped = [...new Set(unnamed)].filter((id) => !isNamed(state, id)).sort();
+      const heads = own.flatMap(([, positions], i) => positions.map((one) => ({ bucketId: buckets[i]!, ...one })));
+      return { heads, dropped: dropped.slice(0, limit) };
+    },
     placement: (bucketId, segmentId) => bucket(bucketId).placements.get(segmentId) ?? null,
     references: (bucketId, segmentId) => bucket(bucketId).references.get(segmentId) ?? 0,
     moves: (tag) => [...(state.moves.get(tag) ?? [])],
@@ -134,6 +142,12 @@ function bucketOf(state: State, bucketId: string): Bucket {
   };
   state.buckets.set(bucketId, bucket);
   return bucket;
+}
+
+const unnamedIn = ({ references }: Bucket): string[] => [...references].flatMap(([id, count]) => (count > 0 ? [] : [id]));
+
+function isNamed(state: State, segmentId: string): boolean {
+  return [...state.buckets.values()].some(({ references }) => (references.get(segmentId) ?? 0) > 0);
 }
 
 function memoryTables(state: State): Tables {
@@ -195,9 +209,16 @@ function memoryTables(state: State): Tables {
       const { placements, references } = bucket(bucketId);
       const left = (references.get(segmentId) ?? 0) + count;
       references.set(segmentId, left);
-      if (count > 0 || left > 0) return;
+      if (count > 0 || left > 0 || !isNamed(state, segmentId)) return;
       references.delete(segmentId);
       placements.delete(segmentId);
+    },
+    dropSegment(segmentId) {
+      for (const { references, placements } of state.buckets.values()) {
+        if ((references.get(segmentId) ?? 1) > 0) continue;
+        references.delete(segmentId);
+        placements.delete(segmentId);
+      }
     },
     addMove(move) {
       const known = state.moves.get(move.tag) ?? [];

@@ -9,6 +9,7 @@ import {
   type Catalog,
   type Checksum,
   type Content,
+  type CutFacts,
   type ListRow,
   type PartRow,
   type UploadRow,
@@ -178,6 +179,17 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       return row === undefined || content === null ? null : { ...partRow(row), ...content };
     },
 
+    cut(owner, limit) {
+      // One transaction: the writer's thread may commit between two statements.
+      db.exec('BEGIN');
+      try {
+        const heads = all('SELECT bucket, log, seq, hash FROM positions WHERE owner = ?', owner).map(cutHead);
+        const dropped = all(UNNAMED, owner, limit).map((row) => text(row, 'segment'));
+        return { heads, dropped };
+      } finally {
+        db.exec('COMMIT');
+      }
+    },
     placement(bucketId, segmentId) {
       const row = get('SELECT sealed FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId);
       return open(`${bucketId}/${segmentId}`, row?.['sealed']) as SegmentPlacement | null;
@@ -202,6 +214,17 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     },
   };
 }
+
+const UNNAMED = `SELECT DISTINCT s.segment FROM (SELECT DISTINCT bucket FROM positions WHERE owner = ?) b
+  JOIN segments s INDEXED BY segments_unnamed ON s.bucket = b.bucket AND s.refs <= 0
+  WHERE NOT EXISTS (SELECT 1 FROM segments o WHERE o.segment = s.segment AND o.refs > 0) LIMIT ?`;
+
+const cutHead = (row: Row): CutFacts['heads'][number] => ({
+  bucketId: text(row, 'bucket'),
+  logId: text(row, 'log'),
+  seq: number(row, 'seq'),
+  hash: text(row, 'hash'),
+});
 
 const bucketRow = (row: Row): BucketRow => ({
   bucketId: text(row, 'bucket'),

@@ -2,7 +2,7 @@
 // byte strings that aren't text.
 
 /** Raised when the tables change: a catalog of another version is thrown away and rebuilt from the logs. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export const SCHEMA = `
   CREATE TABLE positions (owner TEXT, bucket TEXT, log TEXT, seq INTEGER, hash TEXT,
@@ -23,7 +23,8 @@ export const SCHEMA = `
   CREATE TABLE parts (bucket TEXT, upload TEXT, number INTEGER, wall_ms INTEGER, counter INTEGER, size INTEGER,
     etag TEXT, modified_ms INTEGER, checksums TEXT, segments TEXT, sealed BLOB,
     PRIMARY KEY (bucket, upload, number)) WITHOUT ROWID;
-  CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, PRIMARY KEY (bucket, segment)) WITHOUT ROWID;
+  CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
+  CREATE INDEX segments_unnamed ON segments (bucket) WHERE refs <= 0;
   CREATE TABLE moves (tag TEXT, sealed BLOB, PRIMARY KEY (tag, sealed)) WITHOUT ROWID;
   CREATE TABLE settings (name TEXT PRIMARY KEY, sealed BLOB) WITHOUT ROWID;
 `;

@@ -132,7 +132,12 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
     addReferences(bucketId, segmentId, count) {
       const sql = `INSERT INTO segments VALUES (?, ?, ?, NULL) ON CONFLICT (bucket, segment) DO UPDATE SET refs = refs + excluded.refs`;
       run(sql, bucketId, segmentId, count);
-      if (count < 0) run('DELETE FROM segments WHERE bucket = ? AND segment = ? AND refs <= 0', bucketId, segmentId);
+      if (count > 0) return;
+      const named = 'SELECT 1 FROM segments o WHERE o.segment = segments.segment AND o.refs > 0';
+      run(`DELETE FROM segments WHERE segment = ? AND bucket = ? AND refs <= 0 AND EXISTS (${named})`, segmentId, bucketId);
+    },
+    dropSegment(segmentId) {
+      run('DELETE FROM segments WHERE segment = ? AND refs <= 0', segmentId);
     },
     addMove(move) {
       run('INSERT OR IGNORE INTO moves VALUES (?, ?)', move.tag, move.sealed);

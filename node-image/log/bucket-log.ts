@@ -258,6 +258,7 @@ export class OpenBucketLog implements BucketLog {
       repair: {
         added: waiting.flatMap((one) => one.repair.added),
         released: waiting.flatMap((one) => one.repair.released),
+        ...cutsOf(waiting),
       },
       ownerPartKey: ownerPartKey(keys.bucketSecret, logKey.publicKey),
       repairPartKey: repairPartKey(keys.repairKey, logKey.publicKey),
@@ -283,6 +284,11 @@ export class OpenBucketLog implements BucketLog {
   }
 }
 
+function cutsOf(waiting: readonly Waiting[]): Pick<RepairPart, 'cuts'> {
+  const cuts = waiting.flatMap((one) => one.repair.cuts ?? []);
+  return cuts.length > 0 ? { cuts } : {};
+}
+
 function late(): LogError {
   return new LogError('NotEnoughReplicas', 'Too few replicas acknowledged the batch in time. It may still be written.');
 }
@@ -304,6 +310,7 @@ function estimate({ entries, repair, placements }: Content): number {
   }
   for (const { farmers } of repair.added) bytes += 160 + 35 * farmers.length;
   bytes += 35 * repair.released.length;
+  for (const { heads, dropped } of repair.cuts ?? []) bytes += 512 + 100 * heads.length + 35 * dropped.length;
   for (const { sealed } of placements) bytes += sealed.length + 32;
   return bytes;
 }

@@ -9,6 +9,7 @@ import {
   list,
   nullable,
   oneOf,
+  optional,
   struct,
   text,
   textRecord,
@@ -16,6 +17,7 @@ import {
   union,
   where,
 } from './codec.ts';
+import { cutCodec } from './cuts.ts';
 import {
   MAX_INLINE_BYTES,
   MAX_SEGMENT_BYTES,
@@ -43,6 +45,8 @@ const MAX_PARTS = 10_000;
 /** Entries in a batch; versions that an entry names. */
 const MAX_ENTRIES = 100_000;
 const MAX_CHECKSUMS = 8;
+/** Cuts that share a batch. */
+const MAX_CUTS = 16;
 
 const ms = uint();
 const size = uint();
@@ -161,6 +165,7 @@ const segmentPlacement = where(
 export const repairPart = struct<RepairPart>({
   added: list(segmentPlacement, MAX_SEGMENTS),
   released: list(hex32, 2 * MAX_SEGMENTS),
+  cuts: optional(list(cutCodec, MAX_CUTS)),
 });
 
 /** A receipt with a membership inside has about 420 bytes. */

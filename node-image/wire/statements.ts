@@ -22,6 +22,7 @@ import {
 import {
   FORMAT_VERSION,
   type BucketId,
+  type CutStatement,
   type LogClosedStatement,
   type LogOpenedStatement,
   type Membership,
@@ -43,6 +44,7 @@ const MAX_SET_MEMBERS = 32;
 /** A warrant with this many is still one small statement (farms come by their control key). */
 const MAX_WARRANT_NAMES = 1000;
 const MAX_MEMBERSHIP_BYTES = 512;
+export const MAX_CUT_STATEMENT_BYTES = 256;
 /** The largest is a warrant with all its names. */
 export const MAX_STATEMENT_BYTES = 80 * 1024;
 /** A bridge that opens a log every ten minutes for months stays below. */
@@ -107,6 +109,7 @@ const receipt = struct<Omit<Receipt, 'kind'>>({
   storedMs: ms,
   membership: nullable(bytesUpTo(MAX_MEMBERSHIP_BYTES)),
 });
+const cut = struct<Omit<CutStatement, 'kind'>>({ owner: hex32, cutMs: ms, contentHash: hex32 });
 const sealOrder = struct<Omit<SealOrder, 'kind'>>({ owner: hex32, bucketId, logId: hex32, issuedMs: ms });
 
 const rootStatement = union<RootStatement>({
@@ -116,7 +119,7 @@ const rootStatement = union<RootStatement>({
   'replica-set': replicaSet,
   warrant,
 });
-export type SignedBody = RootStatement | Membership | Receipt | SealOrder;
+export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement;
 const anyBody = union<SignedBody>({
   role,
   'log-opened': logOpened,
@@ -126,6 +129,7 @@ const anyBody = union<SignedBody>({
   membership,
   receipt,
   seal: sealOrder,
+  cut,
 });
 
 const envelope = struct<{ body: Uint8Array; signer: string; signature: Uint8Array }>({
@@ -147,6 +151,7 @@ export const decodeRootStatement = (from: Uint8Array): Signed<RootStatement> => 
 export const decodeMembership = (from: Uint8Array): Signed<Membership> => decodeSigned(union<Membership>({ membership }), from);
 export const decodeReceipt = (from: Uint8Array): Signed<Receipt> => decodeSigned(union<Receipt>({ receipt }), from);
 export const decodeSealOrder = (from: Uint8Array): Signed<SealOrder> => decodeSigned(union<SealOrder>({ seal: sealOrder }), from);
+export const decodeCutStatement = (from: Uint8Array): Signed<CutStatement> => decodeSigned(union<CutStatement>({ cut }), from);
 
 function decodeSigned<Body extends SignedBody>(codec: Codec<Body>, from: Uint8Array): Signed<Body> {
   if (from[0] !== FORMAT_VERSION) throw new WireError(`A statement of version ${from[0]}; this program knows ${FORMAT_VERSION}.`);

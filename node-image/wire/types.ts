@@ -142,8 +142,25 @@ export type OwnerEntry = PutEntry | DeleteEntry | BucketEntry | UploadEntry | Pa
 /** The repair part: segments that owner entries of the same batch brought in, and those they let go. */
 export interface RepairPart {
   added: SegmentPlacement[];
-  /** Let go by a delete or a replacement; other entries may still name them. */
+  /** Let go by a delete or a replacement; other entries may still name them. A hint: only a cut lets go for good. */
   released: SegmentId[];
+  /** Only in the account's own log. */
+  cuts?: Cut[];
+}
+
+/** Up to where one of the owner's logs was read before a cut. */
+export interface CutHead {
+  bucketId: BucketId;
+  logId: PublicKey;
+  seq: number;
+  hash: Hash;
+}
+/** As of these heads of all the owner's logs no live version, open upload or copy names the dropped segments. */
+export interface Cut {
+  /** Signed<CutStatement> bytes: what farmers ask for before they move a piece to trash. */
+  statement: Uint8Array;
+  heads: CutHead[];
+  dropped: SegmentId[];
 }
 
 /** Found by tag, opened with the segment's secret: a repairer's word that one more farmer holds a piece. */
@@ -265,6 +282,16 @@ export interface Receipt {
   storedMs: number;
   /** Signed<Membership> bytes, where the farmer belongs to a farm. */
   membership: Uint8Array | null;
+}
+
+/** The owner's side has read all of the owner's logs. Signed by the owner or a keeper of all buckets. */
+export interface CutStatement {
+  kind: 'cut';
+  owner: PublicKey;
+  /** Before the first head was asked for. */
+  cutMs: number;
+  /** Over heads and dropped segments, see `cuts.ts`. */
+  contentHash: Hash;
 }
 
 /** The owner's side orders replicas to accept nothing more. Signed by a keeper, the owner or the log's writer. */

@@ -256,7 +256,7 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     expect(catalog.upload(BUCKET, 'u1')).toBeNull();
     expect(catalog.parts(BUCKET, 'u1', 0, 10)).toEqual([]);
     expect(catalog.references(BUCKET, 's1')).toBe(0);
-    expect(catalog.placement(BUCKET, 's1')).toBeNull();
+    expect(catalog.cut(OWNER, 10).dropped).toEqual(['s1']);
     await write([part('u1', 3), upload('k', 'u1')]);
     expect(catalog.upload(BUCKET, 'u1')).toBeNull();
     expect(catalog.usage(BUCKET).uploadBytes).toBe(0);
@@ -278,6 +278,50 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     expect(show({ prefix: 'a/' })).toEqual(['a/x:u9', 'a/y:u0']);
   });
 
+  const cutOf = (...dropped: string[]) => ({ statement: new Uint8Array(1), heads: [], dropped });
+
+  it('remembers segments that nothing names any more until a cut drops them', async () => {
+    const catalog = await fresh();
+    const [write, other, account] = [writer(catalog), writer(catalog, OTHER_LOG), '0'.repeat(32)];
+    const named = (segmentId: string, more: Partial<PutEntry> = {}) =>
+      put(segmentId, { segments: [segmentKey(segmentId)], ...more });
+    const added = (...ids: string[]) => ({ repair: { added: ids.map(placement), released: [] } });
+    const [a, b, moved] = [named('a'), named('b'), named('m')];
+    await write([a, b, moved], added('a', 'b', 'm'));
+    expect(catalog.cut(OWNER, 10)).toEqual({
+      heads: [{ bucketId: BUCKET, logId: LOG, seq: 1, hash: (1).toString().padStart(64, '0') }],
+      dropped: [],
+    });
+    // A version that was dead before it came, a part of an upload that is closed: brought in, named by nothing.
+    const dead = named('dead');
+    await write([{ kind: 'delete', key: 'dead', clock: { wallMs: 1, counter: 1 }, names: [dead.versionId] }]);
+    await write([dead, upload('k', 'u', 'closed'), part('u', 1, { segments: [segmentKey('late')] })], added('dead', 'late'));
+    expect(catalog.cut(OWNER, 10).dropped.sort()).toEqual(['dead', 'late']);
+    // A copy in another bucket keeps it; with the copy it goes.
+    const copy = named('m');
+    await other([copy], { bucketId: 'cc'.repeat(16), ...added('m') });
+    const gone = ({ key, clock, versionId }: PutEntry): OwnerEntry => ({ kind: 'delete', key, clock, names: [versionId] });
+    await write([gone(a), gone(moved)]);
+    expect(catalog.cut(OWNER, 10).dropped.sort()).toEqual(['a', 'dead', 'late']);
+    expect(catalog.cut(OWNER, 2).dropped).toHaveLength(2);
+    expect(catalog.cut('ee'.repeat(32), 10)).toEqual({ heads: [], dropped: [] });
+    await other([gone(copy)], { bucketId: 'cc'.repeat(16) });
+    expect(catalog.cut(OWNER, 10).dropped.sort()).toEqual(['a', 'dead', 'late', 'm']);
+    // Named again before the cut is applied: it stays.
+    await write([named('late', { key: 'again' })]);
+    const cuts = { repair: { added: [], released: [], cuts: [cutOf('a', 'late', 'm', 'b')] } };
+    await writer(catalog, 'f7'.repeat(32))([], { bucketId: account, ...cuts });
+    expect(catalog.cut(OWNER, 10).dropped).toEqual(['dead']);
+    expect([catalog.placement(BUCKET, 'a'), catalog.placement(BUCKET, 'late')?.segmentId]).toEqual([null, 'late']);
+    expect(catalog.placement(BUCKET, 'b')?.segmentId).toBe('b');
+    expect(
+      catalog
+        .cut(OWNER, 10)
+        .heads.map(({ seq }) => seq)
+        .sort(),
+    ).toEqual([1, 2, 5]);
+  });
+
   it('holds a placement as long as anything names its segment', async () => {
     const catalog = await fresh();
     const write = writer(catalog);
@@ -293,6 +337,7 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     await write([onto], { repair: { added: [placement('s')], released: ['s'] } });
     expect(catalog.placement(BUCKET, 's')?.segmentId).toBe('s');
     await write([put('two', { replaces: [onto.versionId] })]);
+    await write([], { repair: { added: [], released: [], cuts: [cutOf('s')] } });
     expect(catalog.placement(BUCKET, 's')).toBeNull();
   });
 

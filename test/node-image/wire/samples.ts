@@ -15,8 +15,9 @@ import { toHex } from '#node/core/ids.ts';
 import { newSegmentKey } from '#node/core/encryption.ts';
 import { pieceBytes, pieceId, plainToCipherBytes, segmentId } from '#node/core/segments.ts';
 import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
+import { signCut } from '#node/wire/cuts.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
-import { signStatement } from '#node/wire/statements.ts';
+import { decodeCutStatement, signStatement } from '#node/wire/statements.ts';
 import * as calls from '#node/wire/calls.ts';
 import type { OwnerEntry, RepairPart, RootStatement, SegmentPlacement } from '#node/wire/types.ts';
 
@@ -212,7 +213,12 @@ if (first?.kind === 'put')
   first.headers = JSON.parse('{"content-type":"image/jpeg","x-amz-meta-a":"b","__proto__":"just a name"}');
 
 export const heads = [{ logId: placementLog.publicKey, seq: 4, hash: id(0x44) }];
-export const repairPart: RepairPart = { added: [placement], released: [id(0x66)] };
+const cut = signCut(keeper, ownerKey.publicKey, atMs, {
+  heads: [{ bucketId, logId: placementLog.publicKey, seq: 4, hash: id(0x44) }],
+  dropped: [id(0x66)],
+});
+export const cutStatement = decodeCutStatement(cut.statement);
+export const repairPart: RepairPart = { added: [placement], released: [id(0x66)], cuts: [cut] };
 export const batch = encodeBatch({
   logKey: log,
   position: { seq: 1, prevHash: NO_HASH, timeMs: atMs, salt: fill(0x71) },

@@ -168,7 +168,11 @@ export function buildVectors(): unknown {
     erasure: erasureVector(),
     merkle: merkleVector(),
     rendezvous: { owner: s.ownerKey.publicKey, farmers, nearest: nearest(s.ownerKey.publicKey, farmers) },
-    statements: [...s.roots, s.membership, s.receipt, s.sealOrder].map(({ body, signer, bytes }) => ({ body, signer, bytes })),
+    statements: [...s.roots, s.membership, s.receipt, s.sealOrder, s.cutStatement].map(({ body, signer, bytes }) => ({
+      body,
+      signer,
+      bytes,
+    })),
     batches: [s.batch, s.placementsBatch].map(({ header, hash, bytes }) => ({ header, hash, bytes })),
     structs: structVectors(),
   });

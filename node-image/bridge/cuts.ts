@@ -1,0 +1,165 @@
+// The bridge states cuts: it reads the heads of all logs of an owner, each from f + 1 replicas or more, takes
+// everything up to them into its catalog, and says in the account's log what nothing names any more. A
+// catalog that lacks a batch, or has one that doesn't count, states nothing.
+import type { AccountAccess } from '#node/client/account.ts';
+import type { Catalog, CutFacts } from '#node/catalog/catalog.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import type { LogLink } from '#node/log/log-link.ts';
+import { readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { MAX_DROPPED, signCut } from '#node/wire/cuts.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
+import type { Accounts } from './accounts.ts';
+import type { FarmPort } from './farm-port.ts';
+import type { OpenWriters } from './open-writers.ts';
+
+export interface CutTimes {
+  /** Between two cuts while something waits to be let go. */
+  busyMs: number;
+  /** While nothing does, but logs have grown. */
+  everyMs: number;
+  /** While nothing happens at all: orphans grow old enough to go all the same. */
+  idleMs: number;
+}
+const CUT_TIMES: CutTimes = { busyMs: 60_000, everyMs: 3_600_000, idleMs: 24 * 3_600_000 };
+/** A cut that took long is stated so much less often. */
+const LOAD = 20;
+/** Batches go on arriving while the catalog catches up with heads: so often it tries. */
+const MAX_READINGS = 3;
+
+class CutError extends Error {
+  /** TooFewReplicas: a head was told by f or fewer. Behind: the catalog lacks a batch, or has one that doesn't count. */
+  readonly code: 'TooFewReplicas' | 'Behind';
+  constructor(code: CutError['code'], message: string) {
+    super(message);
+    this.name = 'CutError';
+    this.code = code;
+  }
+}
+
+export interface Cuts {
+  /** States a cut of this owner's logs if it is time for one. Rejects with CutError, LogError, CatalogError. */
+  keep(owner: PublicKey, signal: AbortSignal): Promise<void>;
+  /** States one now; not if it turns out, all being read, that it isn't `due`. Answers how many segments it lets go. */
+  state(owner: PublicKey, signal: AbortSignal, due?: () => boolean): Promise<number>;
+}
+
+export interface CutsOptions {
+  link: LogLink;
+  bridge: KeyPair;
+  accounts: Accounts;
+  catalog: Catalog;
+  writers: OpenWriters;
+  farm: FarmPort;
+  times?: Partial<CutTimes>;
+  onCut(owner: PublicKey, dropped: number): void;
+}
+
+interface LastCut {
+  atMs: number;
+  tookMs: number;
+  heads: string;
+}
+
+export function createCuts(options: CutsOptions): Cuts {
+  const { link, bridge, accounts, catalog, writers, farm } = options;
+  const times = { ...CUT_TIMES, ...options.times };
+  const last = new Map<PublicKey, LastCut>();
+
+  const isDue = (owner: PublicKey): boolean => {
+    const before = last.get(owner);
+    if (before === undefined) return true;
+    const passedMs = link.runtime.nowMs() - before.atMs;
+    if (passedMs < Math.max(times.busyMs, LOAD * before.tookMs)) return false;
+    const { heads, dropped } = catalog.cut(owner, 1);
+    return dropped.length > 0 || passedMs >= (headsName(heads) === before.heads ? times.idleMs : times.everyMs);
+  };
+
+  const catchUp = async (access: AccountAccess, bucketId: BucketId, signal: AbortSignal): Promise<void> => {
+    const served = writers.all().find((one) => one.bucketId === bucketId && one.access.owner === access.owner);
+    if (served) return served.catchUp(signal);
+    // Deleted, or another bridge's: its logs count all the same.
+    const since = new Map(catalog.positions(access.owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+    for await (const batch of farm.readNew(access, bucketId, since, signal)) await catalog.apply(batch);
+  };
+
+  /** Resolves when the catalog has everything that these heads name. */
+  const take = async (access: AccountAccess, state: BucketState, signal: AbortSignal): Promise<void> => {
+    const { owner, bucketId, answers, set } = state;
+    if (answers.size <= set.f) {
+      throw new CutError('TooFewReplicas', `${answers.size} replicas of bucket ${bucketId} answer; a cut takes ${set.f + 1}.`);
+    }
+    for (let reading = 0; reading < MAX_READINGS; reading++) {
+      if (lacking(state, catalog) === null) return;
+      await catchUp(access, bucketId, signal);
+    }
+    const logId = lacking(state, catalog);
+    if (logId !== null) throw new CutError('Behind', `The catalog isn't what log ${logId} of owner ${owner} says: no cut.`);
+  };
+
+  const state: Cuts['state'] = async (owner, signal, due = () => true) => {
+    const access = accounts.access(owner);
+    if (access === null) return 0;
+    const cutMs = link.runtime.nowMs();
+    const account = writers.account(owner);
+    const view = await accounts.refresh(owner, signal);
+    const states: BucketState[] = [];
+    const read = async (bucketId: BucketId) => {
+      const heads = await readHeads(link, { owner, bucketId, signal, view, all: true });
+      await take(access, heads, signal);
+      states.push(heads);
+    };
+    await read(ACCOUNT_BUCKET_ID);
+    const visible = new Set(catalog.buckets(owner).map(({ bucketId }) => bucketId));
+    for (const bucketId of view.sets.keys()) {
+      if (visible.has(bucketId)) await read(bucketId);
+      // A deleted one is read as far as it can be: of what it names beyond that, repairers know that no cut covers it.
+      else if (bucketId !== ACCOUNT_BUCKET_ID) await read(bucketId).catch(() => signal.throwIfAborted());
+    }
+    if (!due()) return 0;
+    const log = await account.open();
+    let dropped = 0;
+    for (;;) {
+      const facts = catalog.cut(owner, MAX_DROPPED);
+      // Once more, of this very moment: what is stated has everything that was read, and nothing beyond a log's end.
+      for (const heads of states) {
+        const logId = lacking(heads, catalog);
+        if (logId !== null) throw new CutError('Behind', `Log ${logId} has changed under a cut.`);
+      }
+      await log.append([], { added: [], released: [], cuts: [signCut(bridge, owner, cutMs, facts)] }, signal);
+      dropped += facts.dropped.length;
+      if (facts.dropped.length < MAX_DROPPED) break;
+    }
+    last.set(owner, { atMs: cutMs, tookMs: link.runtime.nowMs() - cutMs, heads: headsName(catalog.cut(owner, 0).heads) });
+    options.onCut(owner, dropped);
+    return dropped;
+  };
+
+  return {
+    state,
+    async keep(owner, signal) {
+      if (!writers.isReady(owner, ACCOUNT_BUCKET_ID) || !isDue(owner)) return;
+      await state(owner, signal, () => isDue(owner));
+    },
+  };
+}
+
+/** A log of which the catalog lacks something, or of which it has more than counts; null = it is what the logs say. */
+function lacking({ owner, bucketId, logs }: BucketState, catalog: Catalog): PublicKey | null {
+  const positions = new Map(catalog.positions(owner, bucketId).map((one) => [one.logId, one]));
+  const wrong = logs.find(({ log, seq, hash }) => {
+    const at = positions.get(log.logId) ?? { seq: 0, hash };
+    return at.seq < seq || (at.seq === seq && seq > 0 && at.hash !== hash) || at.seq > (log.closed?.lastSeq ?? Infinity);
+  });
+  return wrong?.log.logId ?? null;
+}
+
+function headsName(heads: CutFacts['heads']): string {
+  return (
+    heads
+      // The cut's own batch is no news.
+      .filter(({ bucketId }) => bucketId !== ACCOUNT_BUCKET_ID)
+      .map(({ logId, seq }) => `${logId} ${seq}`)
+      .sort()
+      .join()
+  );
+}
