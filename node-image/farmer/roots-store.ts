@@ -93,6 +93,8 @@ function metaOf(owner: PublicKey, { body }: Signed<RootStatement>): Uint8Array {
     'replica-set': () => (body.kind === 'replica-set' ? body.members : []),
     'log-opened': () => [],
     'log-closed': () => [],
+    revocation: () => [],
+    share: () => [],
   }[body.kind]();
   return encodeMeta('statement', { owner, names });
 }

@@ -1,5 +1,6 @@
 // Reading a bucket's logs: heads from N − f members of the newest set, batches from whoever has them,
 // every hash and signature checked.
+import { countingPart } from '#node/core/grants.ts';
 import {
   follows,
   NO_HASH,
@@ -215,7 +216,10 @@ function opened(log: LogView, { header, hash, bytes }: VerifiedBatch, keys: Part
   if (header.kind === 'placements') return { ...empty, placements: readPlacements(bytes) };
   const owner = keys.ownerPartKey ? openOwnerPart(bytes, keys.ownerPartKey(log.logId)) : null;
   const repair = openAny(bytes, keys.repairPartKeys?.(log.logId) ?? []);
-  return { ...empty, entries: owner?.entries ?? null, heads: owner?.heads ?? [], repair };
+  const content = { entries: owner?.entries ?? null, repair };
+  // Under a grant only what it allows counts, for every reader.
+  const counts = log.grants ? countingPart(log.grants, header, content) : content;
+  return { ...empty, ...counts, heads: owner?.heads ?? [] };
 }
 
 function openAny(bytes: Uint8Array, candidates: readonly Uint8Array[]): RepairPart | null {

@@ -159,6 +159,7 @@ async function announce(order: OpenLogOrder, roots: Roots, set: ReplicaSet, save
     logId,
     writer: writer.publicKey,
     openedMs: link.runtime.nowMs(),
+    grant: null,
   });
   await publishRoots(link, { owner, statements: [opening], known: roots.statements, also: set.members, signal });
   return { view: roots.view, statements: union([...roots.statements, opening]) };

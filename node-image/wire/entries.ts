@@ -38,7 +38,7 @@ import {
 } from './types.ts';
 
 /** S3's limit. */
-const MAX_KEY_BYTES = 1024;
+export const MAX_KEY_BYTES = 1024;
 /** 5 TiB in whole segments, and some. A batch's 8 MiB end sooner. */
 const MAX_SEGMENTS = 100_000;
 const MAX_PARTS = 10_000;

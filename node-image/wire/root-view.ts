@@ -1,18 +1,25 @@
 // What an owner's root statements mean together: a pure function of the set, whatever the order.
 // A statement counts only if its signature is right and its signer may say this.
+import { checkTime, GrantError, revocationsOf, type LogGrant } from '#node/core/grants.ts';
 import type { KeyPair } from '#node/core/keys.ts';
+import { WireError } from './codec.ts';
+import { decodeGrantChain, provenRights } from './grants.ts';
 import { signStatement, verifySigned } from './statements.ts';
-import type {
-  BucketId,
-  Hash,
-  LogClosedStatement,
-  PublicKey,
-  ReplicaSetStatement,
-  RoleStatement,
-  RootStatement,
-  SealOrder,
-  Signed,
-  WarrantStatement,
+import {
+  ACCOUNT_BUCKET_ID,
+  type BucketId,
+  type Hash,
+  type LogClosedStatement,
+  type LogOpenedStatement,
+  type PublicKey,
+  type ReplicaSetStatement,
+  type RevocationStatement,
+  type RoleStatement,
+  type RootStatement,
+  type SealOrder,
+  type ShareStatement,
+  type Signed,
+  type WarrantStatement,
 } from './types.ts';
 
 export interface LogView {
@@ -22,6 +29,8 @@ export interface LogView {
   /** A repairer's log holds placements and nothing else counts in it; a writer's log holds entries. */
   kind: 'entries' | 'placements';
   openedMs: number;
+  /** Where its writer has no role: what counts of it is what these allow (core/grants.ts). */
+  grants?: LogGrant[];
   /** It counts up to here. */
   closed?: { lastSeq: number; lastHash: Hash };
 }
@@ -43,6 +52,9 @@ export interface RootView {
   warrant?: WarrantStatement;
   /** All, oldest first: whose placements still count, and which repair keys there were. */
   warrants: WarrantStatement[];
+  /** Oldest first. */
+  revocations: RevocationStatement[];
+  shares: ShareStatement[];
   /** What doesn't count, and why. */
   rejected: { statement: Signed<RootStatement>; reason: string }[];
 }
@@ -56,16 +68,18 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
     if (reason) rejected.push({ statement, reason });
     else good.push(statement);
   }
-  const view: RootView = { owner, roles: [], logs: [], sets: new Map(), warrants: [], rejected };
+  const view: RootView = { owner, roles: [], logs: [], sets: new Map(), warrants: [], revocations: [], shares: [], rejected };
   const pass = (kind: RootStatement['kind'], take: (statement: Signed<RootStatement>) => string | null) => {
     for (const statement of good.filter(({ body }) => body.kind === kind)) {
       const reason = take(statement);
       if (reason) rejected.push({ statement, reason });
     }
   };
-  // Roles and warrants first: they say who may say the rest.
+  // Roles, warrants and revocations first: they say who may say the rest.
   pass('role', (statement) => takeRole(view, statement));
   pass('warrant', (statement) => takeWarrant(view, statement));
+  pass('revocation', (statement) => takeRevocation(view, statement));
+  pass('share', (statement) => takeShare(view, statement));
   pass('log-opened', (statement) => takeLog(view, statement));
   pass('log-closed', (statement) => takeClosing(view, statement));
   pass('replica-set', (statement) => takeSet(view, statement));
@@ -129,12 +143,54 @@ function takeLog(view: RootView, { body, signer }: Signed<RootStatement>): strin
   if (signer !== writer) return 'Only the writer itself names its log.';
   const isRepairer = view.warrants.some((warrant) => warrant.repairer === writer);
   const isWriter = hasRole(view, writer, 'writer', bucketId);
-  if (!isWriter && !isRepairer) return 'Its writer has neither a role on the bucket nor a warrant.';
-  const log: LogView = { logId, bucketId, writer, kind: isWriter ? 'entries' : 'placements', openedMs };
+  const grant = isWriter || isRepairer ? null : logGrant(view, body);
+  if (typeof grant === 'string') return grant;
+  const kind = isWriter || grant ? 'entries' : 'placements';
+  const log: LogView = { logId, bucketId, writer, kind, openedMs, ...(grant ? { grants: [grant] } : {}) };
   const same = view.logs.findIndex((one) => one.logId === logId && one.bucketId === bucketId && one.writer === writer);
-  if (same >= 0) view.logs[same] = { ...log, openedMs: Math.min(openedMs, view.logs[same]!.openedMs) };
+  if (same >= 0) view.logs[same] = together(view.logs[same]!, log);
   else view.logs.push(log);
   view.logs.sort((a, b) => a.openedMs - b.openedMs || (a.logId < b.logId ? -1 : 1));
+  return null;
+}
+
+/** The same log named again: after a renewal it goes on under one more grant. */
+function together(a: LogView, b: LogView): LogView {
+  const grants = a.grants && b.grants ? { grants: [...a.grants, ...b.grants] } : {};
+  return { ...b, ...grants, openedMs: Math.min(a.openedMs, b.openedMs) };
+}
+
+/** The grant under which a writer without a role opens its log; a text says why it doesn't count. */
+function logGrant(view: RootView, { grant, bucketId, logId, writer, openedMs }: LogOpenedStatement): LogGrant | string {
+  if (!grant) return 'Its writer has neither a role on the bucket, nor a grant, nor a warrant.';
+  try {
+    const isIssuer = (issuer: PublicKey, granted: BucketId | '*') => mayKeep(view, issuer, granted);
+    const rights = provenRights(decodeGrantChain(grant), { owner: view.owner, holder: writer, isIssuer });
+    checkTime(rights, openedMs);
+    const isOfBucket = rights.bucketId === bucketId || (rights.bucketId === '*' && bucketId !== ACCOUNT_BUCKET_ID);
+    const mayWrite = rights.verbs.includes('write') || rights.verbs.includes('delete');
+    if (!isOfBucket || !mayWrite) return 'The grant is not for writing to this bucket.';
+    const ends = revocationsOf(rights, view.revocations).map(({ logs }) => logs.find((log) => log.logId === logId)?.lastSeq ?? 0);
+    return { ...rights, countsTo: Math.min(Infinity, ...ends) };
+  } catch (error) {
+    if (error instanceof GrantError || error instanceof WireError) return error.message;
+    throw error;
+  }
+}
+
+function takeRevocation(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'revocation') return null;
+  if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket takes grants back.';
+  view.revocations.push(body);
+  view.revocations.sort((a, b) => a.issuedMs - b.issuedMs);
+  return null;
+}
+
+function takeShare(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'share') return null;
+  if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket shares it.';
+  if (view.shares.some(({ shareId }) => shareId === body.shareId)) return 'Another statement makes this share.';
+  view.shares.push(body);
   return null;
 }
 

@@ -1,6 +1,7 @@
 // Everything signed: statements of owners, memberships, receipts, seal orders. One shape for all:
 // 01 ‖ CBOR [body, signer, signature]; body = CBOR [kind, …fields]; Ed25519 over "storj-<kind>/1\0" ‖ body.
 import { ascii, concat } from '#node/core/bytes.ts';
+import { VERBS } from '#node/core/grants.ts';
 import { sign, verify, type KeyPair } from '#node/core/keys.ts';
 import {
   bytes,
@@ -13,25 +14,31 @@ import {
   nullable,
   oneOf,
   struct,
+  text,
   uint,
   union,
   where,
   WireError,
   type Codec,
 } from './codec.ts';
+import { MAX_KEY_BYTES } from './entries.ts';
 import {
   FORMAT_VERSION,
   type BucketId,
   type CutStatement,
+  type GrantStatement,
   type LogClosedStatement,
   type LogOpenedStatement,
   type Membership,
   type Receipt,
   type ReplicaSetStatement,
+  type RevocationStatement,
   type RoleStatement,
   type RootStatement,
   type SealOrder,
+  type ShareStatement,
   type Signed,
+  type Verb,
   type WarrantStatement,
 } from './types.ts';
 
@@ -45,6 +52,14 @@ const MAX_SET_MEMBERS = 32;
 const MAX_WARRANT_NAMES = 1000;
 const MAX_MEMBERSHIP_BYTES = 512;
 export const MAX_CUT_STATEMENT_BYTES = 256;
+/** Logs of one writer; each start of one may open another. */
+const MAX_REVOKED_LOGS = 1000;
+/** A prefix and a name, sealed. */
+const MAX_SHARE_TERMS_BYTES = 2048;
+/** One link: a prefix and some 400 bytes. */
+export const MAX_GRANT_BYTES = 2048;
+/** Five of them (wire/grants.ts). */
+const MAX_CHAIN_BYTES = 11 * 1024;
 /** The largest is a warrant with all its names. */
 export const MAX_STATEMENT_BYTES = 80 * 1024;
 /** A bridge that opens a log every ten minutes for months stays below. */
@@ -71,6 +86,7 @@ const logOpened = struct<Omit<LogOpenedStatement, 'kind'>>({
   logId: hex32,
   writer: hex32,
   openedMs: ms,
+  grant: nullable(bytesUpTo(MAX_CHAIN_BYTES)),
 });
 const logClosed = struct<Omit<LogClosedStatement, 'kind'>>({
   owner: hex32,
@@ -98,6 +114,37 @@ const warrant = struct<Omit<WarrantStatement, 'kind'>>({
   farmers: list(hex32, MAX_WARRANT_NAMES),
   issuedMs: ms,
 });
+const revocation = struct<Omit<RevocationStatement, 'kind'>>({
+  owner: hex32,
+  bucketId: bucketOrAll,
+  revoked: hex32,
+  logs: list(struct<RevocationStatement['logs'][number]>({ logId: hex32, lastSeq: uint() }), MAX_REVOKED_LOGS),
+  issuedMs: ms,
+});
+const share = struct<Omit<ShareStatement, 'kind'>>({
+  owner: hex32,
+  shareId: bucketId,
+  bucketId,
+  audience: hex32,
+  sealedTerms: bytesUpTo(MAX_SHARE_TERMS_BYTES),
+  issuedMs: ms,
+});
+const inOrder = (verbs: readonly Verb[]) =>
+  verbs.length > 0 && verbs.every((verb, i) => i === 0 || VERBS.indexOf(verbs[i - 1]!) < VERBS.indexOf(verb))
+    ? null
+    : 'Verbs are named once each, in their order, and one at least.';
+const grant = struct<Omit<GrantStatement, 'kind'>>({
+  owner: hex32,
+  audience: hex32,
+  bucketId: bucketOrAll,
+  prefix: text(MAX_KEY_BYTES),
+  verbs: where(list(oneOf(...VERBS), VERBS.length), inOrder),
+  notBeforeMs: ms,
+  expiresMs: ms,
+  budgetBytes: nullable(uint()),
+  parent: nullable(hex32),
+  nonce: hex(16),
+});
 const membership = struct<Omit<Membership, 'kind'>>({ farm: hex32, farmer: hex32, issuedMs: ms });
 const receipt = struct<Omit<Receipt, 'kind'>>({
   farmer: hex32,
@@ -118,14 +165,19 @@ const rootStatement = union<RootStatement>({
   'log-closed': logClosed,
   'replica-set': replicaSet,
   warrant,
+  revocation,
+  share,
 });
-export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement;
+export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement | GrantStatement;
 const anyBody = union<SignedBody>({
   role,
   'log-opened': logOpened,
   'log-closed': logClosed,
   'replica-set': replicaSet,
   warrant,
+  revocation,
+  share,
+  grant,
   membership,
   receipt,
   seal: sealOrder,
@@ -148,6 +200,8 @@ export function signStatement<Body extends SignedBody>(key: KeyPair, body: Body)
 
 /** Well-formed, signature not checked yet: see `verifySigned`. Throw WireError. */
 export const decodeRootStatement = (from: Uint8Array): Signed<RootStatement> => decodeSigned(rootStatement, from);
+/** A link of a grant. */
+export const decodeGrant = (from: Uint8Array): Signed<GrantStatement> => decodeSigned(union<GrantStatement>({ grant }), from);
 export const decodeMembership = (from: Uint8Array): Signed<Membership> => decodeSigned(union<Membership>({ membership }), from);
 export const decodeReceipt = (from: Uint8Array): Signed<Receipt> => decodeSigned(union<Receipt>({ receipt }), from);
 export const decodeSealOrder = (from: Uint8Array): Signed<SealOrder> => decodeSigned(union<SealOrder>({ seal: sealOrder }), from);

@@ -223,6 +223,8 @@ export interface LogOpenedStatement {
   logId: PublicKey;
   writer: PublicKey;
   openedMs: number;
+  /** Bytes of the grant chain (wire/grants.ts) under which a writer without a role opens or goes on with its log. */
+  grant: Uint8Array | null;
 }
 /** The log counts up to here and no further. Signed by a keeper or the owner. */
 export interface LogClosedStatement {
@@ -257,7 +259,58 @@ export interface WarrantStatement {
   farmers: PublicKey[];
   issuedMs: number;
 }
-export type RootStatement = RoleStatement | LogOpenedStatement | LogClosedStatement | ReplicaSetStatement | WarrantStatement;
+/** Grants are taken back: all whose chain has this link, or that went through the hands of this key until then. Signed by a keeper or the owner. */
+export interface RevocationStatement {
+  kind: 'revocation';
+  owner: PublicKey;
+  bucketId: BucketId | '*';
+  /** Id of a link, or the key of an audience. */
+  revoked: Hash;
+  /** Up to where logs that were opened under such a grant count; those that aren't named don't count at all. */
+  logs: { logId: PublicKey; lastSeq: number }[];
+  issuedMs: number;
+}
+/** A log made for one app, kept up to date from a bucket: `shareId` is used like a bucket's id. Signed by a keeper or the owner. */
+export interface ShareStatement {
+  kind: 'share';
+  owner: PublicKey;
+  shareId: BucketId;
+  bucketId: BucketId;
+  /** The app. */
+  audience: PublicKey;
+  /** What is shared, sealed under the share's secret. */
+  sealedTerms: Uint8Array;
+  issuedMs: number;
+}
+export type RootStatement =
+  | RoleStatement
+  | LogOpenedStatement
+  | LogClosedStatement
+  | ReplicaSetStatement
+  | WarrantStatement
+  | RevocationStatement
+  | ShareStatement;
+
+export type Verb = 'read' | 'list' | 'write' | 'delete' | 'share';
+
+/** One link of a grant: its signer lets `audience` do this. */
+export interface GrantStatement {
+  kind: 'grant';
+  owner: PublicKey;
+  audience: PublicKey;
+  bucketId: BucketId | '*';
+  /** Of keys that may be written and deleted. */
+  prefix: string;
+  verbs: Verb[];
+  notBeforeMs: number;
+  expiresMs: number;
+  /** What the holder may store at most. */
+  budgetBytes: number | null;
+  /** Id of the link before this one; null in the first. */
+  parent: Hash | null;
+  /** 16 bytes, hex: two grants on the same terms are two. */
+  nonce: string;
+}
 
 /** The farm's control key says: this farmer is one of ours. */
 export interface Membership {

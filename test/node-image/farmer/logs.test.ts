@@ -45,7 +45,7 @@ function statements(): Uint8Array[] {
       sealedSecret: new Uint8Array(0),
       issuedMs: 1,
     }),
-    say(keeper, { kind: 'log-opened', owner, bucketId, logId, writer: keeper.publicKey, openedMs: 2 }),
+    say(keeper, { kind: 'log-opened', owner, bucketId, logId, writer: keeper.publicKey, openedMs: 2, grant: null }),
     set(
       farm.farmers.map(({ keyPair }) => keyPair.publicKey),
       1,

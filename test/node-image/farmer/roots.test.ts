@@ -30,7 +30,15 @@ const role = (subject: KeyPair, by = ownerKey) =>
     issuedMs: 1,
   });
 const opened = (writer: KeyPair) =>
-  say(writer, { kind: 'log-opened', owner, bucketId, logId: testKey('log').publicKey, writer: writer.publicKey, openedMs: 2 });
+  say(writer, {
+    kind: 'log-opened',
+    owner,
+    bucketId,
+    logId: testKey('log').publicKey,
+    writer: writer.publicKey,
+    openedMs: 2,
+    grant: null,
+  });
 
 async function* once(bytes: Uint8Array) {
   yield bytes;

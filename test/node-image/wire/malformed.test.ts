@@ -8,7 +8,8 @@ import * as calls from '#node/wire/calls.ts';
 import { decode, encode, WireError, type Codec } from '#node/wire/codec.ts';
 import { ownerPart, placementEntry, repairPart, sealedPlacements } from '#node/wire/entries.ts';
 import { frameAll, unframeAll } from '#node/wire/framing.ts';
-import { decodeMembership, decodeReceipt, decodeRootStatement, decodeSealOrder } from '#node/wire/statements.ts';
+import { decodeGrantChain, encodeGrantChain, openShareTerms } from '#node/wire/grants.ts';
+import { decodeGrant, decodeMembership, decodeReceipt, decodeRootStatement, decodeSealOrder } from '#node/wire/statements.ts';
 import * as samples from './samples.ts';
 
 interface Decoder {
@@ -31,6 +32,9 @@ const decoders: Decoder[] = [
   codecOf('placement entry', placementEntry, samples.placementEntry),
   codecOf('sealed placements', sealedPlacements, [samples.sealedPlacement]),
   ...samples.roots.map((root) => justRead(root.body.kind, root.bytes, decodeRootStatement)),
+  ...samples.workerGrant.map((link) => justRead('grant', link.bytes, decodeGrant)),
+  justRead('grant chain', encodeGrantChain(samples.workerGrant), decodeGrantChain),
+  justRead('share terms', samples.rootBodies.share.sealedTerms, (bytes) => openShareTerms(samples.shareSecret, bytes)),
   justRead('membership', samples.membership.bytes, decodeMembership),
   justRead('receipt', samples.receipt.bytes, decodeReceipt),
   justRead('seal order', samples.sealOrder.bytes, decodeSealOrder),

@@ -1,6 +1,6 @@
 // PROTOCOL.md, the committed vectors and the product's code say the same. The checks below read the
 // vectors with the independent reader only; the last ones hold the product against the vectors.
-import { createCipheriv, createHash, createHmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -16,6 +16,7 @@ const readers = own.readersOf(page);
 interface Vectors {
   keys: Record<string, string> & { repairEpoch: number };
   box: Record<'readerSeed' | 'reader' | 'plain' | 'sealed', string>;
+  share: Record<'secret' | 'sealed' | 'plain', string>;
   segment: {
     key: string;
     plainBytes: number;
@@ -128,7 +129,7 @@ describe('the page and the vectors', () => {
 
   it('every statement', () => {
     const kinds = new Set(vectors.statements.map(({ body }) => body.kind));
-    expect(kinds.size).toBe(9);
+    expect(kinds.size).toBe(12);
     for (const { body, signer, bytes } of vectors.statements) {
       const all = unhex(bytes);
       expect(all[0]).toBe(1);
@@ -138,6 +139,19 @@ describe('the page and the vectors', () => {
       const message = Buffer.concat([Buffer.from(`storj-${body.kind}/1\0`), unhex(outer.body)]);
       expect(own.isSigned(unhex(signer), message, unhex(outer.signature))).toBe(true);
     }
+  });
+
+  it('a grant links by hashes and keys, and a share seals its terms', () => {
+    const links = vectors.statements.filter(({ body }) => body.kind === 'grant') as unknown as (Vectors['statements'][number] & {
+      body: { parent: string | null; audience: string };
+    })[];
+    expect(links.map(({ body }) => body.parent)).toEqual([null, blake3(unhex(links[0]!.bytes)).toString('hex')]);
+    expect(links[1]!.signer).toBe(links[0]!.body.audience);
+    const { secret, sealed, plain } = vectors.share;
+    const bytes = unhex(sealed);
+    const gcm = createDecipheriv('aes-256-gcm', hkdf(unhex(secret), 'storj/1 share terms', 32), bytes.subarray(0, 12));
+    gcm.setAuthTag(bytes.subarray(-16));
+    expect(Buffer.concat([gcm.update(bytes.subarray(12, -16)), gcm.final()]).toString('hex')).toBe(plain);
   });
 
   it('every struct', () => {

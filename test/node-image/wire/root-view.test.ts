@@ -1,9 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
+import { encodeGrantChain, extendGrant, type GrantChain, type GrantTerms } from '#node/wire/grants.ts';
 import { hasRole, rootView, signRootStatement, verifySealOrder } from '#node/wire/root-view.ts';
 import { signStatement } from '#node/wire/statements.ts';
-import type { RootStatement, Signed } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type LogOpenedStatement, type RootStatement, type Signed } from '#node/wire/types.ts';
 import {
   atMs,
   bucketId,
@@ -23,6 +24,8 @@ import {
   set,
   stranger,
   warrant,
+  worker,
+  workerGrant,
 } from './samples.ts';
 
 const view = (...statements: Signed<RootStatement>[]) => rootView(ownerKey.publicKey, statements);
@@ -178,5 +181,76 @@ describe('roles', () => {
     expect(order(repairer)).toBe(false);
     expect(order(repairer, { logId: placementLog.publicKey })).toBe(true);
     expect(order(keeper, { owner: stranger.publicKey })).toBe(false);
+  });
+});
+
+describe('grants', () => {
+  const openUnder = (chain: GrantChain, change: Partial<LogOpenedStatement> = {}) =>
+    signRootStatement(worker, {
+      ...rootBodies.opened,
+      logId: id(0x57),
+      writer: worker.publicKey,
+      openedMs: atMs + 4_000_000,
+      grant: encodeGrantChain(chain),
+      ...change,
+    });
+  const grantFrom = (issuer: KeyPair, change: Partial<GrantTerms> = {}) =>
+    extendGrant([], issuer, {
+      owner: ownerKey.publicKey,
+      audience: worker.publicKey,
+      bucketId,
+      verbs: ['write'],
+      notBeforeMs: atMs,
+      expiresMs: atMs + 5_000_000,
+      nonce16: fill(1, 16),
+      ...change,
+    });
+  const logOf = (seen: ReturnType<typeof view>) => seen.logs.find(({ writer: by }) => by === worker.publicKey);
+
+  it('let a writer without a role open a log, within what they allow', () => {
+    const log = logOf(view(role, openUnder(workerGrant)));
+    expect(log).toMatchObject({
+      kind: 'entries',
+      grants: [{ prefix: 'inbox/', verbs: ['write', 'delete'], countsTo: Infinity }],
+    });
+    expect(log!.closed).toBeUndefined();
+  });
+
+  it('do not for reading, for another bucket, time, holder or issuer, nor for the account', () => {
+    const refused = (statement: Signed<RootStatement>) => {
+      const seen = view(role, statement);
+      expect(logOf(seen)).toBeUndefined();
+      return reasons(seen)[0];
+    };
+    expect(refused(openUnder(grantFrom(keeper, { verbs: ['read', 'list', 'share'] })))).toContain('not for writing');
+    expect(refused(openUnder(grantFrom(keeper), { bucketId: id(9, 16) }))).toContain('not for writing');
+    expect(refused(openUnder(grantFrom(keeper, { bucketId: '*' }), { bucketId: ACCOUNT_BUCKET_ID }))).toContain(
+      'not for writing',
+    );
+    expect(refused(openUnder(grantFrom(keeper), { openedMs: atMs + 5_000_001 }))).toContain('ended');
+    expect(refused(openUnder(grantFrom(keeper, { audience: stranger.publicKey })))).toContain('another key');
+    expect(refused(openUnder(grantFrom(stranger)))).toContain('not issued by');
+    expect(refused(openUnder(grantFrom(keeper), { grant: fill(1) }))).toContain('CBOR');
+  });
+
+  it('that are renewed let the log go on; one that is taken back ends it where the revocation says', () => {
+    const second = grantFrom(keeper, { notBeforeMs: atMs + 4_000_000, expiresMs: atMs + 9_000_000 });
+    const renewed = openUnder(second, { openedMs: atMs + 4_500_000 });
+    expect(logOf(view(role, openUnder(workerGrant), renewed))!.grants).toHaveLength(2);
+    const takenBack = (change: Partial<typeof rootBodies.revocation>, by = keeper) =>
+      logOf(view(role, openUnder(workerGrant), signRootStatement(by, { ...rootBodies.revocation, ...change })))!.grants![0]!
+        .countsTo;
+    expect(takenBack({})).toBe(9);
+    expect(takenBack({ logs: [] })).toBe(0);
+    expect(takenBack({ revoked: stranger.publicKey })).toBe(Infinity);
+    expect(takenBack({}, stranger)).toBe(Infinity);
+    expect(takenBack({}, worker)).toBe(Infinity);
+  });
+
+  it('and shares are told by a keeper only', () => {
+    const seen = view(...roots);
+    expect([seen.shares, seen.revocations]).toEqual([[rootBodies.share], [rootBodies.revocation]]);
+    const forged = [signRootStatement(stranger, rootBodies.share), signRootStatement(stranger, rootBodies.revocation)];
+    expect(view(role, ...forged).rejected).toHaveLength(2);
   });
 });

@@ -16,6 +16,7 @@ import { newSegmentKey } from '#node/core/encryption.ts';
 import { pieceBytes, pieceId, plainToCipherBytes, segmentId } from '#node/core/segments.ts';
 import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
 import { signCut } from '#node/wire/cuts.ts';
+import { extendGrant, sealShareTerms } from '#node/wire/grants.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
 import { decodeCutStatement, signStatement } from '#node/wire/statements.ts';
 import * as calls from '#node/wire/calls.ts';
@@ -34,9 +35,14 @@ export const farmer = keyPairFromSeed(fill(0x24));
 export const log = keyPairFromSeed(fill(0x25));
 export const placementLog = keyPairFromSeed(fill(0x26));
 export const stranger = keyPairFromSeed(fill(0x27));
+export const app = keyPairFromSeed(fill(0x28));
+export const worker = keyPairFromSeed(fill(0x29));
 export const bucketId = id(0xb1, 16);
+const shareId = id(0xb2, 16);
 export const atMs = 1_790_000_000_000;
 
+export const shareSecret = bucketSecret(owner.accountSecret, shareId);
+export const shareTerms = { name: 'holiday', prefix: 'photos/' };
 export const secretOfBucket = bucketSecret(owner.accountSecret, bucketId);
 export const keyOfEpoch = repairKey(owner.accountSecret, 1);
 export const partKeys = {
@@ -97,6 +103,7 @@ export const rootBodies = {
     logId: log.publicKey,
     writer: keeper.publicKey,
     openedMs: atMs + 2,
+    grant: null,
   },
   closed: {
     kind: 'log-closed',
@@ -116,6 +123,23 @@ export const rootBodies = {
     members: [id(1), id(2), id(3)],
     issuedMs: atMs + 4,
   },
+  revocation: {
+    kind: 'revocation',
+    owner: ownerKey.publicKey,
+    bucketId,
+    revoked: app.publicKey,
+    logs: [{ logId: id(0x57), lastSeq: 9 }],
+    issuedMs: atMs + 5,
+  },
+  share: {
+    kind: 'share',
+    owner: ownerKey.publicKey,
+    shareId,
+    bucketId,
+    audience: app.publicKey,
+    sealedTerms: sealShareTerms(shareSecret, shareTerms, fill(0x63, 12)),
+    issuedMs: atMs + 6,
+  },
 } satisfies Record<string, RootStatement>;
 
 export const role = signStatement<RootStatement>(ownerKey, rootBodies.role);
@@ -123,7 +147,35 @@ export const warrant = signStatement<RootStatement>(ownerKey, rootBodies.warrant
 export const opened = signStatement<RootStatement>(keeper, rootBodies.opened);
 export const closed = signStatement<RootStatement>(keeper, rootBodies.closed);
 export const set = signStatement<RootStatement>(keeper, rootBodies.set);
-export const roots = [role, warrant, opened, closed, set];
+const revocation = signStatement<RootStatement>(keeper, rootBodies.revocation);
+const share = signStatement<RootStatement>(keeper, rootBodies.share);
+export const roots = [role, warrant, opened, closed, set, revocation, share];
+
+// ---- a grant --------------------------------------------------------------------------------
+
+const hourMs = 3_600_000;
+/** The keeper grants to the app, which hands on to its worker. */
+export const appGrant = extendGrant([], keeper, {
+  owner: ownerKey.publicKey,
+  audience: app.publicKey,
+  bucketId,
+  verbs: ['read', 'list', 'write', 'delete', 'share'],
+  notBeforeMs: atMs,
+  expiresMs: atMs + 24 * hourMs,
+  budgetBytes: 1_000_000,
+  nonce16: fill(0x64, 16),
+});
+export const workerGrant = extendGrant(appGrant, app, {
+  owner: ownerKey.publicKey,
+  audience: worker.publicKey,
+  bucketId,
+  prefix: 'inbox/',
+  verbs: ['write', 'delete'],
+  notBeforeMs: atMs + hourMs,
+  expiresMs: atMs + 2 * hourMs,
+  budgetBytes: 1000,
+  nonce16: fill(0x65, 16),
+});
 
 export const membership = signStatement(control, {
   kind: 'membership',

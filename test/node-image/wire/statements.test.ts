@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '#node/core/ids.ts';
 import {
+  decodeGrant,
   decodeMembership,
   decodeReceipt,
   decodeRootStatement,
@@ -22,6 +23,7 @@ import {
   roots,
   sealOrder,
   stranger,
+  workerGrant,
 } from './samples.ts';
 
 describe('statements', () => {
@@ -36,7 +38,7 @@ describe('statements', () => {
   });
 
   it('are no longer signed when any bit changes', () => {
-    for (const statement of [...roots, membership, receipt, sealOrder]) {
+    for (const statement of [...roots, ...workerGrant, membership, receipt, sealOrder]) {
       for (let i = 0; i < statement.bytes.length; i++) {
         const changed = Uint8Array.from(statement.bytes);
         changed[i]! ^= 1;
@@ -89,7 +91,7 @@ describe('who may say it', () => {
 
 /** Whether any of the decoders takes it, properly signed. */
 function opened(bytes: Uint8Array): boolean {
-  for (const decode of [decodeRootStatement, decodeMembership, decodeReceipt, decodeSealOrder]) {
+  for (const decode of [decodeRootStatement, decodeGrant, decodeMembership, decodeReceipt, decodeSealOrder]) {
     try {
       if (verifySigned(decode(bytes))) return true;
     } catch (error) {

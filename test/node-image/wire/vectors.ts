@@ -12,6 +12,7 @@ import { pieceId, plainToCipherBytes, segmentGeometry, segmentId, shardBytes, st
 import * as calls from '#node/wire/calls.ts';
 import { encode } from '#node/wire/codec.ts';
 import { ownerPart, placementEntry, repairPart, sealedPlacements } from '#node/wire/entries.ts';
+import { encodeGrantChain, shareTerms } from '#node/wire/grants.ts';
 import { placementTag } from '#node/wire/placements.ts';
 import { LEAF_BYTES, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
 import * as s from './samples.ts';
@@ -111,6 +112,8 @@ function structVectors() {
     { type: 'repair-part', value: s.repairPart, bytes: encode(repairPart, s.repairPart) },
     { type: 'placement-entry', value: s.placementEntry, bytes: encode(placementEntry, s.placementEntry) },
     { type: 'placements', value: [s.sealedPlacement], bytes: encode(sealedPlacements, [s.sealedPlacement]) },
+    { type: 'grant-chain', value: { links: s.workerGrant.map(({ bytes }) => bytes) }, bytes: encodeGrantChain(s.workerGrant) },
+    { type: 'share-terms', value: s.shareTerms, bytes: encode(shareTerms, s.shareTerms) },
     ...heads,
     ...bodies,
   ];
@@ -164,15 +167,22 @@ export function buildVectors(): unknown {
       plain: s.fill(0x11, 40),
       sealed: sealTo(boxPublicKey(s.keeper.seed), s.fill(0x11, 40), s.fill(0x12)),
     },
+    share: {
+      secret: s.shareSecret,
+      sealed: s.rootBodies.share.sealedTerms,
+      plain: encode(shareTerms, s.shareTerms),
+    },
     segment: segmentVector(),
     erasure: erasureVector(),
     merkle: merkleVector(),
     rendezvous: { owner: s.ownerKey.publicKey, farmers, nearest: nearest(s.ownerKey.publicKey, farmers) },
-    statements: [...s.roots, s.membership, s.receipt, s.sealOrder, s.cutStatement].map(({ body, signer, bytes }) => ({
-      body,
-      signer,
-      bytes,
-    })),
+    statements: [...s.roots, ...s.workerGrant, s.membership, s.receipt, s.sealOrder, s.cutStatement].map(
+      ({ body, signer, bytes }) => ({
+        body,
+        signer,
+        bytes,
+      }),
+    ),
     batches: [s.batch, s.placementsBatch].map(({ header, hash, bytes }) => ({ header, hash, bytes })),
     structs: structVectors(),
   });
