@@ -161,7 +161,7 @@ export function countingPart(
   const mayRelease = held.some(({ prefix, verbs }) => prefix === '' && verbs.includes('delete'));
   return {
     entries: entries && entries.filter((entry) => held.some((grant) => permits(grant, entry))),
-    // Who may write below a prefix only must not end the repair of what others wrote.
+    // Cuts are a keeper's; and who may write below a prefix only must not end the repair of what others wrote.
     repair: repair && { added: held.length > 0 ? repair.added : [], released: mayRelease ? repair.released : [] },
   };
 }

@@ -20,6 +20,7 @@ import {
 import { cutCodec } from './cuts.ts';
 import {
   MAX_INLINE_BYTES,
+  MAX_KEY_BYTES,
   MAX_SEGMENT_BYTES,
   type BucketEntry,
   type Clock,
@@ -37,8 +38,6 @@ import {
   type UploadEntry,
 } from './types.ts';
 
-/** S3's limit. */
-export const MAX_KEY_BYTES = 1024;
 /** 5 TiB in whole segments, and some. A batch's 8 MiB end sooner. */
 const MAX_SEGMENTS = 100_000;
 const MAX_PARTS = 10_000;

@@ -18,9 +18,17 @@ import { concat } from '#node/core/bytes.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { NONCE_BYTES, open, OpenError, seal } from '#node/core/sealing.ts';
 import { bytesUpTo, decode, encode, list, struct, text, WireError } from './codec.ts';
-import { MAX_KEY_BYTES } from './entries.ts';
 import { decodeGrant, MAX_GRANT_BYTES, signStatement, verifySigned } from './statements.ts';
-import type { BucketId, GrantStatement, Hash, PublicKey, RevocationStatement, Signed, Verb } from './types.ts';
+import {
+  MAX_KEY_BYTES,
+  type BucketId,
+  type GrantStatement,
+  type Hash,
+  type PublicKey,
+  type RevocationStatement,
+  type Signed,
+  type Verb,
+} from './types.ts';
 
 export type GrantChain = readonly Signed<GrantStatement>[];
 

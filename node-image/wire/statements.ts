@@ -21,9 +21,9 @@ import {
   WireError,
   type Codec,
 } from './codec.ts';
-import { MAX_KEY_BYTES } from './entries.ts';
 import {
   FORMAT_VERSION,
+  MAX_KEY_BYTES,
   type BucketId,
   type CutStatement,
   type GrantStatement,

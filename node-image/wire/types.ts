@@ -26,6 +26,8 @@ export const RECORD_PLAIN_BYTES = LEAF_BYTES - 16;
 export const MAX_SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Objects up to this size live in log batches instead of segments. */
 export const MAX_INLINE_BYTES = 64 * 1024;
+/** As in S3. */
+export const MAX_KEY_BYTES = 1024;
 /** One log batch, header and both parts. */
 export const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 /** A warrant carries the repair keys of at most this many epochs. */
