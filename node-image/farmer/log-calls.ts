@@ -28,7 +28,7 @@ export const logCalls: Record<LogOperation, Handler> = {
     try {
       const batches = await readBatches(body);
       for (const batch of batches) checkKind(batch, log);
-      const answer = await context.logs.append(name, batches, log.closed, name.epoch);
+      const answer = await context.logs.append({ ...name, closing: log.closed }, batches);
       return { head: encodeAnswerHead('log.append', answer) };
     } finally {
       end();
@@ -42,7 +42,9 @@ export const logCalls: Record<LogOperation, Handler> = {
     const isFellow = set?.members.includes(context.from) === true;
     // The others' questions are answered at once, or a farm that starts whole would wait for itself.
     if (!isFellow && !context.isCaughtUp(owner, bucketId)) throw notCaughtUp();
-    const logs = context.logs.logs(owner, bucketId).map(({ logId, seq, hash, sealed }) => ({ logId, seq, hash, sealed }));
+    const logs = context.logs
+      .logs(owner, bucketId)
+      .map(({ logId, seq, hash, sealed, firstSeq }) => ({ logId, seq, hash, sealed, firstSeq }));
     const setMember = set?.members.includes(context.keyPair.publicKey) === true;
     const answer = bucketHeads.encode({ epoch: set?.epoch ?? 0, setMember, logs });
     return { head: encodeAnswerHead('log.heads', {}), body: once(answer) };
@@ -54,7 +56,7 @@ export const logCalls: Record<LogOperation, Handler> = {
     const view = await readableView(context, owner, log?.bucketId ?? '');
     if (!log) throw new CallError('NotFound', 'No batch of this log is here.');
     const epoch = view.sets.get(log.bucketId)?.epoch ?? 0;
-    const answer = encodeAnswerHead('log.read', { seq: log.seq, hash: log.hash, epoch });
+    const answer = encodeAnswerHead('log.read', { seq: log.seq, hash: log.hash, epoch, firstSeq: log.firstSeq });
     return { head: answer, body: context.logs.read(log, fromSeq, maxBytes) };
   },
 

@@ -5,7 +5,7 @@ import { pause, type Runtime } from '#node/log/runtime.ts';
 import type { FarmerAddress, Network } from '#node/net/net.ts';
 import { bucketHeads, encodeCallHead, type BucketHeads } from '#node/wire/calls.ts';
 import { collect, unframeAll } from '#node/wire/framing.ts';
-import type { ReplicaSet } from '#node/wire/root-view.ts';
+import type { LogView, ReplicaSet } from '#node/wire/root-view.ts';
 import { MAX_BATCH_BYTES, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { LogStore } from './log-store.ts';
 import type { RootsStore } from './roots-store.ts';
@@ -89,8 +89,23 @@ async function catchUpBucket(options: CatchUpOptions, { owner, bucketId }: Bucke
       .map(async (to) => ({ to, heads: await askHeads(network, to, { owner, bucketId }, runtime.deadline(ASK_MS, signal)) })),
   );
   const good = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-  const fetched = await Promise.all(good.map(({ to, heads }) => takeNewer(options, { owner, bucketId }, to, heads, signal)));
-  return fetched.filter(Boolean).length >= answersNeeded(set);
+  for (const log of roots.view(owner).logs) {
+    if (log.bucketId === bucketId) await takeNewer(options, owner, log, good, signal);
+  }
+  const isBehind = ({ heads }: Answered) =>
+    roots.view(owner).logs.some((log) => options.logs.head({ owner, ...log }).seq < endOf(log, heads));
+  return good.filter((answered) => !isBehind(answered)).length >= answersNeeded(set);
+}
+
+interface Answered {
+  to: FarmerAddress;
+  heads: BucketHeads;
+}
+
+/** How far a member has a log, as far as that counts. */
+function endOf({ logId, closed }: LogView, { logs }: BucketHeads): number {
+  const seq = logs.find((one) => one.logId === logId)?.seq ?? 0;
+  return Math.min(seq, closed?.lastSeq ?? seq);
 }
 
 async function askHeads(network: Network, to: FarmerAddress, bucket: Bucket, signal: AbortSignal): Promise<BucketHeads> {
@@ -99,27 +114,30 @@ async function askHeads(network: Network, to: FarmerAddress, bucket: Bucket, sig
   return bucketHeads.decode(await collect(answer.body, bucketHeads.maxBytes));
 }
 
-/** Every batch that this member has and we haven't. A log that stands elsewhere on another hash is its writer's affair. */
+/**
+ * Every batch of a log that a member has and we haven't. First from those that have dropped the least: where
+ * what comes next is gone everywhere, the log goes on behind the gap. A log that stands elsewhere on another
+ * hash is its writer's affair.
+ */
 async function takeNewer(
-  { logs, roots, network, runtime }: CatchUpOptions,
-  { owner, bucketId }: Bucket,
-  to: FarmerAddress,
-  heads: BucketHeads,
+  { logs, network, runtime }: CatchUpOptions,
+  owner: PublicKey,
+  log: LogView,
+  members: readonly Answered[],
   signal: AbortSignal,
-): Promise<boolean> {
-  for (const { logId, seq } of heads.logs) {
-    const name = { owner, bucketId, logId };
-    const log = roots.view(owner).logs.find((one) => one.logId === logId && one.bucketId === bucketId);
-    if (!log) continue;
-    const end = Math.min(seq, log.closed?.lastSeq ?? seq);
-    for (let head = logs.head(name).seq; head < end;) {
-      const batches = await readBatches(network, to, { owner, logId, fromSeq: head + 1 }, runtime.deadline(ASK_MS, signal));
-      const next = await logs.append(name, batches, log.closed, 0).catch(() => null);
-      if (!next || next.seq <= head) return false;
-      head = next.seq;
+): Promise<void> {
+  const { logId, bucketId, closed } = log;
+  const firstSeq = ({ heads }: Answered) => heads.logs.find((one) => one.logId === logId)?.firstSeq ?? 1;
+  for (const member of members.toSorted((a, b) => firstSeq(a) - firstSeq(b))) {
+    for (let head = logs.head({ owner, bucketId, logId }).seq; head < endOf(log, member.heads);) {
+      const from = { owner, logId, fromSeq: Math.max(head + 1, firstSeq(member)) };
+      const taken = await readBatches(network, member.to, from, runtime.deadline(ASK_MS, signal))
+        .then((batches) => logs.append({ owner, bucketId, logId, epoch: 0, firstSeq: from.fromSeq, closing: closed }, batches))
+        .catch(() => null);
+      if (!taken || taken.seq <= head) break;
+      head = taken.seq;
     }
   }
-  return true;
 }
 
 async function readBatches(

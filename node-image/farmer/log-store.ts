@@ -14,8 +14,15 @@ export interface LogName {
   bucketId: BucketId;
   logId: PublicKey;
 }
+export interface Appending extends LogName {
+  epoch: number;
+  /** Where batches may begin that don't follow on the head: the others have dropped what lies between. 0 = nowhere. */
+  firstSeq: number;
+  /** What the root statements say of the log's end. */
+  closing: Closing | undefined;
+}
 /** What the root statements say of a log's end. */
-export interface Closing {
+interface Closing {
   lastSeq: number;
   lastHash: Hash;
 }
@@ -26,6 +33,8 @@ interface Verified {
 }
 /** Rows of the index that are read at once. */
 const PAGE = 64;
+/** Batches that one record drops: the index forgets them in one step. */
+const DROPPED_AT_ONCE = 1000;
 
 export class LogStore {
   readonly #store: Store;
@@ -49,17 +58,47 @@ export class LogStore {
    * Takes consecutive batches; those that are here already are fine. Durable when this resolves. Rejects with
    * CallError: 'Conflict' or 'Sealed' carry the head, 'BadRequest' for anything that isn't a batch of this log.
    */
-  append(name: LogName, batches: readonly Uint8Array[], closing: Closing | undefined, epoch: number): Promise<LogHead> {
+  append(appending: Appending, batches: readonly Uint8Array[]): Promise<LogHead> {
+    const { closing: _, epoch, firstSeq, ...name } = appending;
     const verified = batches.map((bytes) => this.#verified(name, bytes));
     return this.#oneByOne(`${name.owner}/${name.logId}`, async () => {
-      const fresh = this.#fresh(name, verified, closing, epoch);
-      const written = fresh.map(({ bytes, header, hash }) =>
-        this.#store.log.append('batch', [bytes], encodeMeta('batch', { ...name, seq: header.seq, hash })),
+      const first = verified[0]?.header;
+      if (first && first.seq === firstSeq && first.seq > this.head(name).seq + 1) await this.#beginAt(name, first);
+      const fresh = this.#fresh(appending, verified);
+      const written = fresh.map(({ bytes, header: { seq, prevHash }, hash }) =>
+        this.#store.log.append('batch', [bytes], encodeMeta('batch', { ...name, seq, hash, prevHash })),
       );
       await Promise.all(written);
       const { seq, hash } = this.head(name);
       return { seq, hash, epoch };
     });
+  }
+
+  /**
+   * Batches before `belowSeq` are not needed any more: their space is free to be used again. The head stays,
+   * also where nothing is left behind it. Durable when this resolves, with the first batch that is kept.
+   */
+  dropBatches({ owner, logId, belowSeq }: { owner: PublicKey; logId: PublicKey; belowSeq: number }): Promise<number> {
+    return this.#oneByOne(`${owner}/${logId}`, async () => {
+      for (;;) {
+        const log = this.#store.index.log(owner, logId);
+        if (!log) return 1;
+        const firstSeq = Math.min(belowSeq, log.seq + 1, log.firstSeq + DROPPED_AT_ONCE);
+        if (firstSeq <= log.firstSeq) return log.firstSeq;
+        const prevHash = this.#store.index.batch(log, firstSeq - 1)!.hash;
+        await this.#drop({ owner, logId, bucketId: log.bucketId }, { firstSeq, prevHash });
+      }
+    });
+  }
+
+  /** What this replica lacks before a batch is gone everywhere: the log goes on with that one. */
+  async #beginAt(name: LogName, { seq, prevHash }: BatchHeader): Promise<void> {
+    await this.#drop(name, { firstSeq: seq, prevHash });
+  }
+
+  async #drop(name: LogName, { firstSeq, prevHash }: { firstSeq: number; prevHash: Hash }): Promise<void> {
+    const { owner, bucketId, logId } = name;
+    await this.#store.log.append('drop', [], encodeMeta('drop', { owner, bucketId, logId, firstSeq, prevHash }));
   }
 
   /** Accepts nothing more from now on, but what a closing statement covers. */
@@ -96,7 +135,7 @@ export class LogStore {
   }
 
   /** Of consecutive batches those that aren't here yet. Throws CallError where they don't fit. */
-  #fresh(name: LogName, batches: readonly Verified[], closing: Closing | undefined, epoch: number): Verified[] {
+  #fresh({ closing, epoch, ...name }: Appending, batches: readonly Verified[]): Verified[] {
     const held = this.#store.index.log(name.owner, name.logId);
     const { seq, hash, sealed } = held ?? { seq: 0, hash: NO_HASH, sealed: false };
     const detail = { detail: encodeLogHead({ seq, hash, epoch }) };
@@ -106,6 +145,7 @@ export class LogStore {
     for (const batch of batches) {
       const number = batch.header.seq;
       if (number <= seq) {
+        if (held && number < held.firstSeq) continue;
         const same = held && this.#store.index.batch(held, number)?.hash === batch.hash;
         if (!same) throw new CallError('Conflict', `Another batch has number ${number} here.`, detail);
         continue;

@@ -8,8 +8,8 @@ import { pieceFooter, pieceRange, type PieceFooter } from '#node/wire/calls.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { frame } from '#node/wire/framing.ts';
 import { LEAF_BYTES, MAX_SEGMENT_BYTES, type Hash, type PieceId, type PublicKey } from '#node/wire/types.ts';
-import { slots, type Slots } from './limits.ts';
-import { decodeMeta, encodeMeta, type PieceMeta } from './record-meta.ts';
+import { keyedQueue, slots, type Slots } from './limits.ts';
+import { decodeMeta, encodeMeta, MAX_NAMED_PIECES, type PieceMeta } from './record-meta.ts';
 import type { RecordRef } from './record.ts';
 import type { RecordStream } from './segment-log.ts';
 import type { Store } from './store.ts';
@@ -23,6 +23,8 @@ const MAX_INCOMING = 32;
 const MAX_WAITING = 512;
 /** Bytes of a piece that are read at once on its way out. */
 const READ_BYTES = 4 * LEAF_BYTES;
+/** A piece that is sent again so soon keeps its time. */
+const FRESH_MS = 60 * 60 * 1000;
 
 export interface StoredPiece {
   pieceRoot: Hash;
@@ -43,6 +45,8 @@ export class PieceStore {
     () => new StoreError('Busy', 'Too many pieces are on their way in.'),
   );
 
+  readonly #oneByOne = keyedQueue();
+
   constructor(store: Store) {
     this.#store = store;
   }
@@ -56,25 +60,58 @@ export class PieceStore {
     const reception = new Reception(this.#store, this.#store.index.piece(owner, pieceId) === null, signal);
     try {
       await reception.read(body);
-      const { pieceRoot, footer, leafHashes } = reception.proven();
-      const held = await this.#sameOrNone(owner, pieceId, pieceRoot);
-      if (held) return held;
-      const storedMs = this.#store.nowMs();
-      const meta = { owner, pieceId, pieceRoot, ...footer, leafHashes: Buffer.concat(leafHashes), storedMs };
-      const ref = await reception.store(encodeMeta('piece', meta));
-      // Another copy may have come in meanwhile; then that one is in the index, and ours is trash.
-      const winner = await this.#sameOrNone(owner, pieceId, pieceRoot);
-      return winner ?? { pieceRoot, sizeBytes: ref.bodyBytes, storedMs };
+      const proven = reception.proven();
+      // Two copies that come at once: the second finds the first.
+      return await this.#oneByOne(`${owner}/${pieceId}`, async () => {
+        const held = await this.#sameOrNone(owner, pieceId, proven.pieceRoot);
+        if (held) return held;
+        const storedMs = this.#store.nowMs();
+        const { pieceRoot, footer, leafHashes } = proven;
+        const meta = { owner, pieceId, pieceRoot, ...footer, leafHashes: Buffer.concat(leafHashes), storedMs };
+        const ref = await reception.store(encodeMeta('piece', meta));
+        return { pieceRoot, sizeBytes: ref.bodyBytes, storedMs };
+      });
     } finally {
       await reception.end();
       release();
     }
   }
 
+  /**
+   * Those of the given pieces that are here go to the trash: readable for 7 days more, then gone. Durable when
+   * this resolves, with those that weren't there before.
+   */
+  async trash(owner: PublicKey, pieceIds: readonly PieceId[], nowMs: number): Promise<PieceId[]> {
+    const meta = encodeMeta('trash', { owner, trashedMs: nowMs });
+    return await this.#mark('trash', meta, this.#inTrash(owner, pieceIds, false));
+  }
+
+  /** Out of the trash again. Durable when this resolves, with those that were in it. */
+  async restore(owner: PublicKey, pieceIds: readonly PieceId[]): Promise<PieceId[]> {
+    const meta = encodeMeta('restore', { owner, storedMs: null });
+    return await this.#mark('restore', meta, this.#inTrash(owner, pieceIds, true));
+  }
+
+  #inTrash(owner: PublicKey, pieceIds: readonly PieceId[], isThere: boolean): PieceId[] {
+    return [...new Set(pieceIds)].filter((pieceId) => {
+      const held = this.#store.index.piece(owner, pieceId);
+      return held !== null && (held.trashedMs !== null) === isThere;
+    });
+  }
+
+  async #mark(kind: 'trash' | 'restore', meta: Uint8Array, pieceIds: PieceId[]): Promise<PieceId[]> {
+    for (let at = 0; at < pieceIds.length; at += MAX_NAMED_PIECES) {
+      const named = pieceIds.slice(at, at + MAX_NAMED_PIECES).map((pieceId) => fromHex(pieceId));
+      await this.#store.log.append(kind, named, meta);
+    }
+    return pieceIds;
+  }
+
+  /** Those in the trash aren't held: who wants them sends them again. */
   stat(owner: PublicKey, pieceIds: readonly PieceId[]): HeldPieceInfo[] {
     return pieceIds.flatMap((pieceId) => {
       const held = this.#store.index.piece(owner, pieceId);
-      return held ? [{ pieceId, pieceRoot: held.pieceRoot, sizeBytes: held.ref.bodyBytes }] : [];
+      return held?.trashedMs === null ? [{ pieceId, pieceRoot: held.pieceRoot, sizeBytes: held.ref.bodyBytes }] : [];
     });
   }
 
@@ -106,8 +143,17 @@ export class PieceStore {
     const held = this.#store.index.piece(owner, pieceId);
     if (!held) return null;
     if (held.pieceRoot !== pieceRoot) throw new CallError('Conflict', 'Another piece has this id already.');
-    const { storedMs } = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
-    return { pieceRoot, sizeBytes: held.ref.bodyBytes, storedMs };
+    const stored = { pieceRoot, sizeBytes: held.ref.bodyBytes, storedMs: held.storedMs };
+    const isFresh = held.trashedMs === null && this.#store.nowMs() - held.storedMs < FRESH_MS;
+    return isFresh ? stored : await this.#sentAgain(owner, pieceId, stored);
+  }
+
+  /** A piece that comes once more counts as stored now: what garbage is goes by that time. It leaves the trash. */
+  async #sentAgain(owner: PublicKey, pieceId: PieceId, stored: StoredPiece): Promise<StoredPiece> {
+    const storedMs = this.#store.nowMs();
+    await this.#store.log.append('restore', [fromHex(pieceId)], encodeMeta('restore', { owner, storedMs }));
+    if (this.#store.index.piece(owner, pieceId)?.trashedMs === null) return { ...stored, storedMs };
+    throw new StoreError('Busy', 'The piece left the trash for good just now. Send it again.');
   }
 }
 

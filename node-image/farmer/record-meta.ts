@@ -1,5 +1,5 @@
 // What stands behind a record's body: enough to make the index from the segment files alone.
-import { bytes, bytesUpTo, decode, encode, hex, hex32, list, struct, uint, type Codec } from '#node/wire/codec.ts';
+import { bytes, bytesUpTo, decode, encode, hex, hex32, list, nullable, struct, uint, type Codec } from '#node/wire/codec.ts';
 import type { BucketId, Hash, PieceId, PublicKey } from '#node/wire/types.ts';
 import type { RecordKind } from './record.ts';
 
@@ -24,6 +24,7 @@ export interface BatchMeta {
   logId: PublicKey;
   seq: number;
   hash: Hash;
+  prevHash: Hash;
 }
 /** Body: the seal order. */
 export interface SealMeta {
@@ -37,19 +38,44 @@ export interface StatementMeta {
   names: PublicKey[];
 }
 
+/** Body: ids of pieces, 32 bytes each. */
+interface TrashMeta {
+  owner: PublicKey;
+  trashedMs: number;
+}
+/** Body: ids of pieces, 32 bytes each. `storedMs`: they were sent again then; null where they were only named again. */
+interface RestoreMeta {
+  owner: PublicKey;
+  storedMs: number | null;
+}
+/** No body. What lies before `firstSeq` is not kept; `prevHash` is that of the batch before it. */
+export interface DropMeta {
+  owner: PublicKey;
+  bucketId: BucketId;
+  logId: PublicKey;
+  firstSeq: number;
+  prevHash: Hash;
+}
+
 export interface MetaOf {
   piece: PieceMeta;
   batch: BatchMeta;
   seal: SealMeta;
   statement: StatementMeta;
+  trash: TrashMeta;
+  restore: RestoreMeta;
+  drop: DropMeta;
 }
 
+/** Pieces that one record of trash or restore names. */
+export const MAX_NAMED_PIECES = 1000;
 /** A whole segment on one farmer has 1024 leaves. */
 const MAX_LEAF_HASH_BYTES = 32 * 1024;
 /** A warrant and a replica set name few; more than this is no honest statement. */
 const MAX_NAMES = 64;
 const MAX_META_BYTES = 64 * 1024;
 
+const ofLog = { owner: hex32, bucketId: hex(16), logId: hex32 };
 const codecs: { [K in RecordKind]: Codec<MetaOf[K]> } = {
   piece: struct<PieceMeta>({
     owner: hex32,
@@ -62,9 +88,12 @@ const codecs: { [K in RecordKind]: Codec<MetaOf[K]> } = {
     leafHashes: bytesUpTo(MAX_LEAF_HASH_BYTES),
     storedMs: uint(),
   }),
-  batch: struct<BatchMeta>({ owner: hex32, bucketId: hex(16), logId: hex32, seq: uint(undefined, 1), hash: hex32 }),
-  seal: struct<SealMeta>({ owner: hex32, bucketId: hex(16), logId: hex32 }),
+  batch: struct<BatchMeta>({ ...ofLog, seq: uint(undefined, 1), hash: hex32, prevHash: hex32 }),
+  seal: struct<SealMeta>(ofLog),
   statement: struct<StatementMeta>({ owner: hex32, names: list(hex32, MAX_NAMES) }),
+  trash: struct<TrashMeta>({ owner: hex32, trashedMs: uint() }),
+  restore: struct<RestoreMeta>({ owner: hex32, storedMs: nullable(uint()) }),
+  drop: struct<DropMeta>({ ...ofLog, firstSeq: uint(undefined, 2), prevHash: hex32 }),
 };
 
 export function encodeMeta<K extends RecordKind>(kind: K, meta: MetaOf[K]): Uint8Array {

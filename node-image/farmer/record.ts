@@ -1,19 +1,21 @@
 // Bytes of a segment file of the store: a header, then records, each aligned to 8:
-//   header 32 ‖ body ‖ meta ‖ zeros
+//   header 40 ‖ body ‖ meta ‖ zeros
 // A record's header comes to the disk last or together with the rest; its checksums tell a whole record
 // from a torn one. `life` is drawn at random when a file is begun or recycled and never leaves the farmer,
-// so neither a file's former life nor a piece made to look like records can pass for a record.
+// so neither a file's former life nor a piece made to look like records can pass for a record. `stamp` counts
+// up over all records of a store; a record that is moved keeps it. Of two that say something about the same
+// thing the one with the higher stamp holds, in whatever order the files are read.
 import { crc32c } from '@node-rs/crc32';
 
-export const RECORD_HEADER_BYTES = 32;
+export const RECORD_HEADER_BYTES = 40;
 export const SEGMENT_HEADER_BYTES = 32;
 const SEGMENT_MAGIC = 0x31474553; // "SEG1"
 const RECORD_MAGIC = 0x31434552; // "REC1"
 const VERSION = 1;
 const ALIGN_BYTES = 8;
 
-export type RecordKind = 'piece' | 'batch' | 'seal' | 'statement';
-const KINDS: readonly RecordKind[] = ['piece', 'batch', 'seal', 'statement'];
+export type RecordKind = 'piece' | 'batch' | 'seal' | 'statement' | 'trash' | 'restore' | 'drop';
+const KINDS: readonly RecordKind[] = ['piece', 'batch', 'seal', 'statement', 'trash', 'restore', 'drop'];
 
 export interface SegmentHeader {
   segment: number;
@@ -21,6 +23,7 @@ export interface SegmentHeader {
 }
 export interface RecordHeader {
   kind: RecordKind;
+  stamp: number;
   bodyBytes: number;
   metaBytes: number;
   /** CRC-32C over body ‖ meta. */
@@ -49,15 +52,16 @@ export function decodeSegmentHeader(bytes: Uint8Array, segment: number): Segment
   return view?.readUInt32LE(16) === segment ? { segment, life: view.readBigUInt64LE(8) } : null;
 }
 
-export function encodeRecordHeader({ kind, bodyBytes, metaBytes, checksum }: RecordHeader, life: bigint): Uint8Array {
+export function encodeRecordHeader({ kind, stamp, bodyBytes, metaBytes, checksum }: RecordHeader, life: bigint): Uint8Array {
   const out = Buffer.alloc(RECORD_HEADER_BYTES);
   out.writeUInt32LE(RECORD_MAGIC, 0);
   out.writeUInt8(VERSION, 4);
   out.writeUInt8(KINDS.indexOf(kind), 5);
   out.writeBigUInt64LE(life, 8);
-  out.writeUInt32LE(bodyBytes, 16);
-  out.writeUInt32LE(metaBytes, 20);
-  out.writeUInt32LE(checksum, 24);
+  out.writeBigUInt64LE(BigInt(stamp), 16);
+  out.writeUInt32LE(bodyBytes, 24);
+  out.writeUInt32LE(metaBytes, 28);
+  out.writeUInt32LE(checksum, 32);
   return sealHeader(out);
 }
 
@@ -66,18 +70,26 @@ export function decodeRecordHeader(bytes: Uint8Array, life: bigint): RecordHeade
   const view = headerView(bytes, RECORD_HEADER_BYTES, RECORD_MAGIC);
   const kind = view && KINDS[view.readUInt8(5)];
   if (!view || !kind || view.readBigUInt64LE(8) !== life) return null;
-  return { kind, bodyBytes: view.readUInt32LE(16), metaBytes: view.readUInt32LE(20), checksum: view.readUInt32LE(24) };
+  return {
+    kind,
+    stamp: Number(view.readBigUInt64LE(16)),
+    bodyBytes: view.readUInt32LE(24),
+    metaBytes: view.readUInt32LE(28),
+    checksum: view.readUInt32LE(32),
+  };
 }
 
 function sealHeader(out: Buffer): Uint8Array {
-  out.writeUInt32LE(crc32c(out.subarray(0, 28)), 28);
+  const end = out.length - 4;
+  out.writeUInt32LE(crc32c(out.subarray(0, end)), end);
   return out;
 }
 
 function headerView(bytes: Uint8Array, sizeBytes: number, magic: number): Buffer | null {
   if (bytes.length < sizeBytes) return null;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, sizeBytes);
-  const isWhole = view.readUInt32LE(28) === crc32c(view.subarray(0, 28));
+  const end = sizeBytes - 4;
+  const isWhole = view.readUInt32LE(end) === crc32c(view.subarray(0, end));
   return isWhole && view.readUInt32LE(0) === magic && view.readUInt8(4) === VERSION ? view : null;
 }
 

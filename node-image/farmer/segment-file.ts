@@ -28,9 +28,15 @@ export interface OpenSegment extends SegmentState {
 export interface FoundRecord {
   kind: RecordKind;
   ref: RecordRef;
+  stamp: number;
   meta: Uint8Array;
-  /** Of statements only: they are small, and the index keeps them whole. */
+  /** Of kinds whose body the index reads: small ones. */
   body?: Uint8Array;
+}
+
+/** Statements are kept whole in the index, the others name pieces. */
+export function indexReadsBody(kind: RecordKind): boolean {
+  return kind === 'statement' || kind === 'trash' || kind === 'restore';
 }
 
 const READ_BYTES = 1024 * 1024;
@@ -110,8 +116,9 @@ async function scan(file: DiskFile, { segment, life, from, sizeBytes }: Scan): P
     const meta = await readAt(file, offset + RECORD_HEADER_BYTES + header.bodyBytes, header.metaBytes);
     // A whole header over a wrong body is a record that was never acknowledged, or one that the disk spoilt.
     if (await isWhole(file, ref, header, meta)) {
-      const body = header.kind === 'statement' && (await readAt(file, offset + RECORD_HEADER_BYTES, header.bodyBytes));
-      found.push({ kind: header.kind, ref, meta, ...(body ? { body } : {}) });
+      const { kind, stamp } = header;
+      const body = indexReadsBody(kind) && (await readAt(file, offset + RECORD_HEADER_BYTES, header.bodyBytes));
+      found.push({ kind, ref, stamp, meta, ...(body ? { body } : {}) });
     }
     offset += recordBytes(header);
   }

@@ -13,6 +13,7 @@ import {
 } from './record.ts';
 import {
   beginSegment,
+  indexReadsBody,
   recoverSegment,
   segmentName,
   segmentOfName,
@@ -37,6 +38,7 @@ export interface SegmentLogOptions {
   disk: Disk;
   /** What the index knows. */
   known: readonly SegmentState[];
+  lastStamp: number;
   /** 64 random bits. */
   randomLife: () => bigint;
   /** Records of one file, durable, in their order, and the file's state after them. Synchronous. */
@@ -75,6 +77,8 @@ export class SegmentLog {
   /** Tail of every file: what the store takes on the disk. */
   readonly #tails = new Map<number, number>();
   #nextSegment = 1;
+  /** Of the newest record. */
+  #stamp: number;
   /** With room, and nobody writes there now. */
   #idle: OpenSegment[] = [];
   #shared: OpenSegment | null = null;
@@ -86,6 +90,7 @@ export class SegmentLog {
   private constructor(options: SegmentLogOptions) {
     this.#options = options;
     this.#disk = options.disk;
+    this.#stamp = options.lastStamp;
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#readers = readerCache((segment) => options.disk.open(segmentName(segment), 'read'));
   }
@@ -161,6 +166,7 @@ export class SegmentLog {
       if (recovered.kind === 'foreign' && state) return false;
       if (recovered.kind !== 'open') continue;
       const { segment: open, found } = recovered;
+      for (const { stamp } of found) this.#stamp = Math.max(this.#stamp, stamp);
       this.#settle(open, found);
       await this.#giveBack(open);
     }
@@ -221,9 +227,10 @@ export class SegmentLog {
       const bodyBytes = body.reduce((sum, part) => sum + part.length, 0);
       const ref = { segment: segment.segment, offset, bodyBytes, metaBytes: meta.length };
       const sum = [...body, meta].reduce((before, part) => checksum(part, before), 0);
-      const header = encodeRecordHeader({ kind, bodyBytes, metaBytes: meta.length, checksum: sum }, segment.life);
+      const stamp = ++this.#stamp;
+      const header = encodeRecordHeader({ kind, stamp, bodyBytes, metaBytes: meta.length, checksum: sum }, segment.life);
       parts.push(header, ...body, meta, padding(bodyBytes + meta.length));
-      records.push({ kind, ref, meta, ...(kind === 'statement' ? { body: Buffer.concat(body) } : {}) });
+      records.push({ kind, ref, stamp, meta, ...(indexReadsBody(kind) ? { body: Buffer.concat(body) } : {}) });
       offset += recordBytes(ref);
     }
     try {
@@ -288,7 +295,8 @@ export class SegmentLog {
       finish: async (kind, meta) => {
         end();
         const ref = { segment: segment.segment, offset: start, bodyBytes, metaBytes: meta.length };
-        const whole = { kind, bodyBytes, metaBytes: meta.length, checksum: checksum(meta, sum) };
+        const stamp = ++this.#stamp;
+        const whole = { kind, stamp, bodyBytes, metaBytes: meta.length, checksum: checksum(meta, sum) };
         try {
           await segment.file.write([meta, padding(bodyBytes + meta.length)], start + RECORD_HEADER_BYTES + bodyBytes);
           await segment.file.write([encodeRecordHeader(whole, segment.life)], start);
@@ -298,7 +306,7 @@ export class SegmentLog {
         }
         segment.tail = start + recordBytes(ref);
         try {
-          this.#settle(segment, [{ kind, ref, meta }]);
+          this.#settle(segment, [{ kind, ref, stamp, meta }]);
         } finally {
           await this.#endStream(segment, release);
         }

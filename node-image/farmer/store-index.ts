@@ -1,37 +1,51 @@
 // Where everything lies: an SQLite file beside the segment files. It is a view of them, behind by nothing
 // when the store is closed well and by the tails of the files after a crash; lost, it is made anew from
 // them. Commits don't wait for the disk; what they say was durable before they were made.
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { blake3 } from '#node/core/hash.ts';
 import { fromHex, toHex } from '#node/core/ids.ts';
 import { NO_HASH } from '#node/wire/batch.ts';
 import type { BucketId, Hash, PieceId, PublicKey } from '#node/wire/types.ts';
-import type { BatchMeta, PieceMeta, SealMeta, StatementMeta } from './record-meta.ts';
-import { recordBytes, type RecordRef } from './record.ts';
-import type { SegmentState } from './segment-file.ts';
+import { IndexDb, type Row } from './index-db.ts';
+import { decodeMeta, type BatchMeta, type DropMeta, type PieceMeta, type SealMeta, type StatementMeta } from './record-meta.ts';
+import { recordBytes, type RecordKind, type RecordRef } from './record.ts';
+import type { FoundRecord, SegmentState } from './segment-file.ts';
 
-const INDEX_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE owners (id INTEGER PRIMARY KEY, owner BLOB NOT NULL UNIQUE, pieces INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
-  CREATE TABLE segments (segment INTEGER PRIMARY KEY, life INTEGER NOT NULL, tail INTEGER NOT NULL, sealed INTEGER NOT NULL);
-  CREATE TABLE pieces (owner INTEGER NOT NULL, piece BLOB NOT NULL, root BLOB NOT NULL,
-    segment INTEGER NOT NULL, offset INTEGER NOT NULL, body_bytes INTEGER NOT NULL, meta_bytes INTEGER NOT NULL,
-    PRIMARY KEY (owner, piece)) WITHOUT ROWID;
-  CREATE TABLE logs (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, bucket BLOB NOT NULL, log BLOB NOT NULL,
-    seq INTEGER NOT NULL, hash BLOB NOT NULL, sealed INTEGER NOT NULL, UNIQUE (owner, log));
-  CREATE INDEX logs_by_bucket ON logs (owner, bucket);
-  CREATE TABLE batches (log INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
-    segment INTEGER NOT NULL, offset INTEGER NOT NULL, body_bytes INTEGER NOT NULL, meta_bytes INTEGER NOT NULL,
-    PRIMARY KEY (log, seq)) WITHOUT ROWID;
-  CREATE TABLE statements (owner INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (owner, hash)) WITHOUT ROWID;
-  CREATE TABLE names (name BLOB NOT NULL, owner INTEGER NOT NULL, PRIMARY KEY (name, owner)) WITHOUT ROWID;
-  CREATE TABLE totals (id INTEGER PRIMARY KEY CHECK (id = 1), live_bytes INTEGER NOT NULL, pieces INTEGER NOT NULL, logs INTEGER NOT NULL);
-  INSERT INTO totals VALUES (1, 0, 0, 0);
-  PRAGMA user_version = ${INDEX_VERSION};
-`;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const PIECE_ID_BYTES = 32;
+/** Above every piece id. */
+const PAST_ALL = new Uint8Array(PIECE_ID_BYTES + 1).fill(255);
+/** Records of a start that are put in order at once. */
+const REPLAY_ROWS = 1000;
 
 export interface HeldPiece {
   ref: RecordRef;
   pieceRoot: Hash;
+  storedMs: number;
+  /** When it came into the trash; null = it isn't there. */
+  trashedMs: number | null;
+}
+export interface ListedPiece {
+  pieceId: PieceId;
+  pieceRoot: Hash;
+  sizeBytes: number;
+  storedMs: number;
+  trashedMs: number | null;
+}
+export interface PieceRangeAsked {
+  owner: PublicKey;
+  /** The first that counts; '' = from the lowest. */
+  fromId: PieceId | '';
+  /** The first that doesn't; '' = to the highest. */
+  toId: PieceId | '';
+  limit: number;
+}
+/** Of the pieces of a range that aren't in the trash. */
+export interface RangeDigest {
+  pieces: number;
+  /** All ids xor-ed, hex. */
+  xor: string;
+  /** Where to go on; '' = the range is done. */
+  nextId: PieceId | '';
 }
 export interface HeldLog {
   /** Of this index only. */
@@ -42,6 +56,8 @@ export interface HeldLog {
   seq: number;
   hash: Hash;
   sealed: boolean;
+  /** Batches before this were dropped. 1 = none. */
+  firstSeq: number;
 }
 export interface HeldBatch {
   seq: number;
@@ -49,36 +65,25 @@ export interface HeldBatch {
   ref: RecordRef;
 }
 export interface StoreTotals {
+  /** Without the trash. */
   liveBytes: number;
+  /** Without the trash. */
   pieces: number;
   logs: number;
+  /** The highest of any record. */
+  stamp: number;
 }
-type Row = Record<string, SQLInputValue>;
 
 export class StoreIndex {
-  readonly #db: DatabaseSync;
-  readonly #prepared = new Map<string, StatementSync>();
+  readonly #db: IndexDb;
 
-  private constructor(db: DatabaseSync) {
+  private constructor(db: IndexDb) {
     this.#db = db;
   }
 
   /** Opens or creates. Throws where the file isn't an index of this version: remove it and build anew. */
   static open(path: string): StoreIndex {
-    const db = new DatabaseSync(path, { timeout: 5000 });
-    try {
-      // Checkpoints are made by `checkpointIndex` on another thread: they wait for the disk.
-      db.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16000;',
-      );
-      const version = db.prepare('PRAGMA user_version').get()?.['user_version'];
-      if (version === 0) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
-      else if (version !== INDEX_VERSION) throw new Error(`an index of version ${String(version)}`);
-      return new StoreIndex(db);
-    } catch (error) {
-      db.close();
-      throw error;
-    }
+    return new StoreIndex(IndexDb.open(path));
   }
 
   close(): void {
@@ -87,90 +92,264 @@ export class StoreIndex {
 
   /** All or nothing. */
   transaction(work: () => void): void {
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
-      work();
-      this.#db.exec('COMMIT');
-    } catch (error) {
-      this.#db.exec('ROLLBACK');
-      throw error;
-    }
+    this.#db.transaction(work);
   }
 
   // ---- segments and totals --------------------------------------------------------------------
 
   segments(): SegmentState[] {
-    return this.#all('SELECT segment, life, tail, sealed FROM segments ORDER BY segment').map((row) => ({
+    return this.#db.all('SELECT * FROM segments ORDER BY segment').map((row) => ({
       segment: number(row['segment']),
-      life: BigInt.asUintN(64, row['life'] as bigint),
+      life: Buffer.from(blob(row['life'])).readBigUInt64BE(),
       tail: number(row['tail']),
       sealed: number(row['sealed']) === 1,
     }));
   }
   putSegment({ segment, life, tail, sealed }: SegmentState): void {
-    this.#run(
-      'INSERT INTO segments VALUES (?, ?, ?, ?) ON CONFLICT (segment) DO UPDATE SET life = excluded.life, tail = excluded.tail, sealed = excluded.sealed',
-      [segment, BigInt.asIntN(64, life), tail, sealed ? 1 : 0],
+    const lifeBytes = Buffer.alloc(8);
+    lifeBytes.writeBigUInt64BE(life);
+    this.#db.run(
+      `INSERT INTO segments (segment, life, tail, sealed) VALUES (?, ?, ?, ?)
+        ON CONFLICT (segment) DO UPDATE SET life = excluded.life, tail = excluded.tail, sealed = excluded.sealed`,
+      [segment, lifeBytes, tail, sealed ? 1 : 0],
     );
   }
   totals(): StoreTotals {
-    const row = this.#get('SELECT live_bytes, pieces, logs FROM totals')!;
-    return { liveBytes: number(row['live_bytes']), pieces: number(row['pieces']), logs: number(row['logs']) };
-  }
-  #count(liveBytes: number, pieces: number, logs: number): void {
-    this.#run('UPDATE totals SET live_bytes = live_bytes + ?, pieces = pieces + ?, logs = logs + ?', [liveBytes, pieces, logs]);
+    const row = this.#db.get('SELECT * FROM totals')!;
+    return {
+      liveBytes: number(row['live_bytes']),
+      pieces: number(row['pieces']),
+      logs: number(row['logs']),
+      stamp: number(row['stamp']),
+    };
   }
 
-  // ---- records, as they become durable. A record that is there already changes nothing: it is trash. -------
+  // ---- records, as they become durable. One that changes nothing is trash from the start. ------
 
-  addPiece(ref: RecordRef, meta: PieceMeta): void {
-    const owner = this.#ownerId(meta.owner, true)!;
-    const isNew = this.#run('INSERT OR IGNORE INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)', [
+  apply(record: FoundRecord): void {
+    const { kind, ref, stamp, meta, body } = record;
+    this.#db.sums.stamp = Math.max(this.#db.sums.stamp, stamp);
+    switch (kind) {
+      case 'piece':
+        return this.#addPiece(ref, stamp, decodeMeta('piece', meta));
+      case 'batch':
+        return this.#addBatch(ref, decodeMeta('batch', meta));
+      case 'seal':
+        return this.#addSeal(ref, stamp, decodeMeta('seal', meta));
+      case 'statement':
+        return this.#addStatement(ref, stamp, decodeMeta('statement', meta), body!);
+      case 'drop':
+        return this.#drop(ref, stamp, decodeMeta('drop', meta));
+      case 'trash':
+      case 'restore':
+        return this.#changePieces(record);
+    }
+  }
+
+  /**
+   * Found at a start: files are read one after the other, not in the order in which records were written.
+   * What depends on others is set aside, durable like the rest, until `replayLate`.
+   */
+  applyFound(record: FoundRecord): void {
+    const { kind, ref, stamp, meta, body } = record;
+    if (kind !== 'batch' && kind !== 'trash' && kind !== 'restore') return this.apply(record);
+    this.#db.sums.stamp = Math.max(this.#db.sums.stamp, stamp);
+    const values = [stamp, kind, ...refValues(ref), meta, body ?? null];
+    this.#db.run('INSERT OR REPLACE INTO late VALUES (?, ?, ?, ?, ?, ?, ?, ?)', values);
+  }
+
+  /** What was set aside, in the order in which it was written. */
+  replayLate(): void {
+    for (;;) {
+      const rows = this.#db.all('SELECT * FROM late ORDER BY stamp LIMIT ?', [REPLAY_ROWS]);
+      if (rows.length === 0) return;
+      this.transaction(() => {
+        for (const row of rows) {
+          this.apply({
+            kind: row['kind'] as RecordKind,
+            ref: refOf(row),
+            stamp: number(row['stamp']),
+            meta: blob(row['meta']),
+            ...(row['body'] === null ? {} : { body: blob(row['body']) }),
+          });
+        }
+        this.#db.run('DELETE FROM late WHERE stamp <= ?', [number(rows.at(-1)!['stamp'])]);
+      });
+    }
+  }
+
+  #addPiece(ref: RecordRef, stamp: number, meta: PieceMeta): void {
+    const owner = this.#ownerId(meta.owner);
+    const id = fromHex(meta.pieceId);
+    const sql = 'INSERT OR IGNORE INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)';
+    const values = [owner, id, fromHex(meta.pieceRoot), ...refValues(ref), meta.storedMs, stamp];
+    if (!this.#db.run(sql, values)) {
+      // Only where an old copy lies in a file that was about to be recycled.
+      const row = this.#pieceRow(owner, id)!;
+      if (number(row['stamp']) >= stamp) return;
+      this.#removePiece(row);
+      this.#db.run(sql, values);
+    }
+    this.#hold(ref);
+    this.#countPiece(owner, ref, 1);
+  }
+
+  /** Out of the index; what the record took is free to be recycled. */
+  #removePiece(row: Row): void {
+    const [owner, ref] = [number(row['owner']), refOf(row)];
+    this.#db.run('DELETE FROM pieces WHERE owner = ? AND piece = ?', [owner, blob(row['piece'])]);
+    this.#unuse(number(row['stamp']));
+    this.#letGo(ref);
+    if (row['trashed_ms'] === null) return this.#countPiece(owner, ref, -1);
+    this.#countTrash(ref, number(row['trashed_ms']), -1);
+  }
+
+  #changePieces({ kind, ref, stamp, meta, body }: FoundRecord): void {
+    const { owner, trashedMs, storedMs } =
+      kind === 'trash' ? { ...decodeMeta('trash', meta), storedMs: null } : { ...decodeMeta('restore', meta), trashedMs: null };
+    const ownerId = this.#ownerId(owner);
+    let uses = 0;
+    for (let at = 0; at < body!.length; at += PIECE_ID_BYTES) {
+      const row = this.#pieceRow(ownerId, body!.subarray(at, at + PIECE_ID_BYTES));
+      if (!row || number(row['stamp']) >= stamp) continue;
+      this.#changePiece(row, { trashedMs, storedMs: storedMs ?? number(row['stored_ms']), stamp });
+      uses += 1;
+    }
+    if (uses > 0) this.#holdOther(ref, stamp, uses);
+  }
+
+  #changePiece(row: Row, next: { trashedMs: number | null; storedMs: number; stamp: number }): void {
+    const [owner, ref] = [number(row['owner']), refOf(row)];
+    this.#unuse(number(row['stamp']));
+    if (row['trashed_ms'] === null) this.#countPiece(owner, ref, -1);
+    else this.#countTrash(ref, number(row['trashed_ms']), -1);
+    if (next.trashedMs === null) this.#countPiece(owner, ref, 1);
+    else this.#countTrash(ref, next.trashedMs, 1);
+    this.#db.run('UPDATE pieces SET trashed_ms = ?, stored_ms = ?, stamp = ? WHERE owner = ? AND piece = ?', [
+      next.trashedMs,
+      next.storedMs,
+      next.stamp,
       owner,
-      fromHex(meta.pieceId),
-      fromHex(meta.pieceRoot),
-      ...refValues(ref),
+      blob(row['piece']),
     ]);
-    if (!isNew) return;
-    this.#run('UPDATE owners SET pieces = pieces + 1, bytes = bytes + ? WHERE id = ?', [ref.bodyBytes, owner]);
-    this.#count(recordBytes(ref), 1, 0);
   }
 
   /** Only the one after the head counts. */
-  addBatch(ref: RecordRef, meta: BatchMeta): void {
+  #addBatch(ref: RecordRef, meta: BatchMeta): void {
     const log = this.#logOrNew(meta.owner, meta.bucketId, meta.logId);
-    if (meta.seq !== log.seq + 1) return;
-    this.#run('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)', [log.id, meta.seq, fromHex(meta.hash), ...refValues(ref)]);
-    this.#run('UPDATE logs SET seq = ?, hash = ? WHERE id = ?', [meta.seq, fromHex(meta.hash), log.id]);
-    this.#count(recordBytes(ref), 0, 0);
+    if (meta.seq !== log.seq + 1 || meta.prevHash !== log.hash) return;
+    this.#db.run('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)', [log.id, meta.seq, fromHex(meta.hash), ...refValues(ref)]);
+    this.#db.run('UPDATE logs SET seq = ?, hash = ? WHERE id = ?', [meta.seq, fromHex(meta.hash), log.id]);
+    this.#hold(ref);
+    this.#db.sums.liveBytes += recordBytes(ref);
   }
 
-  addSeal(ref: RecordRef, meta: SealMeta): void {
+  /** A log that ends before goes on behind what was dropped: others have dropped what it lacks. */
+  #drop(ref: RecordRef, stamp: number, { owner, bucketId, logId, firstSeq, prevHash }: DropMeta): void {
+    const log = this.#logOrNew(owner, bucketId, logId);
+    if (firstSeq <= log.firstSeq) return;
+    for (const row of this.#db.all('SELECT * FROM batches WHERE log = ? AND seq < ?', [log.id, firstSeq])) {
+      this.#letGo(refOf(row));
+      this.#db.sums.liveBytes -= recordBytes(refOf(row));
+    }
+    this.#db.run('DELETE FROM batches WHERE log = ? AND seq < ?', [log.id, firstSeq]);
+    const before = this.#db.get('SELECT drop_stamp FROM logs WHERE id = ?', [log.id])!['drop_stamp'];
+    if (before !== null) this.#unuse(number(before));
+    this.#db.run('UPDATE logs SET first_seq = ?, drop_stamp = ? WHERE id = ?', [firstSeq, stamp, log.id]);
+    if (log.seq < firstSeq - 1) {
+      this.#db.run('UPDATE logs SET seq = ?, hash = ? WHERE id = ?', [firstSeq - 1, fromHex(prevHash), log.id]);
+    }
+    this.#holdOther(ref, stamp, 1);
+  }
+
+  #addSeal(ref: RecordRef, stamp: number, meta: SealMeta): void {
     const log = this.#logOrNew(meta.owner, meta.bucketId, meta.logId);
     if (log.sealed) return;
-    this.#run('UPDATE logs SET sealed = 1 WHERE id = ?', [log.id]);
-    this.#count(recordBytes(ref), 0, 0);
+    this.#db.run('UPDATE logs SET sealed = 1 WHERE id = ?', [log.id]);
+    this.#holdOther(ref, stamp, 1);
   }
 
-  addStatement(ref: RecordRef, meta: StatementMeta, hash: Uint8Array, bytes: Uint8Array): void {
-    const owner = this.#ownerId(meta.owner, true)!;
-    if (!this.#run('INSERT OR IGNORE INTO statements VALUES (?, ?, ?)', [owner, hash, bytes])) return;
-    for (const name of meta.names) this.#run('INSERT OR IGNORE INTO names VALUES (?, ?)', [fromHex(name), owner]);
-    this.#count(recordBytes(ref), 0, 0);
+  #addStatement(ref: RecordRef, stamp: number, meta: StatementMeta, bytes: Uint8Array): void {
+    const owner = this.#ownerId(meta.owner);
+    if (!this.#db.run('INSERT OR IGNORE INTO statements VALUES (?, ?, ?)', [owner, blake3(bytes), bytes])) return;
+    for (const name of meta.names) this.#db.run('INSERT OR IGNORE INTO names VALUES (?, ?)', [fromHex(name), owner]);
+    this.#holdOther(ref, stamp, 1);
+  }
+
+  // ---- what is needed -------------------------------------------------------------------------
+
+  #hold(ref: RecordRef, sign: 1 | -1 = 1): void {
+    const { heldBytes } = this.#db.sums;
+    heldBytes.set(ref.segment, (heldBytes.get(ref.segment) ?? 0) + sign * recordBytes(ref));
+  }
+  #letGo(ref: RecordRef): void {
+    this.#hold(ref, -1);
+  }
+  #countPiece(owner: number, ref: RecordRef, sign: 1 | -1): void {
+    const { sums } = this.#db;
+    sums.liveBytes += sign * recordBytes(ref);
+    sums.pieces += sign;
+    const before = sums.owners.get(owner) ?? { pieces: 0, bytes: 0 };
+    sums.owners.set(owner, { pieces: before.pieces + sign, bytes: before.bytes + sign * ref.bodyBytes });
+  }
+  #countTrash(ref: RecordRef, trashedMs: number, sign: 1 | -1): void {
+    this.#db.run('INSERT INTO trash VALUES (?, ?, ?) ON CONFLICT (segment, day) DO UPDATE SET bytes = bytes + excluded.bytes', [
+      ref.segment,
+      Math.floor(trashedMs / DAY_MS),
+      sign * recordBytes(ref),
+    ]);
+  }
+  #holdOther(ref: RecordRef, stamp: number, uses: number): void {
+    this.#db.run('INSERT INTO others VALUES (?, ?, ?, ?, ?, ?)', [stamp, ...refValues(ref), uses]);
+    this.#hold(ref);
+    this.#db.sums.liveBytes += recordBytes(ref);
+  }
+  /** One use less, where the record of this stamp counts its uses. */
+  #unuse(stamp: number): void {
+    const row = this.#db.get('UPDATE others SET uses = uses - 1 WHERE stamp = ? RETURNING *', [stamp]);
+    if (!row || number(row['uses']) > 0) return;
+    this.#db.run('DELETE FROM others WHERE stamp = ?', [stamp]);
+    this.#letGo(refOf(row));
+    this.#db.sums.liveBytes -= recordBytes(refOf(row));
   }
 
   // ---- questions --------------------------------------------------------------------------------
 
   piece(owner: PublicKey, pieceId: PieceId): HeldPiece | null {
-    const row = this.#get('SELECT p.* FROM pieces p JOIN owners o ON o.id = p.owner WHERE o.owner = ? AND p.piece = ?', [
+    const row = this.#db.get('SELECT p.* FROM pieces p JOIN owners o ON o.id = p.owner WHERE o.owner = ? AND p.piece = ?', [
       fromHex(owner),
       fromHex(pieceId),
     ]);
-    return row ? { ref: refOf(row), pieceRoot: hexOf(row['root']) } : null;
+    if (!row) return null;
+    return { ref: refOf(row), pieceRoot: hexOf(row['root']), storedMs: number(row['stored_ms']), trashedMs: trashedOf(row) };
+  }
+
+  /** In the order of their ids, those in the trash too. */
+  piecesInRange({ owner, limit, ...range }: PieceRangeAsked): ListedPiece[] {
+    const sql = 'SELECT * FROM pieces WHERE owner = ? AND piece >= ? AND piece < ? ORDER BY piece LIMIT ?';
+    return this.#db.all(sql, [this.#knownOwner(owner), ...rangeValues(range), limit]).map((row) => ({
+      pieceId: hexOf(row['piece']),
+      pieceRoot: hexOf(row['root']),
+      sizeBytes: number(row['body_bytes']),
+      storedMs: number(row['stored_ms']),
+      trashedMs: trashedOf(row),
+    }));
+  }
+
+  /** Looks at up to `limit` pieces; costs no object for each. */
+  rangeDigest({ owner, limit, ...range }: PieceRangeAsked): RangeDigest {
+    const row = this.#db.get(
+      `SELECT COUNT(*) AS n, MAX(piece) AS last, CAST(GROUP_CONCAT(CASE WHEN trashed_ms IS NULL THEN piece END, '') AS BLOB) AS ids
+        FROM (SELECT piece, trashed_ms FROM pieces WHERE owner = ? AND piece >= ? AND piece < ? ORDER BY piece LIMIT ?)`,
+      [this.#knownOwner(owner), ...rangeValues(range), limit],
+    )!;
+    const ids = row['ids'] === null ? new Uint8Array(0) : blob(row['ids']);
+    const nextId = number(row['n']) < limit ? '' : successor(blob(row['last']));
+    return { pieces: ids.length / PIECE_ID_BYTES, xor: toHex(xorOf(ids)), nextId };
   }
 
   log(owner: PublicKey, logId: PublicKey): HeldLog | null {
-    const row = this.#get('SELECT l.* FROM logs l JOIN owners o ON o.id = l.owner WHERE o.owner = ? AND l.log = ?', [
+    const row = this.#db.get('SELECT l.* FROM logs l JOIN owners o ON o.id = l.owner WHERE o.owner = ? AND l.log = ?', [
       fromHex(owner),
       fromHex(logId),
     ]);
@@ -178,36 +357,38 @@ export class StoreIndex {
   }
 
   logs(owner: PublicKey, bucketId: BucketId): HeldLog[] {
-    return this.#all('SELECT l.* FROM logs l JOIN owners o ON o.id = l.owner WHERE o.owner = ? AND l.bucket = ? ORDER BY l.id', [
-      fromHex(owner),
-      fromHex(bucketId),
-    ]).map(logOf);
+    return this.#db
+      .all('SELECT l.* FROM logs l JOIN owners o ON o.id = l.owner WHERE o.owner = ? AND l.bucket = ? ORDER BY l.id', [
+        fromHex(owner),
+        fromHex(bucketId),
+      ])
+      .map(logOf);
   }
 
   batch(log: HeldLog, seq: number): HeldBatch | null {
-    const row = this.#get('SELECT * FROM batches WHERE log = ? AND seq = ?', [log.id, seq]);
+    const row = this.#db.get('SELECT * FROM batches WHERE log = ? AND seq = ?', [log.id, seq]);
     return row ? batchOf(row) : null;
   }
 
   /** From `fromSeq` on, at most `limit`. */
   batches(log: HeldLog, fromSeq: number, limit: number): HeldBatch[] {
-    return this.#all('SELECT * FROM batches WHERE log = ? AND seq >= ? ORDER BY seq LIMIT ?', [log.id, fromSeq, limit]).map(
-      batchOf,
-    );
+    return this.#db
+      .all('SELECT * FROM batches WHERE log = ? AND seq >= ? ORDER BY seq LIMIT ?', [log.id, fromSeq, limit])
+      .map(batchOf);
   }
 
   statements(owner: PublicKey): Uint8Array[] {
-    return this.#all('SELECT s.bytes FROM statements s JOIN owners o ON o.id = s.owner WHERE o.owner = ? ORDER BY s.hash', [
-      fromHex(owner),
-    ]).map((row) => blob(row['bytes']));
+    return this.#db
+      .all('SELECT s.bytes FROM statements s JOIN owners o ON o.id = s.owner WHERE o.owner = ? ORDER BY s.hash', [fromHex(owner)])
+      .map((row) => blob(row['bytes']));
   }
   hasStatement(owner: PublicKey, hash: Uint8Array): boolean {
     const sql = 'SELECT 1 FROM statements s JOIN owners o ON o.id = s.owner WHERE o.owner = ? AND s.hash = ?';
-    return this.#get(sql, [fromHex(owner), hash]) !== undefined;
+    return this.#db.get(sql, [fromHex(owner), hash]) !== undefined;
   }
   statementCount(owner: PublicKey): number {
     const sql = 'SELECT COUNT(*) AS n FROM statements s JOIN owners o ON o.id = s.owner WHERE o.owner = ?';
-    return number(this.#get(sql, [fromHex(owner)])?.['n']);
+    return number(this.#db.get(sql, [fromHex(owner)])?.['n']);
   }
 
   /** Owners with statements, in the order of their keys. */
@@ -220,18 +401,20 @@ export class StoreIndex {
   /** Owners whose statements name this key. */
   ownersNaming(name: PublicKey, after: PublicKey | '', limit: number): PublicKey[] {
     const sql = 'SELECT o.owner FROM names n JOIN owners o ON o.id = n.owner WHERE n.name = ? AND o.owner > ?';
-    return this.#all(`${sql} ORDER BY o.owner LIMIT ?`, [fromHex(name), fromHex(after), limit]).map((row) => hexOf(row['owner']));
+    return this.#db
+      .all(`${sql} ORDER BY o.owner LIMIT ?`, [fromHex(name), fromHex(after), limit])
+      .map((row) => hexOf(row['owner']));
   }
   /** Buckets of an owner of which a log is here. */
   bucketsWithLogs(): { owner: PublicKey; bucketId: BucketId }[] {
-    return this.#all('SELECT DISTINCT o.owner, l.bucket FROM logs l JOIN owners o ON o.id = l.owner').map((row) => ({
+    return this.#db.all('SELECT DISTINCT o.owner, l.bucket FROM logs l JOIN owners o ON o.id = l.owner').map((row) => ({
       owner: hexOf(row['owner']),
       bucketId: hexOf(row['bucket']),
     }));
   }
   /** Owners of pieces. */
   holdings(): { owner: PublicKey; pieces: number; bytes: number }[] {
-    return this.#all('SELECT owner, pieces, bytes FROM owners WHERE pieces > 0 ORDER BY owner').map((row) => ({
+    return this.#db.all('SELECT owner, pieces, bytes FROM owners WHERE pieces > 0 ORDER BY owner').map((row) => ({
       owner: hexOf(row['owner']),
       pieces: number(row['pieces']),
       bytes: number(row['bytes']),
@@ -241,44 +424,35 @@ export class StoreIndex {
   // ---- SQL --------------------------------------------------------------------------------------
 
   #owners(sql: string, [after, limit]: [PublicKey | '', number]): PublicKey[] {
-    return this.#all(`${sql} ORDER BY owner LIMIT ?`, [fromHex(after), limit]).map((row) => hexOf(row['owner']));
+    return this.#db.all(`${sql} ORDER BY owner LIMIT ?`, [fromHex(after), limit]).map((row) => hexOf(row['owner']));
   }
 
-  #ownerId(owner: PublicKey, create: boolean): number | null {
+  #ownerId(owner: PublicKey): number {
     const key = fromHex(owner);
-    if (create) this.#run('INSERT OR IGNORE INTO owners (owner) VALUES (?)', [key]);
-    const row = this.#get('SELECT id FROM owners WHERE owner = ?', [key]);
-    return row ? number(row['id']) : null;
+    const sql = 'SELECT id FROM owners WHERE owner = ?';
+    const row = this.#db.get(sql, [key]);
+    if (row) return number(row['id']);
+    this.#db.run('INSERT INTO owners (owner) VALUES (?)', [key]);
+    return number(this.#db.get(sql, [key])!['id']);
+  }
+  /** 0, which nobody has, where the owner is unknown. */
+  #knownOwner(owner: PublicKey): number {
+    return number(this.#db.get('SELECT id FROM owners WHERE owner = ?', [fromHex(owner)])?.['id']);
+  }
+  #pieceRow(owner: number, piece: Uint8Array): Row | undefined {
+    return this.#db.get('SELECT * FROM pieces WHERE owner = ? AND piece = ?', [owner, piece]);
   }
 
   #logOrNew(owner: PublicKey, bucketId: BucketId, logId: PublicKey): HeldLog {
     const held = this.log(owner, logId);
     if (held) return held;
-    const values = [this.#ownerId(owner, true)!, fromHex(bucketId), fromHex(logId), 0, fromHex(NO_HASH), 0];
-    this.#run('INSERT INTO logs (owner, bucket, log, seq, hash, sealed) VALUES (?, ?, ?, ?, ?, ?)', values);
-    this.#count(0, 0, 1);
+    const values = [this.#ownerId(owner), fromHex(bucketId), fromHex(logId), fromHex(NO_HASH)];
+    this.#db.run(
+      'INSERT INTO logs (owner, bucket, log, seq, hash, sealed, first_seq, drop_stamp) VALUES (?, ?, ?, 0, ?, 0, 1, NULL)',
+      values,
+    );
+    this.#db.sums.logs += 1;
     return this.log(owner, logId)!;
-  }
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql);
-    if (!statement) {
-      statement = this.#db.prepare(sql);
-      // Only a file's life needs all 64 bits.
-      statement.setReadBigInts(true);
-      this.#prepared.set(sql, statement);
-    }
-    return statement;
-  }
-  #get(sql: string, values: SQLInputValue[] = []): Row | undefined {
-    return this.#statement(sql).get(...values);
-  }
-  #all(sql: string, values: SQLInputValue[] = []): Row[] {
-    return this.#statement(sql).all(...values);
-  }
-  /** Whether a row changed. */
-  #run(sql: string, values: SQLInputValue[]): boolean {
-    return number(this.#statement(sql).run(...values).changes) > 0;
   }
 }
 
@@ -310,8 +484,30 @@ function logOf(row: Row): HeldLog {
     seq: number(row['seq']),
     hash: hexOf(row['hash']),
     sealed: number(row['sealed']) === 1,
+    firstSeq: number(row['first_seq']),
   };
 }
 function batchOf(row: Row): HeldBatch {
   return { seq: number(row['seq']), hash: hexOf(row['hash']), ref: refOf(row) };
+}
+function trashedOf(row: Row): number | null {
+  return row['trashed_ms'] === null ? null : number(row['trashed_ms']);
+}
+function rangeValues({ fromId, toId }: { fromId: PieceId | ''; toId: PieceId | '' }): Uint8Array[] {
+  return [fromHex(fromId), toId === '' ? PAST_ALL : fromHex(toId)];
+}
+/** The lowest id above; '' where there is none. */
+function successor(id: Uint8Array): PieceId | '' {
+  const next = Uint8Array.from(id);
+  for (let at = next.length - 1; at >= 0; at--) {
+    next[at]! += 1;
+    if (next[at] !== 0) return toHex(next);
+  }
+  return '';
+}
+function xorOf(ids: Uint8Array): Uint8Array {
+  const words = new Int32Array(ids.buffer, ids.byteOffset, ids.length / 4);
+  const sum = new Int32Array(PIECE_ID_BYTES / 4);
+  for (let at = 0; at < words.length; at++) sum[at & 7]! ^= words[at]!;
+  return new Uint8Array(sum.buffer);
 }

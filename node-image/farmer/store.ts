@@ -2,11 +2,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { blake3 } from '#node/core/hash.ts';
 import { folderDisk, type Disk } from './disk.ts';
-import { decodeMeta } from './record-meta.ts';
 import { SegmentLog } from './segment-log.ts';
-import type { FoundRecord, SegmentState } from './segment-file.ts';
+import type { SegmentState } from './segment-file.ts';
 import { spaceGauge, type SpaceGauge } from './space-gauge.ts';
 import { StoreIndex } from './store-index.ts';
 
@@ -25,9 +23,10 @@ export interface StoreOptions {
 /** Three numbers that are always true. */
 export interface StoreNumbers {
   liveBytes: number;
-  /** Taken on the disk by what nothing names: copies that came twice, ends that were cut. */
+  /** Taken on the disk by pieces in the trash and by what nothing names. */
   trashBytes: number;
   freeBytes: number;
+  /** Without the trash. */
   pieces: number;
   logs: number;
 }
@@ -90,14 +89,19 @@ async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: 
     return null;
   }
   const checkpoints = checkpointer(path);
+  let isStarting = true;
   const log = await SegmentLog.open({
     disk,
     known,
+    lastStamp: index.totals().stamp,
     randomLife,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
     onDurable(records, state) {
       index.transaction(() => {
-        for (const record of records) add(index, record);
+        for (const record of records) {
+          if (isStarting) index.applyFound(record);
+          else index.apply(record);
+        }
         index.putSegment(state);
       });
       checkpoints.after(records.length);
@@ -106,9 +110,13 @@ async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: 
     index.close();
     throw error;
   });
-  if (log) return { log, index, checkpoints };
-  index.close();
-  return null;
+  if (!log) {
+    index.close();
+    return null;
+  }
+  index.replayLate();
+  isStarting = false;
+  return { log, index, checkpoints };
 }
 
 /** The index is a view: from the segment files alone it comes out the same, only slower. */
@@ -117,19 +125,6 @@ async function rebuild(path: string, disk: Disk, options: StoreOptions): Promise
   const opened = await openWith(path, disk, options);
   if (!opened) throw new Error(`${path} can't be made anew: see that its folder can be written.`);
   return opened;
-}
-
-function add(index: StoreIndex, { kind, ref, meta, body }: FoundRecord): void {
-  switch (kind) {
-    case 'piece':
-      return index.addPiece(ref, decodeMeta('piece', meta));
-    case 'batch':
-      return index.addBatch(ref, decodeMeta('batch', meta));
-    case 'seal':
-      return index.addSeal(ref, decodeMeta('seal', meta));
-    case 'statement':
-      return index.addStatement(ref, decodeMeta('statement', meta), blake3(body!), body!);
-  }
 }
 
 interface Checkpoints {

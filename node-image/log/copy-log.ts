@@ -56,7 +56,13 @@ export async function copyLog(link: LogLink, { name, epoch, sources, to, toSeq, 
   }
   async function append(batches: readonly Uint8Array[]) {
     try {
-      return await appendBatches(link, addressOf(to), { ...name, epoch }, batches, limited());
+      return await appendBatches(
+        link,
+        addressOf(to),
+        { ...name, epoch, firstSeq: batches[0] ? decodeBatchHeader(batches[0]).seq : 0 },
+        batches,
+        limited(),
+      );
     } catch (error) {
       // It took something meanwhile, from somebody else.
       const now = headOf(error);

@@ -34,11 +34,11 @@ export interface LogName {
   logId: PublicKey;
 }
 
-/** Consecutive batches; none just asks for the head. Conflict and Sealed: see `headOf`. */
+/** Consecutive batches; none just asks for the head. `firstSeq`: see Heads. Conflict and Sealed: see `headOf`. */
 export async function appendBatches(
   link: LogLink,
   to: FarmerAddress,
-  name: LogName & { epoch: number },
+  name: LogName & { epoch: number; firstSeq: number },
   batches: readonly Uint8Array[],
   signal: AbortSignal,
 ): Promise<LogHead> {

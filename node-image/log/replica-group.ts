@@ -163,7 +163,7 @@ export class ReplicaGroup {
     if (!to) throw new CallError('Unreachable', 'The farm does not know this replica (any more).');
     const limit = link.runtime.deadline(link.answerTimeoutMs, signal);
     try {
-      const head = await appendBatches(link, to, { ...name, epoch: this.#set.epoch }, this.#lacking(has), limit);
+      const head = await appendBatches(link, to, { ...name, epoch: this.#set.epoch, firstSeq: 0 }, this.#lacking(has), limit);
       this.#note(member, head.seq, head.hash);
     } catch (error) {
       await this.#understand(member, error, signal);

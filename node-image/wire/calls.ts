@@ -37,6 +37,10 @@ export interface LogHead {
   hash: Hash;
   epoch: number;
 }
+/** With the first batch that the replica keeps; 1 = it has dropped none. */
+interface LogPage extends LogHead {
+  firstSeq: number;
+}
 /** Where to ask instead. */
 export interface Referral {
   farmer: PublicKey;
@@ -54,12 +58,18 @@ export interface Heads {
   };
   /** Body: PieceIds. Answer body: HeldPieces. */
   'piece.stat': { call: { owner: PublicKey }; answer: Record<never, never> };
-  /** Body: framed batches, consecutive. Conflict and Sealed carry LogHead as detail. */
-  'log.append': { call: { owner: PublicKey; bucketId: BucketId; logId: PublicKey; epoch: number }; answer: LogHead };
+  /**
+   * Body: framed batches, consecutive. Conflict and Sealed carry LogHead as detail. `firstSeq`: where the first of
+   * them may leave a gap behind the replica's head, since what lies between was dropped; 0 = nowhere.
+   */
+  'log.append': {
+    call: { owner: PublicKey; bucketId: BucketId; logId: PublicKey; epoch: number; firstSeq: number };
+    answer: LogHead;
+  };
   /** Answer body: BucketHeads. */
   'log.heads': { call: { owner: PublicKey; bucketId: BucketId }; answer: Record<never, never> };
-  /** Answer body: framed batches from `fromSeq` on; head: where the log ends here. */
-  'log.read': { call: { owner: PublicKey; logId: PublicKey; fromSeq: number; maxBytes: number }; answer: LogHead };
+  /** Answer body: framed batches from `fromSeq` on, or from the first that is kept; head: what is kept here. */
+  'log.read': { call: { owner: PublicKey; logId: PublicKey; fromSeq: number; maxBytes: number }; answer: LogPage };
   /** Body: Signed<SealOrder> bytes. */
   'log.seal': { call: { owner: PublicKey }; answer: LogHead };
   /** Body: framed statements. Answer: how many of them the farmer has now (signed properly, of this owner). */
@@ -79,6 +89,7 @@ const open = { open: true };
 const url = text(512);
 const nothing = struct<Record<never, never>>({}, open);
 const logHead = struct<LogHead>({ seq: uint(), hash: hex32, epoch: uint() }, open);
+const logPage = struct<LogPage>({ seq: uint(), hash: hex32, epoch: uint(), firstSeq: uint(undefined, 1) }, open);
 const ofOwner = struct<{ owner: PublicKey }>({ owner: hex32 }, open);
 const referral = struct<Referral>({ farmer: hex32, url });
 const afterOwner: Codec<PublicKey | ''> = {
@@ -100,13 +111,13 @@ const heads: { [O in OperationName]: { call: StructCodec<Heads[O]['call']>; answ
   },
   'piece.stat': { call: ofOwner, answer: nothing },
   'log.append': {
-    call: struct({ owner: hex32, bucketId: hex(16), logId: hex32, epoch: uint() }, open),
+    call: struct({ owner: hex32, bucketId: hex(16), logId: hex32, epoch: uint(), firstSeq: uint() }, open),
     answer: logHead,
   },
   'log.heads': { call: struct({ owner: hex32, bucketId: hex(16) }, open), answer: nothing },
   'log.read': {
     call: struct({ owner: hex32, logId: hex32, fromSeq: uint(undefined, 1), maxBytes: uint(MAX_BATCH_BYTES, 1) }, open),
-    answer: logHead,
+    answer: logPage,
   },
   'log.seal': { call: ofOwner, answer: logHead },
   'roots.put': { call: ofOwner, answer: struct({ kept: uint() }, open) },
@@ -218,14 +229,18 @@ export interface BucketHeads {
   epoch: number;
   /** Whether it is a member under that epoch. */
   setMember: boolean;
-  logs: { logId: PublicKey; seq: number; hash: Hash; sealed: boolean }[];
+  /** `firstSeq`: the first batch that is kept; 1 = none was dropped. */
+  logs: { logId: PublicKey; seq: number; hash: Hash; sealed: boolean; firstSeq: number }[];
 }
 export const bucketHeads: Body<BucketHeads> = body(
   2 * 1024 * 1024,
   struct<BucketHeads>({
     epoch: uint(),
     setMember: bool,
-    logs: list(struct<BucketHeads['logs'][number]>({ logId: hex32, seq: uint(), hash: hex32, sealed: bool }), 20_000),
+    logs: list(
+      struct<BucketHeads['logs'][number]>({ logId: hex32, seq: uint(), hash: hex32, sealed: bool, firstSeq: uint(undefined, 1) }),
+      20_000,
+    ),
   }),
 );
 

@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyPair } from '#node/core/keys.ts';
+import { LogStore } from '#node/farmer/log-store.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
-import { encodeBatch, encodePlacementsBatch, NO_HASH, type EncodedBatch } from '#node/wire/batch.ts';
+import { decodeBatchHeader, encodeBatch, encodePlacementsBatch, NO_HASH, type EncodedBatch } from '#node/wire/batch.ts';
 import { bucketHeads, decodeAnswerHead, decodeLogHead, encodeCallHead } from '#node/wire/calls.ts';
 import { collect, frameAll, unframeAll } from '#node/wire/framing.ts';
 import { signRootStatement } from '#node/wire/root-view.ts';
@@ -83,8 +84,8 @@ function chain(length: number, after?: EncodedBatch, timeMs = NOW_MS): EncodedBa
   }
   return batches;
 }
-async function append(batches: EncodedBatch[], to = farmer(), net = network) {
-  const head = encodeCallHead('log.append', { owner, bucketId, logId, epoch });
+async function append(batches: EncodedBatch[], to = farmer(), net = network, firstSeq = 0) {
+  const head = encodeCallHead('log.append', { owner, bucketId, logId, epoch, firstSeq });
   const answer = await net.call(
     to,
     { operation: 'log.append', head, body: once(frameAll(batches.map(({ bytes }) => bytes))) },
@@ -100,6 +101,8 @@ async function read(fromSeq = 1, maxBytes = MAX_BATCH_BYTES, to = farmer()) {
   );
   return unframeAll(await collect(answer.body, 1 << 26), MAX_BATCH_BYTES);
 }
+/** As the collector would, once a checkpoint covers them. */
+const drop = (belowSeq: number, i = 0) => new LogStore(farm.farmers[i]!.farmer.store).dropBatches({ owner, logId, belowSeq });
 async function heads(to = farmer(), net = network) {
   const answer = await net.call(to, { operation: 'log.heads', head: encodeCallHead('log.heads', { owner, bucketId }) }, signal);
   return bucketHeads.decode(await collect(answer.body, bucketHeads.maxBytes));
@@ -135,7 +138,7 @@ describe('a replica', () => {
     expect(await heads()).toEqual({
       epoch: 1,
       setMember: true,
-      logs: [{ logId, seq: 5, hash: batches[4]!.hash, sealed: false }],
+      logs: [{ logId, seq: 5, hash: batches[4]!.hash, sealed: false, firstSeq: 1 }],
     });
   });
 
@@ -267,6 +270,50 @@ describe('a seal', () => {
   });
 });
 
+describe('dropped batches', () => {
+  it('are gone for good, the head stays, and the log goes on', async () => {
+    const batches = chain(5);
+    await append(batches.slice(0, 4));
+    const before = await farm.farmers[0]!.farmer.store.numbers();
+
+    expect(await drop(4)).toBe(4);
+
+    const after = await farm.farmers[0]!.farmer.store.numbers();
+    expect(after.liveBytes).toBeLessThan(before.liveBytes);
+    expect(after.liveBytes + after.trashBytes).toBeGreaterThanOrEqual(before.liveBytes + before.trashBytes);
+    for (const restarts of [0, 1]) {
+      if (restarts > 0) await farm.restart(0);
+      await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+      expect((await heads()).logs).toMatchObject([{ seq: 4, hash: batches[3]!.hash, firstSeq: 4 }]);
+      expect((await read()).map((bytes) => decodeBatchHeader(bytes).seq)).toEqual([4]);
+    }
+    // Those that it had are still fine when they come again.
+    expect(await append(batches)).toMatchObject({ seq: 5 });
+  });
+
+  it('may be all there are', async () => {
+    const batches = chain(3);
+    await append(batches.slice(0, 2));
+
+    expect(await drop(1000)).toBe(3);
+
+    expect((await heads()).logs).toMatchObject([{ seq: 2, hash: batches[1]!.hash, firstSeq: 3 }]);
+    expect(await read()).toEqual([]);
+    expect(await append(batches.slice(2))).toMatchObject({ seq: 3 });
+    expect(await refusal(append(chain(1, chain(2)[1])))).toBe('Conflict');
+  });
+
+  it('need not be had: a replica begins where the others keep on, if it is told so', async () => {
+    const batches = chain(4);
+    expect(await refusal(append(batches.slice(2)))).toBe('Conflict');
+
+    expect(await append(batches.slice(2), farmer(), network, 3)).toMatchObject({ seq: 4 });
+
+    expect((await heads()).logs).toMatchObject([{ seq: 4, firstSeq: 3 }]);
+    expect(await read()).toHaveLength(2);
+  });
+});
+
 describe('admission', () => {
   it('lets writers append, members and readers read, strangers neither', async () => {
     const stranger = farm.networkOf(testKey('stranger'));
@@ -280,7 +327,7 @@ describe('admission', () => {
 
   it('wants the log opened first', async () => {
     const other = testKey('other log');
-    const head = encodeCallHead('log.append', { owner, bucketId, logId: other.publicKey, epoch: 1 });
+    const head = encodeCallHead('log.append', { owner, bucketId, logId: other.publicKey, epoch: 1, firstSeq: 0 });
     const body = once(frameAll([chain(1)[0]!.bytes]));
     expect(await refusal(network.call(farmer(), { operation: 'log.append', head, body }, signal))).toBe('NotFound');
   });
@@ -305,8 +352,27 @@ describe('after a start', () => {
     await farm.restart(0);
 
     await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
-    expect((await heads()).logs).toEqual([{ logId, seq: 4, hash: batches[3]!.hash, sealed: false }]);
+    expect((await heads()).logs).toEqual([{ logId, seq: 4, hash: batches[3]!.hash, sealed: false, firstSeq: 1 }]);
     expect(await read()).toHaveLength(4);
+  });
+
+  it('goes on behind what all others have dropped, and not before somebody has been asked who has not', async () => {
+    const batches = chain(5);
+    await append(batches.slice(0, 1));
+    for (const i of [1, 2]) await append(batches, farmer(i));
+    await drop(4, 1);
+    await farm.restart(0);
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+    expect((await heads()).logs).toMatchObject([{ seq: 5, firstSeq: 1 }]);
+
+    const more = chain(3, batches[4]);
+    for (const i of [1, 2]) await append(more, farmer(i));
+    for (const i of [1, 2]) await drop(8, i);
+    await farm.restart(0);
+
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+    expect((await heads()).logs).toMatchObject([{ seq: 8, hash: more[2]!.hash, firstSeq: 8 }]);
+    expect(await read()).toHaveLength(1);
   });
 
   it("doesn't answer readers while too few others do, but answers the other members", async () => {

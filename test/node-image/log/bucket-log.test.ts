@@ -261,7 +261,7 @@ describe('what farmers take', () => {
     changed[changed.length - 70]! ^= 1;
     const link = world.link();
     const member = log.set().members[0]!;
-    const name = { owner: world.access.owner, bucketId: BUCKET, logId: log.logId, epoch: log.set().epoch };
+    const name = { owner: world.access.owner, bucketId: BUCKET, logId: log.logId, epoch: log.set().epoch, firstSeq: 0 };
     const append = appendBatches(link, link.addressOf(member)!, name, [changed], within());
     await expect(append).rejects.toBeInstanceOf(CallError);
   });

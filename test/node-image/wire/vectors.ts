@@ -124,7 +124,7 @@ const HEAD_TYPES: Record<keyof calls.Heads, [call: string, answer: string]> = {
   'piece.stat': ['of-owner', 'nothing'],
   'log.append': ['append', 'log-head'],
   'log.heads': ['of-bucket', 'nothing'],
-  'log.read': ['read', 'log-head'],
+  'log.read': ['read', 'log-page'],
   'log.seal': ['of-owner', 'log-head'],
   'roots.put': ['of-owner', 'kept'],
   'roots.get': ['of-owner', 'referral'],
