@@ -210,7 +210,7 @@ export class FarmRepair {
     await overAll([...owners], OWNERS_AT_ONCE, async (owner) => {
       try {
         const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
-        const facts = await scanOwner({ link: this.#link, index, self, owner, judge, signal });
+        const facts = await scanOwner({ link: this.#link, index, self, owner, judge, nowMs: beganMs, signal });
         if (facts) this.#owners.set(owner, facts);
         else {
           this.#owners.delete(owner);
@@ -232,7 +232,6 @@ export class FarmRepair {
     const whole = failed === 0 && complete;
     if (whole) {
       this.#readThroughMs = beganMs;
-      index.purgeReleased();
       await this.#tellUntold();
     }
     events?.scanned?.({ tookMs: this.#now() - beganMs, owners: this.#owners.size, failed });

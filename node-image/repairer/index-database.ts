@@ -5,7 +5,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { toHex } from '#node/core/ids.ts';
 import { INDEX_SCHEMA, INDEX_VERSION } from './index-schema.ts';
 
-export type Row = Record<string, number | Uint8Array | null>;
+export type Row = Record<string, number | string | Uint8Array | null>;
 
 const PRAGMAS = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;';
 

@@ -7,12 +7,13 @@ import type { PieceRange } from '#node/wire/calls.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { PieceLink } from './rebuild-pieces.ts';
 import { placementOf } from './scan-owner.ts';
-import type { IndexedSegment } from './segment-index.ts';
+import type { IndexedSegment, Suspicion } from './segment-index.ts';
 
-/** Whether this error means that the farmer hasn't got the piece (any more), rather than that it is away. */
-export function isPieceGone(error: unknown): boolean {
-  if (error instanceof PieceError) return error.code === 'WrongBytes';
-  return error instanceof CallError && (error.code === 'NotFound' || error.code === 'Corrupt');
+/** What this error says of the farmer's piece; None: it says that the farmer is away. */
+export function suspicionOf(error: unknown): Suspicion {
+  if (error instanceof PieceError) return error.code === 'WrongBytes' ? 'WrongBytes' : 'None';
+  if (!(error instanceof CallError)) return 'None';
+  return error.code === 'NotFound' ? 'Missing' : error.code === 'Corrupt' ? 'WrongBytes' : 'None';
 }
 
 interface OpenPiece {

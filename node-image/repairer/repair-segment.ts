@@ -8,7 +8,7 @@ import { LEAF_BYTES, type PublicKey, type WarrantStatement } from '#node/wire/ty
 import type { Bandwidth } from './bandwidth.ts';
 import { copyPiece } from './copy-piece.ts';
 import type { Judge } from './judge.ts';
-import { isPieceGone, segmentLink } from './piece-link.ts';
+import { segmentLink, suspicionOf } from './piece-link.ts';
 import { Benches, pieceMath } from './piece-math.ts';
 import type { PlacementLogs } from './placement-logs.ts';
 import { rebuildPieces, type Stored } from './rebuild-pieces.ts';
@@ -77,7 +77,8 @@ async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan,
   const link = segmentLink(deps.link.network, (farmer) => deps.link.addressOf(farmer), segment);
   const spend = (bytes: number, ends: AbortSignal) => bandwidth.take(bytes, ends);
   const sourceFailed = (pieceNumber: number, farmer: PublicKey, error: unknown) => {
-    if (isPieceGone(error)) index.setSuspect(segment.id, pieceNumber, farmer, true);
+    const suspicion = suspicionOf(error);
+    if (suspicion !== 'None') index.setSuspect(segment.id, pieceNumber, farmer, suspicion);
     deps.onFailed(farmer, 'source', error);
   };
   if (plan.rebuilds.length > 0) {
@@ -148,7 +149,7 @@ async function tell(
     index.transaction(() => {
       for (const { pieceNumber, farmer, placement: sealed } of moves) {
         index.addMove(id, bucketId, { pieceNumber, farmer, sealed: sealed.sealed });
-        index.setSuspect(id, pieceNumber, farmer, false);
+        index.setSuspect(id, pieceNumber, farmer, 'None');
       }
     });
   }

@@ -5,10 +5,19 @@ import { pieceBytes } from '#node/core/segments.ts';
 import { readBatches, readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { fetchRoots, type Roots } from '#node/log/roots.ts';
+import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
 import type { RootView } from '#node/wire/root-view.ts';
-import type { BucketId, PublicKey, SealedPlacement, SegmentPlacement, WarrantStatement } from '#node/wire/types.ts';
+import {
+  ACCOUNT_BUCKET_ID,
+  type BucketId,
+  type CutHead,
+  type PublicKey,
+  type SealedPlacement,
+  type SegmentPlacement,
+  type WarrantStatement,
+} from '#node/wire/types.ts';
 import type { ReplicaSetFacts } from './report.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
 
@@ -29,6 +38,7 @@ export interface ScanInput {
   owner: PublicKey;
   /** Judges segments that were touched. */
   judge: (ids: Iterable<number>) => void;
+  nowMs: number;
   signal: AbortSignal;
 }
 
@@ -50,6 +60,7 @@ export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
   }
   const keys = repairKeys(view, self);
   for (const bucketId of view.sets.keys()) await scanBucket(input, roots, keys, bucketId);
+  applyCuts(input, view);
   return { warrants: view.warrants, replicaSets: [...view.sets.values()] };
 }
 
@@ -103,7 +114,7 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
     if (batch.log.kind === 'entries' && batch.header.kind === 'entries') {
       if (!batch.repair) throw new ScanError('NoKey', `No repair key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
       for (const placement of batch.repair.added) {
-        const id = addSegment(index, owner, bucketId, placement);
+        const id = addSegment(index, owner, bucketId, placement, batch);
         if (id === null) continue;
         touched.add(id);
         const tag = placementTag(placement.secret);
@@ -111,7 +122,11 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
           applyPlacement(input, view.warrants, told, id, { tag, sealed });
         }
       }
-      for (const segmentId of batch.repair.released) index.releaseSegment(owner, bucketId, segmentId);
+      for (const segmentId of batch.repair.released) index.releaseSegment(owner, segmentId, batch.header.timeMs);
+      for (const cut of batch.repair.cuts ?? []) {
+        const statement = bucketId === ACCOUNT_BUCKET_ID ? readCut(view, cut) : null;
+        if (statement) index.keepCut(owner, statement.cutMs, cut);
+      }
     }
     for (const placement of batch.placements) {
       const ids = index.segmentsByTag(owner, placement.tag);
@@ -126,11 +141,42 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
   });
 }
 
+/** A hint that no cut has confirmed after so long was wrong, or there is nobody who states cuts. */
+const TRUST_HINTS_MS = 2 * 3_600_000;
+
+/** Cuts whose heads are all read do their work, oldest first; then hints that they didn't confirm are forgotten. */
+function applyCuts({ index, owner, judge, nowMs }: ScanInput, view: RootView): void {
+  const ends = new Map(view.logs.map(({ bucketId, logId, closed }) => [`${bucketId}/${logId}`, closed?.lastSeq ?? Infinity]));
+  for (const cut of index.waitingCuts(owner)) {
+    // What it was stated upon doesn't count: neither does it.
+    const isVoid = cut.heads.some(({ bucketId, logId, seq }) => seq > (ends.get(`${bucketId}/${logId}`) ?? Infinity));
+    if (isVoid) index.forgetCut(owner, cut.statement);
+    else if (isRead(index, owner, cut.heads)) index.applyCut(owner, cut);
+  }
+  const cutMs = index.appliedCut(owner)?.cutMs ?? 0;
+  judge(index.reviveReleased(owner, Math.max(cutMs, nowMs - TRUST_HINTS_MS)));
+}
+
+function isRead(index: SegmentIndex, owner: PublicKey, heads: readonly CutHead[]): boolean {
+  const byBucket = Map.groupBy(heads, ({ bucketId }) => bucketId);
+  return [...byBucket].every(([bucketId, ofBucket]) => {
+    const positions = index.positions(owner, bucketId);
+    return ofBucket.every(({ logId, seq }) => (positions.get(logId)?.seq ?? 0) >= seq);
+  });
+}
+
 /** Null for a segment of a size that none has: its writer talks nonsense, the other segments still count. */
-function addSegment(index: SegmentIndex, owner: PublicKey, bucketId: BucketId, placement: SegmentPlacement): number | null {
+function addSegment(
+  index: SegmentIndex,
+  owner: PublicKey,
+  bucketId: BucketId,
+  placement: SegmentPlacement,
+  { header, log }: ReadBatch,
+): number | null {
+  const from = { logId: log.logId, seq: header.seq };
   try {
     const sizeBytes = pieceBytes(placement.sizeBytes, placement.scheme.required);
-    return index.addSegment(owner, bucketId, placement, { tag: placementTag(placement.secret), pieceBytes: sizeBytes });
+    return index.addSegment(owner, bucketId, placement, { tag: placementTag(placement.secret), pieceBytes: sizeBytes }, from);
   } catch (error) {
     if (error instanceof RangeError) return null;
     throw error;

@@ -1,11 +1,18 @@
 // The repairer's index, SQLite on disk: which segments live, who holds their pieces, how they stand, and
 // so the queue. A view of the logs; memory stays small however many segments there are.
 import { fromHex } from '#node/core/ids.ts';
+import { pieceId } from '#node/core/segments.ts';
 import { urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
-import type { BucketId, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
+import type { BucketId, Cut, CutHead, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
+/** A farmer that was away for longer keeps nothing in its trash any more; its orphans are old enough to go as such. */
+const REMEMBER_DROPPED_MS = 30 * 24 * 3_600_000;
 const HEALTH_STATES: readonly HealthState[] = ['Healthy', 'Degraded', 'AtRisk', 'Unreadable'];
+
+/** Missing = its farmer said so itself, and may say otherwise; WrongBytes = only a new receipt mends it. */
+export type Suspicion = 'None' | 'Missing' | 'WrongBytes';
+const SUSPICIONS: readonly Suspicion[] = ['None', 'Missing', 'WrongBytes'];
 
 /** A live segment with its holders (suspects left out), as planning and reading need it. */
 export interface IndexedSegment {
@@ -48,6 +55,7 @@ export interface FarmerCounts {
 export class SegmentIndex {
   readonly #db: IndexDatabase;
   readonly #farmerNos = new Map<PublicKey, number>();
+  readonly #ownerNos = new Map<PublicKey, number>();
 
   /** `path` may be ':memory:'. A damaged file, or one of another version, starts empty. */
   constructor(path: string) {
@@ -60,13 +68,19 @@ export class SegmentIndex {
 
   /** All or nothing; a nested call joins. */
   transaction<T>(work: () => T): T {
-    return this.#db.transaction(work, () => this.#farmerNos.clear());
+    return this.#db.transaction(work, () => {
+      this.#farmerNos.clear();
+      this.#ownerNos.clear();
+    });
   }
 
   // ---- logs ---------------------------------------------------------------------------------
 
   positions(owner: PublicKey, bucketId: BucketId): Map<PublicKey, LogPosition> {
-    const rows = this.#db.all('SELECT log_id, seq, hash FROM logs WHERE bucket_no = ?', this.#bucketNo(owner, bucketId));
+    const rows = this.#db.all(
+      'SELECT log_id, seq, hash FROM logs WHERE bucket_no = ? AND seq > 0',
+      this.#bucketNo(owner, bucketId),
+    );
     return new Map(rows.map((row) => [hex(row['log_id']), { seq: num(row['seq']), hash: hex(row['hash']) }]));
   }
 
@@ -92,8 +106,11 @@ export class SegmentIndex {
         this.#count(num(id), -1);
       const ofSegments = '(SELECT id FROM segments WHERE owner = ?)';
       const ofBuckets = '(SELECT bucket_no FROM buckets WHERE owner = ?)';
-      for (const table of ['pieces', 'moves', 'segment_buckets']) {
+      for (const table of ['pieces', 'moves', 'namings']) {
         this.#db.run(`DELETE FROM ${table} WHERE segment IN ${ofSegments}`, fromHex(owner));
+      }
+      for (const table of ['cuts', 'dropped_pieces']) {
+        this.#db.run(`DELETE FROM ${table} WHERE owner_no = ?`, this.#ownerNo(owner));
       }
       for (const table of ['logs', 'placements_waiting']) {
         this.#db.run(`DELETE FROM ${table} WHERE bucket_no IN ${ofBuckets}`, fromHex(owner));
@@ -111,9 +128,12 @@ export class SegmentIndex {
     bucketId: BucketId,
     placement: SegmentPlacement,
     derived: { tag: string; pieceBytes: number },
+    from: { logId: PublicKey; seq: number },
   ): number {
     const { scheme } = placement;
-    const id = this.#reference(owner, bucketId, placement.segmentId, 1);
+    const id = this.#reference(owner, placement.segmentId, 1);
+    this.#name(id, this.#bucketNo(owner, bucketId), from);
+    this.#undrop(owner, placement);
     this.#db.run(
       `UPDATE segments SET tag = ?, secret = ?, root = ?, size_bytes = ?, piece_bytes = ?, required = ?, repair = ?,
          optimal = ?, total = ?, created_ms = ? WHERE id = ? AND secret IS NULL`,
@@ -135,13 +155,28 @@ export class SegmentIndex {
     return id;
   }
 
-  /** One entry less names it. It lives on while another does. */
-  releaseSegment(owner: PublicKey, bucketId: BucketId, segmentId: SegmentId): number {
-    return this.#reference(owner, bucketId, segmentId, -1);
+  /** One entry less names it, by a hint of that time. It lives on while another does. */
+  releaseSegment(owner: PublicKey, segmentId: SegmentId, releasedMs: number): void {
+    const id = this.#reference(owner, segmentId, -1);
+    this.#db.run('UPDATE segments SET released_ms = max(released_ms, ?) WHERE id = ?', releasedMs, id);
+  }
+
+  #name(id: number, bucketNo: number, { logId, seq }: { logId: PublicKey; seq: number }): void {
+    this.#db.run(
+      'INSERT INTO namings (segment, log_no, bucket_no, seq) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)',
+      id,
+      this.#logNo(bucketNo, logId),
+      bucketNo,
+      seq,
+    );
+    this.#db.run(
+      'UPDATE segments SET several_buckets = 1 WHERE id = ?1 AND several_buckets = 0 AND (SELECT count(DISTINCT bucket_no) FROM namings WHERE segment = ?1) > 1',
+      id,
+    );
   }
 
   /** Counters follow liveness: pieces of a segment that nothing names aren't on a farmer's account. */
-  #reference(owner: PublicKey, bucketId: BucketId, segmentId: SegmentId, by: 1 | -1): number {
+  #reference(owner: PublicKey, segmentId: SegmentId, by: 1 | -1): number {
     this.#db.run(
       'INSERT INTO segments (owner, segment_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
       fromHex(owner),
@@ -155,16 +190,6 @@ export class SegmentIndex {
     const id = num(row['id']);
     const before = num(row['refs']);
     this.#db.run('UPDATE segments SET refs = refs + ? WHERE id = ?', by, id);
-    this.#db.run(
-      'INSERT INTO segment_buckets (segment, bucket_no, refs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET refs = refs + excluded.refs',
-      id,
-      this.#bucketNo(owner, bucketId),
-      by,
-    );
-    this.#db.run(
-      'UPDATE segments SET several_buckets = 1 WHERE id = ?1 AND several_buckets = 0 AND (SELECT count(*) FROM segment_buckets WHERE segment = ?1) > 1',
-      id,
-    );
     if (before === 0 && by === 1) this.#count(id, 1);
     if (before === 1 && by === -1) this.#count(id, -1);
     if (before + by <= 0) this.#db.run('UPDATE segments SET queued = 0 WHERE id = ?', id);
@@ -184,11 +209,14 @@ export class SegmentIndex {
 
   #addPiece(id: number, pieceNumber: number, farmer: PublicKey): void {
     const farmerNo = this.#farmerNo(farmer);
+    const { owner, secret } = this.#db.get('SELECT owner, secret FROM segments WHERE id = ?', id)!;
     const added = this.#db.run(
-      'INSERT INTO pieces (segment, piece_number, farmer_no) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO pieces (segment, piece_number, farmer_no, owner_no, piece_id) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       id,
       pieceNumber,
       farmerNo,
+      this.#ownerNo(hex(owner)),
+      fromHex(pieceId(bytes(secret), pieceNumber)),
     );
     if (added === 0) return;
     this.#db.run(
@@ -249,10 +277,11 @@ export class SegmentIndex {
     );
   }
 
-  setSuspect(id: number, pieceNumber: number, farmer: PublicKey, suspect: boolean): void {
+  /** What is wrong with the piece that this farmer should have. */
+  setSuspect(id: number, pieceNumber: number, farmer: PublicKey, suspect: Suspicion): void {
     this.#db.run(
       'UPDATE pieces SET suspect = ? WHERE segment = ? AND piece_number = ? AND farmer_no = ?',
-      suspect ? 1 : 0,
+      SUSPICIONS.indexOf(suspect),
       id,
       pieceNumber,
       this.#farmerNo(farmer),
@@ -262,7 +291,7 @@ export class SegmentIndex {
   /** Buckets whose readers must hear of this segment's moves. */
   bucketsOf(id: number): BucketId[] {
     return this.#db
-      .all('SELECT bucket_id FROM segment_buckets JOIN buckets USING (bucket_no) WHERE segment = ? AND refs > 0', id)
+      .all('SELECT DISTINCT bucket_id FROM namings JOIN buckets USING (bucket_no) WHERE segment = ?', id)
       .map((row) => hex(row['bucket_id']));
   }
 
@@ -272,7 +301,7 @@ export class SegmentIndex {
       .all(
         `SELECT m.segment AS id, b.owner AS owner, g.tag AS tag, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
        FROM segments g INDEXED BY segments_in_several_buckets JOIN moves m ON m.segment = g.id
-       JOIN segment_buckets s ON s.segment = g.id AND s.refs > 0 AND s.bucket_no <> m.bucket_no
+       JOIN namings s ON s.segment = g.id AND s.bucket_no <> m.bucket_no
        JOIN buckets b ON b.bucket_no = s.bucket_no JOIN farmers f ON f.farmer_no = m.farmer_no
        WHERE g.several_buckets = 1 AND NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
          AND o.farmer_no = m.farmer_no AND o.bucket_no = s.bucket_no)
@@ -424,17 +453,124 @@ export class SegmentIndex {
     return { pieces: num(row['pieces']), pieceBytes: num(row['piece_bytes']), piecesToMove: num(toMove['n']) };
   }
 
-  /** Drops segments that every entry let go, once all logs are read. */
-  purgeReleased(): void {
+  // ---- cuts ---------------------------------------------------------------------------------
+
+  /** Waits until all logs are read up to its heads. */
+  keepCut(owner: PublicKey, cutMs: number, { statement, heads, dropped }: Cut): void {
+    this.#db.run(
+      'INSERT INTO cuts (owner_no, cut_ms, statement, heads, dropped) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      this.#ownerNo(owner),
+      cutMs,
+      statement,
+      JSON.stringify(heads),
+      JSON.stringify(dropped),
+    );
+  }
+
+  /** Oldest first. */
+  waitingCuts(owner: PublicKey): (Cut & { cutMs: number })[] {
+    const sql = 'SELECT * FROM cuts WHERE owner_no = ? AND heads IS NOT NULL ORDER BY cut_ms';
+    return this.#db.all(sql, this.#ownerNo(owner)).map((row) => ({
+      cutMs: num(row['cut_ms']),
+      statement: bytes(row['statement']),
+      heads: JSON.parse(String(row['heads'])) as CutHead[],
+      dropped: JSON.parse(String(row['dropped'])) as SegmentId[],
+    }));
+  }
+  forgetCut(owner: PublicKey, statement: Uint8Array): void {
+    this.#db.run('DELETE FROM cuts WHERE owner_no = ? AND statement = ?', this.#ownerNo(owner), statement);
+  }
+
+  /** The newest that was applied: what farmers are shown. */
+  appliedCut(owner: PublicKey): { cutMs: number; statement: Uint8Array } | null {
+    const sql = 'SELECT cut_ms, statement FROM cuts WHERE owner_no = ? AND heads IS NULL ORDER BY cut_ms DESC LIMIT 1';
+    const row = this.#db.get(sql, this.#ownerNo(owner));
+    return row ? { cutMs: num(row['cut_ms']), statement: bytes(row['statement']) } : null;
+  }
+
+  /** Lets go what the cut drops, but for segments that batches above its heads brought in again. All logs are read up to them. */
+  applyCut(owner: PublicKey, { cutMs, statement, heads, dropped }: Cut & { cutMs: number }): void {
     this.transaction(() => {
-      for (const table of ['pieces', 'moves', 'segment_buckets']) {
-        this.#db.run(`DELETE FROM ${table} WHERE segment IN (SELECT id FROM segments INDEXED BY segments_dead WHERE refs = 0)`);
+      const ofOwner = 'bucket_no IN (SELECT bucket_no FROM buckets WHERE owner = ?)';
+      this.#db.run(`UPDATE logs SET cut_seq = 0 WHERE cut_seq > 0 AND ${ofOwner}`, fromHex(owner));
+      for (const { bucketId, logId, seq } of heads) {
+        const logNo = this.#logNo(this.#bucketNo(owner, bucketId), logId);
+        this.#db.run('UPDATE logs SET cut_seq = ? WHERE log_no = ?', seq, logNo);
       }
-      this.#db.run('DELETE FROM segments WHERE refs = 0');
+      for (const segmentId of dropped) this.#dropIfCovered(owner, segmentId, cutMs);
+      const ownerNo = this.#ownerNo(owner);
+      this.#db.run('DELETE FROM cuts WHERE owner_no = ? AND heads IS NULL AND cut_ms <= ?', ownerNo, cutMs);
+      this.#db.run('UPDATE cuts SET heads = NULL, dropped = NULL WHERE owner_no = ? AND statement = ?', ownerNo, statement);
+      this.#db.run('DELETE FROM dropped_pieces WHERE owner_no = ? AND cut_ms < ?', ownerNo, cutMs - REMEMBER_DROPPED_MS);
+    });
+  }
+
+  #dropIfCovered(owner: PublicKey, segmentId: SegmentId, cutMs: number): void {
+    const sql = 'SELECT id, refs, secret, total FROM segments WHERE owner = ? AND segment_id = ?';
+    const row = this.#db.get(sql, fromHex(owner), fromHex(segmentId));
+    if (!row || row['secret'] === null) return;
+    const id = num(row['id']);
+    const covered = 'seq <= (SELECT cut_seq FROM logs WHERE logs.log_no = namings.log_no)';
+    this.#db.run(`DELETE FROM namings WHERE segment = ? AND ${covered}`, id);
+    if (this.#db.get('SELECT 1 FROM namings WHERE segment = ?', id)) return;
+    if (num(row['refs']) > 0) this.#count(id, -1);
+    for (let number = 0; number < num(row['total']); number++) {
+      this.#db.run(
+        'INSERT INTO dropped_pieces (owner_no, piece_id, cut_ms) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cut_ms = excluded.cut_ms',
+        this.#ownerNo(owner),
+        fromHex(pieceId(bytes(row['secret']), number)),
+        cutMs,
+      );
+    }
+    for (const table of ['pieces', 'moves', 'namings']) this.#db.run(`DELETE FROM ${table} WHERE segment = ?`, id);
+    this.#db.run('DELETE FROM segments WHERE id = ?', id);
+  }
+
+  /** It is named again. */
+  #undrop(owner: PublicKey, { secret, scheme }: SegmentPlacement): void {
+    const ownerNo = this.#ownerNo(owner);
+    if (!this.#db.get('SELECT 1 FROM dropped_pieces WHERE owner_no = ? LIMIT 1', ownerNo)) return;
+    for (let number = 0; number < scheme.total; number++) {
+      const id = fromHex(pieceId(secret, number));
+      this.#db.run('DELETE FROM dropped_pieces WHERE owner_no = ? AND piece_id = ?', ownerNo, id);
+    }
+  }
+
+  /**
+   * Hints from before this time that no cut has confirmed were wrong: these segments live. Answers them. What
+   * such hints let go that nothing brought in is forgotten.
+   */
+  reviveReleased(owner: PublicKey, beforeMs: number): number[] {
+    return this.transaction(() => {
+      const where = 'owner = ? AND refs <= 0 AND released_ms < ?';
+      this.#db.run(`DELETE FROM segments WHERE ${where} AND secret IS NULL`, fromHex(owner), beforeMs);
+      const ids = this.#db.all(`SELECT id FROM segments WHERE ${where}`, fromHex(owner), beforeMs).map((row) => num(row['id']));
+      for (const id of ids) {
+        this.#db.run('UPDATE segments SET refs = (SELECT count(*) FROM namings WHERE segment = ?1) WHERE id = ?1', id);
+        this.#count(id, 1);
+      }
+      return ids;
     });
   }
 
   // ---- small helpers ------------------------------------------------------------------------
+
+  #ownerNo(owner: PublicKey): number {
+    const known = this.#ownerNos.get(owner);
+    if (known !== undefined) return known;
+    this.#db.run('INSERT INTO owners (owner) VALUES (?) ON CONFLICT DO NOTHING', fromHex(owner));
+    const no = num(this.#db.get('SELECT owner_no FROM owners WHERE owner = ?', fromHex(owner))!['owner_no']);
+    this.#ownerNos.set(owner, no);
+    return no;
+  }
+
+  #logNo(bucketNo: number, logId: PublicKey): number {
+    const none = new Uint8Array(32);
+    const insert = 'INSERT INTO logs (bucket_no, log_id, seq, hash) VALUES (?, ?, 0, ?) ON CONFLICT DO NOTHING';
+    this.#db.run(insert, bucketNo, fromHex(logId), none);
+    const row = this.#db.get('SELECT log_no FROM logs WHERE bucket_no = ? AND log_id = ?', bucketNo, fromHex(logId));
+    return num(row!['log_no']);
+  }
 
   #farmerNo(farmer: PublicKey): number {
     const known = this.#farmerNos.get(farmer);

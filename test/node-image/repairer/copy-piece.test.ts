@@ -5,7 +5,7 @@ import { plainToCipherBytes } from '#node/core/segments.ts';
 import { CallError } from '#node/net/net.ts';
 import { copyPiece, type CopyInput } from '#node/repairer/copy-piece.ts';
 import { PieceError } from '#node/client/piece-calls.ts';
-import { isPieceGone, type SegmentLink } from '#node/repairer/piece-link.ts';
+import { suspicionOf, type SegmentLink } from '#node/repairer/piece-link.ts';
 import { pieceFooter } from '#node/wire/calls.ts';
 import { FooterReader } from '#node/wire/framing.ts';
 import { LEAF_BYTES, type Scheme } from '#node/wire/types.ts';
@@ -77,7 +77,7 @@ function world(
       runtime: systemRuntime,
       stallMs: 60,
       signal: new AbortController().signal,
-      onSourceFailed: (farmer, error) => failed.push(`source ${farmer}${isPieceGone(error) ? ' gone' : ''}`),
+      onSourceFailed: (farmer, error) => failed.push(`source ${farmer}${suspicionOf(error) === 'Missing' ? ' gone' : ''}`),
       onTargetFailed: () => failed.push('target'),
       ...more,
     });

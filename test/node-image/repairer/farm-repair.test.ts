@@ -235,6 +235,15 @@ describe('repair on a farm', () => {
     await handle.round();
     expect(handle.repair.report()).toMatchObject({ segments: 1, state: 'Healthy' });
     expect(handle.repair.report().farmers.map(({ pieces }) => pieces)).toEqual([1, 1, 1, 1, 1, 1]);
+    // Written by two writers at once, a release may be told twice: it is only a hint, the cut decides.
+    await world.logs.get(BUCKET)!.append([], { added: [], released: [kept.placement.segmentId] });
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segments: 0 });
+    await world.cut([gone]);
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segments: 1, state: 'Healthy' });
+    const [left] = handle.index.allSegments(0, 9);
+    expect(handle.index.segment(left!)?.segmentId).toBe(kept.placement.segmentId);
     await world.farm.restart(0, { empty: true });
     await handle.round();
     await expectWhole(handle, [kept]);

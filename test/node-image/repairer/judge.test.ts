@@ -58,6 +58,7 @@ describe('judge', () => {
           createdMs: 0,
         },
         { tag: 'ab'.repeat(16), pieceBytes: 64 },
+        { logId: key(0), seq: 1 },
       );
     return { index, watch, judge, add };
   }

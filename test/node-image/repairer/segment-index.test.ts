@@ -27,8 +27,10 @@ function placement(name: string, farmers: (string | null)[] = ['a', 'b', 'c']): 
     createdMs: 7,
   };
 }
+const derived = (name: string) => ({ tag: tagOf(name), pieceBytes: 100 });
+const LOG = key('log');
 const add = (index: SegmentIndex, name: string, bucket = BUCKET, farmers?: (string | null)[]) =>
-  index.addSegment(OWNER, bucket, placement(name, farmers), { tag: tagOf(name), pieceBytes: 100 });
+  index.addSegment(OWNER, bucket, placement(name, farmers), derived(name), { logId: LOG, seq: 1 });
 
 describe('segment index', () => {
   it('gives back what was put in', () => {
@@ -52,43 +54,85 @@ describe('segment index', () => {
     expect(index.segmentsByTag(key('other'), tagOf('one'))).toEqual([]);
   });
 
-  it('keeps a segment while one of its entries lives, in whatever order the logs are read', () => {
+  it('lets a segment go by cuts alone, never one that lives, in whatever order the logs are read', () => {
+    const step = fc.record({ log: fc.constantFrom('A', 'B'), name: fc.constantFrom('one', 'two'), by: fc.constantFrom(1, -1) });
     fc.assert(
       fc.property(
-        fc.array(
-          fc.record({ name: fc.constantFrom('one', 'two'), by: fc.constantFrom(1, -1), bucket: fc.constantFrom(BUCKET, COPY) }),
-          {
-            maxLength: 12,
-          },
-        ),
-        (changes) => {
+        fc.array(step, { maxLength: 14 }),
+        fc.array(fc.nat(14), { maxLength: 3 }),
+        fc.array(fc.nat(1)),
+        (steps, cutAt, picks) => {
+          const seqs = { A: 0, B: 0 };
+          const written = steps.map(({ log, name, by }, at) => ({ log, name, by, at, seq: ++seqs[log] }));
+          const named = (name: string, before: number) =>
+            written.filter((one) => one.name === name && one.at < before).reduce((sum, { by }) => sum + by, 0);
+          const headOf = (log: string, before: number) => written.filter((one) => one.log === log && one.at < before).length;
+          const cuts = [...cutAt]
+            .sort((a, b) => a - b)
+            .map((before) => ({
+              cutMs: 10 * before,
+              statement: Buffer.from(`cut ${before}`),
+              heads: ['A', 'B'].map((log) => ({ bucketId: BUCKET, logId: key(log), seq: headOf(log, before), hash: key('h') })),
+              dropped: ['one', 'two'].filter((name) => named(name, before) <= 0).map(key),
+            }));
           const index = new SegmentIndex(':memory:');
-          const refs = new Map<string, number>();
-          for (const { name, by, bucket } of changes) {
-            if (by === 1) add(index, name, bucket);
-            else index.releaseSegment(OWNER, bucket, key(name));
-            refs.set(name, (refs.get(name) ?? 0) + by);
+          // One log may be far ahead of the other; cuts are applied as soon as both are read up to their heads.
+          const left = { A: written.filter(({ log }) => log === 'A'), B: written.filter(({ log }) => log === 'B') };
+          const read = { A: 0, B: 0 };
+          const applyDue = () => {
+            while (cuts[0]?.heads.every(({ seq }, i) => read[i === 0 ? 'A' : 'B'] >= seq)) index.applyCut(OWNER, cuts.shift()!);
+          };
+          for (let turn = 0; left.A.length + left.B.length > 0; turn++) {
+            applyDue();
+            const log = picks[turn] === 1 ? 'B' : 'A';
+            const next = left[log].shift() ?? left[log === 'A' ? 'B' : 'A'].shift()!;
+            read[next.log]++;
+            const from = { logId: key(next.log), seq: next.seq };
+            if (next.by === 1) index.addSegment(OWNER, BUCKET, placement(next.name), derived(next.name), from);
+            else index.releaseSegment(OWNER, key(next.name), 10 * next.at);
           }
-          const live = [...refs].filter(([, count]) => count > 0).map(([name]) => key(name));
-          expect(
-            index
-              .allSegments(0, 100)
-              .map((id) => index.segment(id)!.segmentId)
-              .sort(),
-          ).toEqual(live.sort());
-          expect(index.totals().segments).toBe(live.length);
-          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: live.length, pieceBytes: 100 * live.length });
-          index.purgeReleased();
-          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: live.length, pieceBytes: 100 * live.length });
-          // What is released must still be known to be released when its entry comes at last.
-          for (const [name, count] of refs) {
-            for (let again = count; again < 1; again++) add(index, name);
-            expect(index.segmentsByTag(OWNER, tagOf(name)).map((id) => index.segment(id)?.segmentId)).toEqual([key(name)]);
+          applyDue();
+          index.reviveReleased(OWNER, Infinity);
+          const lastCut = Math.max(0, ...cutAt);
+          const living = index.allSegments(0, 100).map((id) => index.segment(id)!.segmentId);
+          for (const name of ['one', 'two']) {
+            const broughtIn = written.some((one) => one.name === name && one.by === 1);
+            const since = written.some((one) => one.name === name && one.by === 1 && one.at >= lastCut);
+            if (broughtIn && named(name, Infinity) > 0) expect(living).toContain(key(name));
+            if (cutAt.length > 0 && named(name, lastCut) <= 0 && !since) expect(living).not.toContain(key(name));
           }
+          expect(index.totals().segments).toBe(living.length);
+          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: living.length, pieceBytes: 100 * living.length });
           index.close();
         },
       ),
     );
+  });
+
+  it('leaves alone what an entry let go, until a cut or time says that it lives', () => {
+    const index = new SegmentIndex(':memory:');
+    const id = add(index, 'one');
+    index.releaseSegment(OWNER, key('one'), 500);
+    index.releaseSegment(OWNER, key('never seen'), 500);
+    expect([index.segment(id), index.totals().segments, index.farmerCounts(key('a')).pieces]).toEqual([null, 0, 0]);
+    expect(index.reviveReleased(OWNER, 500)).toEqual([]);
+    expect(index.reviveReleased(OWNER, 501)).toEqual([id]);
+    expect([index.segment(id)?.segmentId, index.totals().segments, index.farmerCounts(key('a')).pieces]).toEqual([
+      key('one'),
+      1,
+      1,
+    ]);
+  });
+
+  it('keeps cuts until they can be applied, and the newest one for farmers', () => {
+    const index = new SegmentIndex(':memory:');
+    const cut = (cutMs: number) => ({ statement: new Uint8Array([cutMs]), heads: [], dropped: [] });
+    for (const cutMs of [3, 2, 4]) index.keepCut(OWNER, cutMs, cut(cutMs));
+    expect(index.waitingCuts(OWNER).map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
+    expect(index.appliedCut(OWNER)).toBeNull();
+    index.forgetCut(OWNER, cut(2).statement);
+    for (const waiting of index.waitingCuts(OWNER)) index.applyCut(OWNER, waiting);
+    expect([index.waitingCuts(OWNER), index.appliedCut(OWNER)]).toEqual([[], { cutMs: 4, statement: new Uint8Array([4]) }]);
   });
 
   it('follows moves, and keeps those that come before their segment', () => {
@@ -108,14 +152,12 @@ describe('segment index', () => {
     const id = add(index, 'one');
     index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     expect(index.untoldMoves(10)).toEqual([]);
-    add(index, 'one', COPY);
+    index.addSegment(OWNER, COPY, placement('one'), derived('one'), { logId: key('log of the copy'), seq: 1 });
     expect(index.bucketsOf(id).sort()).toEqual([BUCKET, COPY]);
     const move = { pieceNumber: 1, farmer: key('x'), sealed: new Uint8Array(Buffer.from('r')) };
     expect(index.untoldMoves(10)).toEqual([{ id, owner: OWNER, tag: tagOf('one'), bucketId: COPY, move }]);
     index.addMove(id, COPY, move);
     expect(index.untoldMoves(10)).toEqual([]);
-    index.releaseSegment(OWNER, COPY, key('one'));
-    expect(index.bucketsOf(id)).toEqual([BUCKET]);
   });
 
   it('queues the most endangered first, and lets those that failed wait', () => {
@@ -139,7 +181,8 @@ describe('segment index', () => {
       OWNER,
       BUCKET,
       { ...placement('wide', ['a', 'd', 'e', 'f']), scheme: { required: 2, repair: 3, optimal: 4, total: 4 } },
-      { tag: tagOf('wide'), pieceBytes: 100 },
+      derived('wide'),
+      { logId: LOG, seq: 1 },
     );
     judge(wide);
     expect(index.queued(0, 10)).toEqual([one, wide, gone]);
@@ -157,7 +200,7 @@ describe('segment index', () => {
     expect(index.segment(one)?.attempts).toBe(1);
     index.retryAll();
     expect(index.queued(0, 10)).toEqual([one, wide, gone]);
-    index.releaseSegment(OWNER, BUCKET, key('one'));
+    index.releaseSegment(OWNER, key('one'), 1);
     expect(index.queued(0, 10)).toEqual([wide, gone]);
     expect(index.farmerCounts(key('a')).piecesToMove).toBe(2);
     expect(index.segmentsOn(key('f'), 0, 2)).toEqual([whole, one]);
@@ -167,9 +210,9 @@ describe('segment index', () => {
   it('leaves suspects out of the holders until a new receipt or a second word', () => {
     const index = new SegmentIndex(':memory:');
     const id = add(index, 'one');
-    index.setSuspect(id, 0, key('a'), true);
+    index.setSuspect(id, 0, key('a'), 'Missing');
     expect(index.segment(id)?.holders[0]).toEqual([]);
-    index.setSuspect(id, 0, key('a'), false);
+    index.setSuspect(id, 0, key('a'), 'None');
     expect(index.segment(id)?.holders[0]).toEqual([key('a')]);
   });
 

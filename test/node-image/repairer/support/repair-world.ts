@@ -26,8 +26,9 @@ import { segmentLink } from '#node/repairer/piece-link.ts';
 import { copiedFooter } from '#node/repairer/piece-math.ts';
 import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
+import { signCut } from '#node/wire/cuts.ts';
 import { signRootStatement } from '#node/wire/root-view.ts';
-import type { BucketId, PublicKey, SegmentPlacement } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type CutHead, type PublicKey, type SegmentPlacement } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { testSegment, type TestSegment } from '#test/node-image/repairer/support/test-segment.ts';
 
@@ -157,6 +158,22 @@ export class RepairWorld {
     const written = await this.store(plainBytes);
     await this.logs.get(bucketId)!.append([], { added: [written.placement], released: [] });
     return written;
+  }
+
+  /** States a cut as of now, as the bridge does once nothing names these segments. */
+  async cut(dropped: readonly WrittenSegment[]): Promise<void> {
+    if (!this.logs.has(ACCOUNT_BUCKET_ID)) await this.openLog(ACCOUNT_BUCKET_ID);
+    const { owner } = this.access;
+    const { signal } = this.ended;
+    const { view } = await fetchRoots(this.link, owner, signal);
+    const heads: CutHead[] = [];
+    for (const bucketId of view.sets.keys()) {
+      const { logs } = await readHeads(this.link, { owner, bucketId, signal });
+      heads.push(...logs.map(({ log, seq, hash }) => ({ bucketId, logId: log.logId, seq, hash })));
+    }
+    const ids = dropped.map(({ placement }) => placement.segmentId);
+    const cut = signCut(this.farm.bridge, owner, this.clock.nowMs(), { heads, dropped: ids });
+    await this.logs.get(ACCOUNT_BUCKET_ID)!.append([], { added: [], released: [], cuts: [cut] });
   }
 
   /** The bridge's part after a loss: every replica set is made whole again. */
