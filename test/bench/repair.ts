@@ -58,6 +58,7 @@ async function rebuildOne(client: Client, owner: string, { placement }: StoredSe
     link: segmentLink(client.network, (farmer) => addressOf(farm, farmer), segment),
     math: pieceMath(benches, segment),
     spend: async () => {},
+    runtime: client.runtime,
     stallMs: 30_000,
     signal: AbortSignal.timeout(120_000),
     onSourceFailed: (_, error) => console.error(error),

@@ -77,7 +77,7 @@ function world(
       runtime: systemRuntime,
       stallMs: 60,
       signal: new AbortController().signal,
-      onSourceFailed: (farmer, error) => failed.push(`source ${farmer}${suspicionOf(error) === 'Missing' ? ' gone' : ''}`),
+      onSourceFailed: (farmer, error) => failed.push(`source ${farmer}${suspicionOf(error) === 'None' ? '' : ' gone'}`),
       onTargetFailed: () => failed.push('target'),
       ...more,
     });
