@@ -29,10 +29,12 @@ import { pushImage } from './oci/push-image.ts';
 import type { TarEntry } from './oci/tar.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
-const ENTRIES = { operator: 'operator/main.ts', node: 'node-image/main.ts' };
+const ENTRIES = { operator: 'operator/main.ts', node: 'node-image/main.ts', storj: 'node-image/cli/storj.ts' };
 const REPOSITORY = 'localhost/storj-node';
 /** Two malloc arenas instead of eight for each core: an idle process keeps 20 MB less. */
 const IMAGE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '2' };
+/** `kubectl run --image … storj ls` gives "storj" to Node as a file; with --command, or in `exec`, it is a program. */
+const STORJ_PROGRAM = "#!/usr/local/bin/node\nimport('/app/storj.mjs');\n";
 /** Older archives in the cache go. */
 const KEEP_ARCHIVES = 6;
 
@@ -63,7 +65,7 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
   say('bundling the app');
   const bundles = await bundleApp({ root: ROOT, entries: options.entries ?? ENTRIES });
   const files = [...bundles].map(([name, bytes]): TarEntry => ({ path: `app/${name}`, mode: 0o644, content: { bytes } }));
-  const app = await cachedLayer('app', [...files, ...addons.entries], layersDir, say);
+  const app = await cachedLayer('app', [...files, ...addons.entries, ...programs(bundles)], layersDir, say);
   const image = describeImage(
     [base, app],
     {
@@ -81,6 +83,14 @@ export async function buildProductImage(options: ImageOptions = {}): Promise<Bui
   const compressedBytes = [image.manifest, image.config, ...image.layers].reduce((sum, blob) => sum + blob.sizeBytes, 0);
   say(`${name}, ${(compressedBytes / 2 ** 20).toFixed(1)} MiB`);
   return { name, tar, compressedBytes };
+}
+
+function programs(bundles: ReadonlyMap<string, Uint8Array>): TarEntry[] {
+  if (!bundles.has('storj.mjs')) return [];
+  return [
+    { path: 'storj', mode: 0o777, content: { linkTo: 'usr/local/bin/storj' } },
+    { path: 'usr/local/bin/storj', mode: 0o755, content: { bytes: Buffer.from(STORJ_PROGRAM) } },
+  ];
 }
 
 /** Compressing Node takes seven seconds, so a layer is found again by the content of its files. */

@@ -39,6 +39,20 @@ const WALLS: Record<string, { rooms: string[]; packages: string[] }> = {
     rooms: [...PURE, node('net'), node('interface'), node('admin'), node('client'), node('log')],
     packages: ['express', 'prom-client', 'zod', 'pino'],
   },
+  'node-image/device': {
+    rooms: [
+      ...PURE,
+      node('net'),
+      node('interface'),
+      node('client'),
+      node('log'),
+      node('catalog'),
+      node('bridge'),
+      node('farmer/folder-lock.ts'),
+    ],
+    packages: [],
+  },
+  'node-image/cli/commands': { rooms: [node('device'), node('core/ids.ts')], packages: ['zod'] },
   'node-image/oci': { rooms: [], packages: ['esbuild'] },
   'operator/runtime': { rooms: [], packages: ['prom-client'] },
   'operator/kube': { rooms: ['operator/runtime'], packages: ['@kubernetes/client-node', 'undici', 'prom-client', 'yaml'] },
@@ -150,7 +164,7 @@ describe('walls', () => {
       .filter(
         (file) =>
           /^(node-image|operator)\//.test(file) &&
-          !/(^|\/)(config|main|image|farm)\.ts$/.test(file) &&
+          !/(^|\/)(config|main|image|farm|storj)\.ts$/.test(file) &&
           !file.startsWith('node-image/oci/'),
       )
       .filter((file) => /process\.env\b/.test(readFileSync(join(root, file), 'utf8')));

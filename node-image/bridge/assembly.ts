@@ -71,7 +71,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
       .flatMap((writer) => writer.current()?.head() ?? [])
       .filter(({ seq }) => seq > 0)
       .map(({ logId, seq, hash }) => ({ logId, seq, hash }));
-  const farm = createFarmAdapter({ client, bridge: self, accounts, saved, knownHeads });
+  const farm = createFarmAdapter({ client, writer: self, accounts, saved, knownHeads });
   const writers: OpenWriters = createOpenWriters({
     catalog,
     farm,

@@ -1,12 +1,12 @@
 // The bridge's process: configuration, network, catalog, the S3 server and the admin port around them.
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AdminRefusal, adminWrite, startAdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, watchConfigFile } from '#node/admin/farm-config-store.ts';
 import { createLog, type Log } from '#node/admin/log.ts';
 import { createRegistry } from '#node/interface/process-metrics.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
-import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
+import { openCatalogView } from '#node/catalog/open-view.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { keyPairFromSeed, WordsError, type KeyPair } from '#node/core/keys.ts';
@@ -132,19 +132,11 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
   }
 }
 
-/** A catalog that can't be opened or read is as good as none: it is a view, and read again from the farmers. */
-async function openCatalog(dataDir: string, self: KeyPair, log: Log): Promise<Catalog> {
+function openCatalog(dataDir: string, self: KeyPair, log: Log): Promise<Catalog> {
   const path = join(dataDir, 'catalog.sqlite');
-  const secret = hkdf(self.seed, 'storj/1 bridge catalog', 32);
-  try {
-    const catalog = await openSqliteCatalog({ path, secret });
-    catalog.setting('desired');
-    return catalog;
-  } catch (error) {
+  const onLost = (error: unknown) =>
     log.warn({ path, why: why(error) }, "the catalog can't be used; it is read again from the farmers");
-    for (const end of ['', '-wal', '-shm']) await rm(path + end, { force: true });
-    return openSqliteCatalog({ path, secret });
-  }
+  return openCatalogView({ path, secret: hkdf(self.seed, 'storj/1 bridge catalog', 32), onLost });
 }
 
 function adminWrites(running: () => Bridge) {

@@ -21,14 +21,15 @@ export interface FarmAdapter extends FarmPort {
 
 export interface FarmAdapterOptions {
   client: Client;
-  bridge: KeyPair;
-  accounts: Accounts;
-  saved: SavedLogs;
+  /** Who writes: a bridge, or a device. */
+  writer: KeyPair;
+  accounts: Pick<Accounts, 'refresh'>;
+  saved: Pick<SavedLogs, 'of'>;
   /** Newest heads of the owner's open logs. */
   knownHeads: (owner: PublicKey, except: BucketId) => KnownHead[];
 }
 
-export function createFarmAdapter({ client, bridge, accounts, saved, knownHeads }: FarmAdapterOptions): FarmAdapter {
+export function createFarmAdapter({ client, writer, accounts, saved, knownHeads }: FarmAdapterOptions): FarmAdapter {
   const { link, farm } = client;
   const running = new Map<symbol, number>();
 
@@ -79,7 +80,7 @@ export function createFarmAdapter({ client, bridge, accounts, saved, knownHeads 
         link,
         owner,
         bucketId,
-        writer: bridge,
+        writer,
         kind: 'entries',
         keys: writerKeys(access, view, bucketId),
         state: saved.of(owner, bucketId),

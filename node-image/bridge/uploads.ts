@@ -1,4 +1,5 @@
 // Multipart uploads on the farm. Each part is stored and recorded when it comes; completing moves no byte.
+import { createHash } from 'node:crypto';
 import { toHex } from '#node/core/ids.ts';
 import type { BucketRow, Content, PartRow, UploadRow } from '#node/catalog/catalog.ts';
 import type { SegmentKey, UploadEntry } from '#node/wire/types.ts';
@@ -6,7 +7,7 @@ import type { BucketWriter } from './bucket-writer.ts';
 import { asVersion, keyLock, required, uploadLock, type StoreTools } from './object-store.ts';
 import { ObjectsError, type Objects } from './objects.ts';
 
-const MAX_PARTS = 10_000;
+export const MAX_PARTS = 10_000;
 type UploadCalls = Pick<
   Objects,
   'createUpload' | 'upload' | 'putPart' | 'parts' | 'completeUpload' | 'abortUpload' | 'uploads' | 'closeUploads'
@@ -182,3 +183,10 @@ export function uploadCalls(tools: StoreTools): UploadCalls {
 }
 
 const sum = (parts: readonly { sizeBytes: number }[]): number => parts.reduce((total, part) => total + part.sizeBytes, 0);
+
+/** As S3 has it: over the parts' MD5 sums, with their number. */
+export function multipartEtag(parts: readonly { etag: string }[]): string {
+  const hash = createHash('md5');
+  for (const part of parts) hash.update(Buffer.from(part.etag, 'hex'));
+  return `${hash.digest('hex')}-${parts.length}`;
+}

@@ -58,14 +58,26 @@ export function keeperStatement(input: {
   random32: Uint8Array;
   issuedMs: number;
 }): Signed<RootStatement> {
-  const { owner, keeper, random32, issuedMs } = input;
+  const { keeper, ...rest } = input;
+  return roleStatement({ ...rest, subject: keeper, role: 'keeper' });
+}
+
+/** On all buckets, with the account secret sealed to the subject: a bridge is a keeper, a device a writer. */
+export function roleStatement(input: {
+  owner: Owner;
+  subject: { publicKey: PublicKey; box: string };
+  role: 'keeper' | 'writer';
+  random32: Uint8Array;
+  issuedMs: number;
+}): Signed<RootStatement> {
+  const { owner, subject, role, random32, issuedMs } = input;
   return signRootStatement(owner.keyPair, {
     kind: 'role',
     owner: owner.keyPair.publicKey,
-    subject: keeper.publicKey,
-    role: 'keeper',
+    subject: subject.publicKey,
+    role,
     bucketId: '*',
-    sealedSecret: sealTo(keeper.box, owner.accountSecret, random32),
+    sealedSecret: sealTo(subject.box, owner.accountSecret, random32),
     issuedMs,
   });
 }

@@ -1,8 +1,9 @@
 // A bucket's log as its one writer sees it: group commit, acknowledged at f + 1, taken up again after a
-// restart byte for byte, or sealed and followed by a new log where its state is lost.
+// restart byte for byte, or sealed and followed by a new log where its state is lost. A keeper (a bridge) has
+// the bucket for itself among keepers; other writers (devices) write beside it, each its own log.
 import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
 import { batchHash, decodeBatchHeader, NO_HASH, type KnownHead } from '#node/wire/batch.ts';
-import { signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
+import { hasRole, signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
 import type { BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
 import { OpenBucketLog } from './bucket-log.ts';
 import { putStatements } from './log-calls.ts';
@@ -48,7 +49,10 @@ export interface OpenLogOrder {
   bucketId: BucketId;
   /** Signs the log's opening: the bridge's key, or the repairer's. */
   writer: KeyPair;
-  /** `entries`: the writer is a keeper and takes the bucket over, other open logs of entries are sealed and closed. */
+  /**
+   * `entries`: a keeper takes the bucket over, open logs of other keepers are sealed and closed. Any writer's own
+   * logs of which the state is lost are. The owner's key may write on many machines at once: nothing is closed for it.
+   */
   kind: 'entries' | 'placements';
   /** For `entries`: those of the bucket (`repairKey`: its bucket repair key). */
   keys?: { bucketSecret: Uint8Array; repairKey: Uint8Array };
@@ -90,15 +94,16 @@ export interface BucketLog {
 const PATIENCE_MS = 30_000;
 
 /**
- * Takes the log of `state` up again where nobody was faster, else starts a new one. For `entries` all other
- * open logs of entries are sealed and closed first, so on return whatever was acknowledged can be read and
- * nobody else writes. Rejects with LogError NotEnoughReplicas or NotEnoughRoots: try again.
+ * Takes the log of `state` up again where nobody was faster, else starts a new one. What it takes over is
+ * sealed and closed first, so on return whatever was acknowledged there can be read and nothing is added to it.
+ * Rejects with LogError NotEnoughReplicas or NotEnoughRoots: try again; NoReplicaSet: the bucket was never
+ * written, and only a keeper or the owner may say where it will lie.
  */
 export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
   const { link, owner, bucketId, writer, kind, state, signal } = order;
   if (kind === 'entries' && !order.keys) throw new TypeError('A log of entries needs keys.');
   let roots = await fetchRoots(link, owner, signal);
-  if (kind === 'entries') {
+  if (kind === 'entries' && hasRole(roots.view, writer.publicKey, 'keeper', bucketId)) {
     const made = await ensureReplicaSet(link, { roots, bucketId, keeper: writer, signal });
     roots = made.roots;
   }
@@ -130,10 +135,13 @@ function canGoOn(saved: SavedLog, { logs }: Pick<BucketState, 'logs'>): boolean 
   return pending !== null && found.seq === decodeBatchHeader(pending).seq && found.hash === batchHash(pending);
 }
 
-/** Seals and closes every open log of entries but our own. */
+/** Seals and closes every open log of entries that this writer takes over. */
 async function closeOthers(order: OpenLogOrder, roots: Roots, heads: BucketState, own: PublicKey | null): Promise<Roots> {
   const { link, owner, bucketId, writer, signal } = order;
-  const isOther = ({ log }: LogState) => log.kind === 'entries' && !log.closed && log.logId !== own;
+  const isKeeper = (key: PublicKey) => key !== owner && hasRole(roots.view, key, 'keeper', bucketId);
+  const isTakenOver = (key: PublicKey) =>
+    key === writer.publicKey ? key !== owner : isKeeper(writer.publicKey) && isKeeper(key);
+  const isOther = ({ log }: LogState) => log.kind === 'entries' && !log.closed && log.logId !== own && isTakenOver(log.writer);
   for (const { log } of heads.logs.filter(isOther)) {
     await sealAndClose(link, { owner, bucketId, logId: log.logId, roots, set: heads.set, signer: writer, signal });
     roots = await fetchRoots(link, owner, signal, roots.statements);

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { Checksum, PartRow, UploadRow, VersionRow } from '#node/catalog/catalog.ts';
 import { ObjectsError, type BodyFacts } from '../objects.ts';
+import { multipartEtag } from '../uploads.ts';
 import { MAX_PUT_BYTES } from './body.ts';
 import {
   ALGORITHMS,
@@ -236,12 +237,6 @@ function matchParts(named: NamedPart[], stored: Map<number, PartRow>): PartRow[]
     }
     return part;
   });
-}
-
-function multipartEtag(parts: readonly { etag: string }[]): string {
-  const hash = createHash('md5');
-  for (const part of parts) hash.update(Buffer.from(part.etag, 'hex'));
-  return `${hash.digest('hex')}-${parts.length}`;
 }
 
 async function wholeChecksum(context: Context, upload: UploadRow, parts: readonly PartRow[]): Promise<Checksum[]> {

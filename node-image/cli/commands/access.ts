@@ -1,0 +1,46 @@
+// Who opens the account: words, or the device key that `storj restore` left on this machine.
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { fromHex } from '#node/core/ids.ts';
+import { openStorj, type OpenedStorj } from '#node/device/open-storj.ts';
+import { StorjError } from '#node/device/storj-error.ts';
+import { UsageError, type Environment, type Flags } from './command.ts';
+import { configFolder, loadConfig, stateFolder } from './device-config.ts';
+
+export async function openFor(environment: Environment, flags: Flags): Promise<OpenedStorj> {
+  const { signal } = environment;
+  const words = await wordsFrom(environment, flags);
+  const config = await loadConfig(configFolder(environment, flags));
+  const named = farmersFrom(environment, flags);
+  const farmers = named.length > 0 ? named : (config?.farmers ?? []);
+  if (farmers.length === 0) {
+    throw new UsageError('Which farm? Name one of its farmers: --farmer https://host:port#PEER_ID, or STORJ_FARMER.');
+  }
+  if (words !== null) {
+    // Words come and go with a command; state stays only where it is asked for.
+    const stateDir = flags['state'] as string | undefined;
+    return await openStorj({ words, farmers, signal, ...(stateDir === undefined ? {} : { stateDir }) });
+  }
+  if (config === null) {
+    throw new StorjError(
+      'NoAccess',
+      'Nothing opens an account here: give the words with --words-file FILE or STORJ_WORDS, or run "storj restore" once.',
+    );
+  }
+  const device = { owner: config.owner, seed: fromHex(config.deviceSeed, 32) };
+  return await openStorj({ device, farmers, farm: config.farm, stateDir: stateFolder(environment, flags), signal });
+}
+
+/** Null where none are given. */
+export async function wordsFrom({ env, stdin }: Environment, flags: Flags): Promise<string | null> {
+  const file = flags['words-file'] as string | undefined;
+  if (file === undefined) return env['STORJ_WORDS'] === undefined ? null : tidy(env['STORJ_WORDS']);
+  return tidy(file === '-' ? await text(stdin) : await readFile(file, 'utf8'));
+}
+
+const tidy = (words: string): string => words.trim().toLowerCase().split(/\s+/).join(' ');
+
+export function farmersFrom({ env }: Environment, flags: Flags): string[] {
+  const named = flags['farmer'] as string[] | undefined;
+  return named ?? (env['STORJ_FARMER'] ?? '').split(/[\s,]+/).filter((one) => one !== '');
+}

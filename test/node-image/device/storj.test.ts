@@ -1,0 +1,174 @@
+// The library on real farmers: no bridge runs anywhere here.
+import { afterEach, describe, expect, it } from 'vitest';
+import { passingState } from '#node/device/device-state.ts';
+import type { Bucket, ListItem, Storj } from '#node/device/storj.ts';
+import { writerKeys } from '#node/client/account.ts';
+import { openBucketLog } from '#node/log/log-writer.ts';
+import { fetchRoots } from '#node/log/roots.ts';
+import { testKey } from '#test/support/memory-farmer.ts';
+import { chunked, readAll, seededBytes } from '../client/support/test-farm.ts';
+import { within } from '../log/support/log-world.ts';
+import { startDeviceWorld, type DeviceWorld } from './device-world.ts';
+
+let world: DeviceWorld;
+afterEach(() => world.stop());
+
+const SEGMENT_BYTES = 1024 * 65_520;
+const text = (value: string) => new TextEncoder().encode(value);
+const read = async (bucket: Bucket, key: string, range = {}) => Buffer.from(await readAll((await bucket.get(key, range)).body));
+const keys = async (bucket: Bucket, options = {}) => {
+  const found: string[] = [];
+  for await (const item of bucket.list(options)) found.push(nameOf(item));
+  return found;
+};
+const nameOf = (item: ListItem) => (item.kind === 'prefix' ? item.prefix : item.object.key);
+const again = (bytes: Uint8Array) => ({
+  sizeBytes: bytes.length,
+  read: (offset: number, length: number) => chunked(bytes.subarray(offset, offset + length), 4_000_001),
+});
+
+describe('a device', () => {
+  it('puts, gets, lists, copies, moves and removes, and another one sees it', async () => {
+    world = await startDeviceWorld();
+    const one = world.device();
+    const bucket = await one.createBucket('photos');
+    const large = seededBytes(400_000, 1);
+    const info = await bucket.put('a/large', large, { headers: { 'content-type': 'image/png' } });
+    expect(info).toMatchObject({ key: 'a/large', sizeBytes: 400_000, headers: { 'content-type': 'image/png' } });
+    await bucket.put('a/small', text('one'));
+    await bucket.put('a/small', text('two'));
+    await bucket.put('b', text(''));
+    await bucket.copy('a/large', { key: 'c' });
+    await bucket.move('a/small', { key: 'd' });
+    expect(await bucket.remove('a/large')).toBe(true);
+    expect(await bucket.remove('a/large')).toBe(false);
+    const other = await world.device().bucket('photos');
+    expect(await keys(other)).toEqual(['b', 'c', 'd']);
+    expect(await read(other, 'd')).toEqual(Buffer.from('two'));
+    expect(await read(other, 'b')).toEqual(Buffer.from(''));
+    expect((await read(other, 'c')).equals(large)).toBe(true);
+    expect(await read(other, 'c', { offset: 65_500, length: 40 })).toEqual(Buffer.from(large.subarray(65_500, 65_540)));
+    await other.put('dir/1', text('1'));
+    expect(await keys(bucket, { delimiter: '/' })).toEqual(['b', 'c', 'd', 'dir/']);
+    expect(await keys(bucket, { prefix: 'dir/' })).toEqual(['dir/1']);
+  });
+
+  it('says what is missing and what may not be', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await expect(bucket.get('x')).rejects.toMatchObject({
+      code: 'NoSuchKey',
+      message: 'There is no object "x" in bucket photos.',
+    });
+    await expect(owner.bucket('other')).rejects.toMatchObject({ code: 'NoSuchBucket' });
+    await expect(owner.createBucket('photos')).rejects.toMatchObject({ code: 'AlreadyExists' });
+    await bucket.put('x', text('1'));
+    await expect(bucket.get('x', { offset: 2 })).rejects.toMatchObject({ code: 'BadRange' });
+    await expect(owner.removeBucket('photos')).rejects.toMatchObject({ code: 'AlreadyExists' });
+    await bucket.remove('x');
+    await owner.removeBucket('photos');
+    expect(await owner.buckets()).toEqual([]);
+    await world.admitDevice(testKey('phone'));
+    const phone = world.device({ writer: testKey('phone') });
+    await expect(phone.createBucket('more')).rejects.toMatchObject({ code: 'NotAllowed' });
+  });
+
+  it('goes on reading and writing with f farmers gone', async () => {
+    world = await startDeviceWorld(6);
+    const bucket = await world.device().createBucket('photos');
+    await bucket.put('before', seededBytes(300_000, 2));
+    for (const i of [0, 3]) world.kill(world.name(i));
+    const other = await world.device().bucket('photos');
+    await other.put('after', seededBytes(300_000, 3));
+    await other.put('small', text('s'));
+    expect((await read(bucket, 'before')).equals(seededBytes(300_000, 2))).toBe(true);
+    expect((await read(bucket, 'after')).equals(seededBytes(300_000, 3))).toBe(true);
+    expect(await read(bucket, 'small')).toEqual(Buffer.from('s'));
+  });
+
+  it('with its state goes on with its log; without it ends that one and begins another', async () => {
+    world = await startDeviceWorld();
+    await world.device().createBucket('photos');
+    const phone = testKey('phone');
+    await world.admitDevice(phone);
+    const { saved } = passingState();
+    const life = async (state: object, key: string) => {
+      const storj = world.device({ writer: phone, state: { isPassing: false, ...state } });
+      await (await storj.bucket('photos')).put(key, text(key));
+      await storj.close();
+    };
+    const logs = async () => {
+      const { view } = await fetchRoots(world.link(), world.access.owner, within());
+      return view.logs.filter(({ writer }) => writer === phone.publicKey).map(({ closed }) => closed?.lastSeq ?? 'open');
+    };
+    await life({ saved }, 'first');
+    await life({ saved }, 'second');
+    expect(await logs()).toEqual(['open']);
+    await life({}, 'third');
+    expect((await logs()).sort()).toEqual([2, 'open']);
+    expect(await keys(await world.device().bucket('photos'))).toEqual(['first', 'second', 'third']);
+  });
+
+  it('that leaves nothing behind closes its logs', async () => {
+    world = await startDeviceWorld();
+    const storj = world.device();
+    await (await storj.createBucket('photos')).put('x', text('1'));
+    await storj.close();
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    expect(view.logs.map(({ closed }) => closed?.lastSeq)).toEqual([1, 1]);
+  });
+
+  it('writes beside a bridge: neither ends the other’s log', async () => {
+    world = await startDeviceWorld();
+    await world.device().createBucket('photos');
+    const storj = world.device();
+    const bucket = await storj.bucket('photos');
+    await bucket.put('x', text('1'));
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    const device = view.logs.findLast(({ bucketId }) => bucketId === bucket.bucketId)!;
+    const state = { load: async () => null, save: async () => {} };
+    const log = await openBucketLog({
+      link: world.link(),
+      owner: world.access.owner,
+      bucketId: bucket.bucketId,
+      writer: world.farm.bridge,
+      kind: 'entries',
+      keys: writerKeys(world.access, view, bucket.bucketId),
+      state,
+      signal: within(),
+    });
+    await bucket.put('y', text('2'));
+    const now = (await fetchRoots(world.link(), world.access.owner, within())).view;
+    expect(now.logs.find(({ logId }) => logId === device.logId)?.closed).toBeUndefined();
+    expect(now.logs.find(({ logId }) => logId === log.logId)).toBeDefined();
+    await log.close();
+  });
+});
+
+describe('a large object', () => {
+  const bytes = seededBytes(SEGMENT_BYTES + 3_000_000, 5);
+  const whole = async (storj: Storj) => (await read(await storj.bucket('photos'), 'large')).equals(bytes);
+
+  it('goes up in parts; broken off, the parts that were stored are not read into the farm again', async () => {
+    world = await startDeviceWorld(1);
+    const storj = world.device();
+    const bucket = await storj.createBucket('photos');
+    const broken = again(bytes);
+    const count = (wanted: string) => world.calls.filter(({ operation }) => operation === wanted).length;
+    const failing = {
+      ...broken,
+      async *read(offset: number, length: number) {
+        if (offset > 0) throw new Error('the cable was pulled');
+        yield* broken.read(offset, length);
+      },
+    };
+    await expect(bucket.put('large', failing, { resumeAs: 'file' })).rejects.toThrow('the cable was pulled');
+    const before = count('piece.put');
+    const progress: number[] = [];
+    await bucket.put('large', again(bytes), { resumeAs: 'file', onProgress: (done) => progress.push(done) });
+    expect(count('piece.put') - before).toBe(1);
+    expect(progress.at(-1)).toBe(bytes.length);
+    expect(await whole(world.device())).toBe(true);
+  });
+});
