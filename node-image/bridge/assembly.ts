@@ -16,6 +16,7 @@ import { createHolderMoves } from './holder-moves.ts';
 import type { BridgeMetrics } from './metrics.ts';
 import { createObjectStore } from './object-store.ts';
 import { createOpenWriters, type OpenWriters } from './open-writers.ts';
+import { createRewriter, type Rewriter } from './rewriter.ts';
 import { createSavedLogs } from './saved-logs.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
@@ -30,6 +31,7 @@ export interface Bridge {
   desired: DesiredBuckets;
   upkeep: Upkeep;
   cuts: Cuts;
+  rewriter: Rewriter;
   signal: AbortSignal;
   configure(config: FarmConfig): void;
   close(): Promise<void>;
@@ -112,6 +114,18 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     onTrouble,
     onChange: (bucketId, epoch) => log.info({ bucketId, epoch }, 'a replica set has changed'),
   });
+  let { repairBytesPerSecond } = config;
+  const rewriter = createRewriter({
+    catalog,
+    writers,
+    farm,
+    moves,
+    runtime,
+    bytesPerSecond: () => repairBytesPerSecond,
+    signal,
+    onRewritten: (bytes) => metrics.rewritten(bytes),
+    onTrouble,
+  });
   return {
     objects,
     keys,
@@ -123,10 +137,13 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     desired,
     upkeep,
     cuts,
+    rewriter,
     signal,
     configure(next) {
       farmView.set(farmSnapshot(next));
+      ({ repairBytesPerSecond } = next);
       upkeep.nudge();
+      rewriter.nudge();
     },
     async close() {
       await writers.close();

@@ -1,7 +1,7 @@
 // Everything that changes one bucket goes through here: decide under a lock (conditions, quota, the versions
 // that go) → log acknowledged on f + 1 farmers → visible in the catalog → answer. The log is opened when it
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
-import { nextClock } from '#node/core/log-merge.ts';
+import { nextClock, writtenAt } from '#node/core/log-merge.ts';
 import type { AccountAccess } from '#node/client/account.ts';
 import { CatalogError, type Catalog } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
@@ -127,7 +127,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       throw error;
     }
     options.onBatch?.(batch, runtime.nowMs() - startedMs);
-    for (const entry of entries) settle(entry.clock);
+    for (const entry of entries) settle(writtenAt(entry));
   };
 
   const settle = (clock: Clock, error?: Error): void => {
@@ -184,12 +184,12 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     if (first === undefined) return;
     const visible = Promise.withResolvers<void>();
     visible.promise.catch(() => undefined);
-    expected.set(clockName(first.clock), visible);
+    expected.set(clockName(writtenAt(first)), visible);
     try {
       await to.append(decision.entries, decision.repair);
       await visible.promise;
     } catch (error) {
-      if (error instanceof LogError && (error.code === 'TooLarge' || error.code === 'LogEnded')) settle(first.clock, error);
+      if (error instanceof LogError && (error.code === 'TooLarge' || error.code === 'LogEnded')) settle(writtenAt(first), error);
       throw error;
     }
   };
@@ -197,7 +197,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   /** After a write whose end isn't known: resolves when it is. */
   const whenSettled = (decision: Decision<unknown>): Promise<void> => {
     const [first] = decision.entries;
-    const name = first === undefined ? '' : clockName(first.clock);
+    const name = first === undefined ? '' : clockName(writtenAt(first));
     const waiting = expected.get(name);
     if (waiting === undefined) return Promise.resolve();
     return new Promise((resolve) => {

@@ -60,6 +60,11 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       void until.finally(() => running.delete(transfer));
     },
     oldestTransferGeneration: oldest,
+    rewriteTo() {
+      const { scheme, generation, rewrite, members } = farm.current();
+      const takers = members.filter(({ farmer, state }) => state === 'Active' && client.health.takes(farmer));
+      return rewrite && takers.length >= scheme.optimal ? { scheme, generation } : null;
+    },
     putSegments: (order) => putSegments(client, order),
     getRange: (order) => getRange(client, order),
 

@@ -5,7 +5,13 @@ import type { GetOrder } from '#node/client/segment-reader.ts';
 import type { PutOrder, PutResult } from '#node/client/segment-writer.ts';
 import type { AppliedBatch } from '#node/catalog/catalog.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
-import type { BucketId, PublicKey } from '#node/wire/types.ts';
+import type { BucketId, PublicKey, Scheme } from '#node/wire/types.ts';
+
+export interface RewriteTarget {
+  scheme: Scheme;
+  /** Of the roster. */
+  generation: number;
+}
 
 export interface FarmPort {
   /**
@@ -15,6 +21,8 @@ export interface FarmPort {
   duringTransfer<Result>(work: () => Promise<Result>): Promise<Result>;
   /** The transfers that run now count as running until then: one of them may still come true. */
   keepRunning(until: Promise<void>): void;
+  /** What older segments are to be brought to; null where they may stay, or too few farmers take pieces now. */
+  rewriteTo(): RewriteTarget | null;
   /** Rejects with PutError, or with the source's error. */
   putSegments(order: PutOrder): Promise<PutResult>;
   /** Throws GetError. */

@@ -18,6 +18,8 @@ export interface BridgeMetrics {
   done(record: RequestRecord): void;
   batch(entries: number, tookMs: number): void;
   trouble(): void;
+  /** A segment of so many bytes was brought to the farm's scheme. */
+  rewritten(bytes: number): void;
 }
 
 export function bridgeMetrics(registry: Registry, facts: () => BridgeFacts): BridgeMetrics {
@@ -76,6 +78,16 @@ export function bridgeMetrics(registry: Registry, facts: () => BridgeFacts): Bri
     help: 'Times that something beside a request failed and was tried again.',
     registers,
   });
+  const rewritten = new Counter({
+    name: 'storj_bridge_rewritten_segments_total',
+    help: "Segments that were brought to the farm's scheme.",
+    registers,
+  });
+  const rewrittenBytes = new Counter({
+    name: 'storj_bridge_rewritten_bytes_total',
+    help: "Bytes of the segments that were brought to the farm's scheme.",
+    registers,
+  });
   return {
     started: () => inFlight.inc(),
     done({ operation, code, durationMs, receivedBytes, sentBytes }) {
@@ -91,5 +103,9 @@ export function bridgeMetrics(registry: Registry, facts: () => BridgeFacts): Bri
       applying.observe(tookMs / 1000);
     },
     trouble: () => troubles.inc(),
+    rewritten(bytes) {
+      rewritten.inc();
+      rewrittenBytes.inc(bytes);
+    },
   };
 }

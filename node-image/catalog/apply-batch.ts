@@ -12,7 +12,7 @@ import type {
   SegmentPlacement,
   UploadEntry,
 } from '#node/wire/types.ts';
-import { compareClocks } from '#node/core/log-merge.ts';
+import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
 import { CatalogError, type AppliedBatch, type LogPosition } from './catalog.ts';
 
 /** A live version as the rules need it. */
@@ -20,6 +20,8 @@ interface LiveVersion {
   versionId: string;
   clock: Clock;
   logId: PublicKey;
+  /** When its bytes came to where they are. */
+  writtenAt: Clock;
   sizeBytes: number;
   segmentIds: string[];
   isCurrent: boolean;
@@ -42,6 +44,12 @@ export interface Tables {
   addVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
   removeVersion(bucketId: BucketId, key: string, versionId: string): void;
   setCurrent(bucketId: BucketId, key: string, versionId: string, isCurrent: boolean): void;
+  /** The same version with its bytes elsewhere. */
+  rewriteVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
+  /** A rewrite of a version that isn't there: not seen yet, or gone. Of several the newest is kept. */
+  keepRewrite(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
+  /** Taking it removes it. */
+  takeRewrite(bucketId: BucketId, key: string, versionId: string): { entry: PutEntry; logId: PublicKey } | null;
   /** Named before it was seen. True if it was there; taking it removes it. */
   takeTombstone(bucketId: BucketId, key: string, versionId: string): boolean;
   addTombstone(bucketId: BucketId, key: string, versionId: string): void;
@@ -90,14 +98,27 @@ export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
 }
 
 function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
+  if (entry.rewritten !== undefined) return applyRewrite(tables, bucketId, logId, entry);
   changeKey(tables, bucketId, entry.key, () => {
+    const rewrite = tables.takeRewrite(bucketId, entry.key, entry.versionId);
     if (!tables.takeTombstone(bucketId, entry.key, entry.versionId)) {
-      tables.addVersion(bucketId, entry, logId);
-      for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+      const put = rewrite ?? { entry, logId };
+      tables.addVersion(bucketId, put.entry, put.logId);
+      for (const segment of put.entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
     }
     // Only now: a copy onto itself replaces the only other version that names its segments.
     remove(tables, bucketId, entry.key, entry.replaces);
   });
+}
+
+/** A version that is gone stays gone: a rewrite brings none back. */
+function applyRewrite(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
+  const old = tables.liveVersions(bucketId, entry.key).find(({ versionId }) => versionId === entry.versionId);
+  if (old === undefined) return tables.keepRewrite(bucketId, entry, logId);
+  if (!isLater({ clock: writtenAt(entry), logId }, { clock: old.writtenAt, logId: old.logId })) return;
+  tables.rewriteVersion(bucketId, entry, logId);
+  for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+  for (const segmentId of old.segmentIds) tables.addReferences(bucketId, segmentId, -1);
 }
 
 function remove(tables: Tables, bucketId: BucketId, key: string, names: readonly string[]): void {

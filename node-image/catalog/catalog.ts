@@ -10,6 +10,7 @@ import type {
   OwnerEntry,
   PublicKey,
   RepairPart,
+  Scheme,
   SealedPlacement,
   SegmentId,
   SegmentKey,
@@ -53,6 +54,8 @@ export interface VersionRow {
   checksums: Checksum[];
   partSizes: number[] | null;
 }
+
+export type VersionName = Pick<VersionRow, 'key' | 'versionId'>;
 
 /** What a listing tells of an object. */
 export type ListRow = Pick<VersionRow, 'key' | 'sizeBytes' | 'etag' | 'modifiedMs'> & {
@@ -146,6 +149,10 @@ export interface Catalog {
   /** Every version of the key that nothing has named: what a replacement or a delete has to name. */
   liveVersions(bucketId: BucketId, key: string): string[];
   content(bucketId: BucketId, key: string, versionId: string): Content | null;
+  /** One that is live, current or not. */
+  version(bucketId: BucketId, key: string, versionId: string): VersionRow | null;
+  /** Live versions whose bytes are in segments, by key and version, after that one. */
+  segmented(bucketId: BucketId, after: VersionName | null, limit: number): VersionName[];
   list(bucketId: BucketId, query: ListQuery): ListPage;
 
   upload(bucketId: BucketId, uploadId: string): UploadRow | null;
@@ -157,6 +164,8 @@ export interface Catalog {
   cut(owner: PublicKey, limit: number): CutFacts;
 
   placement(bucketId: BucketId, segmentId: string): SegmentPlacement | null;
+  /** Of the segments that something names: each pair of numbers once. */
+  schemes(bucketId: BucketId): Pick<Scheme, 'required' | 'optimal'>[];
   /** How many versions and parts name the segment. */
   references(bucketId: BucketId, segmentId: string): number;
   /** Placement entries by tag (`wire/placements.ts`), sealed as they came; a copy in another bucket shares them. */

@@ -1,5 +1,14 @@
 // The catalog in memory: for tests and simulation. Same rules, plain maps.
-import type { BucketEntry, PartEntry, SealedPlacement, SegmentPlacement, UploadEntry } from '#node/wire/types.ts';
+import type {
+  BucketEntry,
+  Clock,
+  PartEntry,
+  PutEntry,
+  SealedPlacement,
+  SegmentPlacement,
+  UploadEntry,
+} from '#node/wire/types.ts';
+import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
 import { applyBatch, type Tables } from './apply-batch.ts';
 import {
   CatalogError,
@@ -16,11 +25,13 @@ import { listPage, uploadPage } from './pages.ts';
 import type { Seek } from './skip-scan.ts';
 
 interface Version extends VersionRow, Content {
+  writtenAt: Clock;
   isCurrent: boolean;
 }
 interface Bucket {
   keys: Map<string, Version[]>;
   tombstones: Set<string>;
+  rewrites: Map<string, { entry: PutEntry; logId: string }>;
   uploads: Map<string, UploadEntry>;
   parts: Map<string, PartEntry[]>;
   placements: Map<string, SegmentPlacement>;
@@ -117,6 +128,26 @@ export function createMemoryCatalog(): Catalog {
       const heads = own.flatMap(([, positions], i) => positions.map((one) => ({ bucketId: buckets[i]!, ...one })));
       return { heads, dropped: dropped.slice(0, limit) };
     },
+    version(bucketId, key, versionId) {
+      const versions = bucket(bucketId).keys.get(key) ?? [];
+      return versionRow(versions.find((one) => one.versionId === versionId) ?? null);
+    },
+    schemes(bucketId) {
+      const { placements, references } = bucket(bucketId);
+      const live = [...placements.values()].filter(({ segmentId }) => (references.get(segmentId) ?? 0) > 0);
+      const all = new Map(live.map(({ scheme: { required, optimal } }) => [`${required}/${optimal}`, { required, optimal }]));
+      return [...all.values()].sort((a, b) => a.optimal - b.optimal || a.required - b.required);
+    },
+    segmented(bucketId, after, limit) {
+      const place = (one: { key: string; versionId: string }) =>
+        Buffer.concat([keyBytes(one.key), Buffer.from(`\0${one.versionId}`)]);
+      return [...bucket(bucketId).keys.values()]
+        .flat()
+        .filter((version) => version.segments.length > 0 && (after === null || Buffer.compare(place(version), place(after)) > 0))
+        .sort((a, b) => Buffer.compare(place(a), place(b)))
+        .slice(0, limit)
+        .map(({ key, versionId }) => ({ key, versionId }));
+    },
     placement: (bucketId, segmentId) => bucket(bucketId).placements.get(segmentId) ?? null,
     references: (bucketId, segmentId) => bucket(bucketId).references.get(segmentId) ?? 0,
     moves: (tag) => [...(state.moves.get(tag) ?? [])],
@@ -134,6 +165,7 @@ function bucketOf(state: State, bucketId: string): Bucket {
   const bucket: Bucket = {
     keys: new Map(),
     tombstones: new Set(),
+    rewrites: new Map(),
     uploads: new Map(),
     parts: new Map(),
     placements: new Map(),
@@ -168,9 +200,29 @@ function memoryTables(state: State): Tables {
     liveVersions: (bucketId, key) =>
       (bucket(bucketId).keys.get(key) ?? []).map((version) => ({ ...version, segmentIds: segmentIds(version) })),
     addVersion(bucketId, entry, logId) {
-      const { kind: _, replaces: __, segments = [], inline = null, partSizes = null, ...row } = entry;
+      const { kind: _, replaces: __, rewritten: ___, segments = [], inline = null, partSizes = null, ...row } = entry;
       const versions = bucket(bucketId).keys.get(entry.key) ?? [];
-      bucket(bucketId).keys.set(entry.key, [...versions, { ...row, segments, inline, partSizes, logId, isCurrent: false }]);
+      const version = { ...row, segments, inline, partSizes, logId, writtenAt: writtenAt(entry), isCurrent: false };
+      bucket(bucketId).keys.set(entry.key, [...versions, version]);
+    },
+    rewriteVersion(bucketId, entry, logId) {
+      const { inline = null, segments = [] } = entry;
+      const versions = bucket(bucketId).keys.get(entry.key) ?? [];
+      for (const version of versions)
+        if (version.versionId === entry.versionId)
+          Object.assign(version, { inline, segments, logId, writtenAt: writtenAt(entry) });
+    },
+    keepRewrite(bucketId, entry, logId) {
+      const { rewrites } = bucket(bucketId);
+      const name = `${entry.key}\0${entry.versionId}`;
+      const kept = rewrites.get(name);
+      if (kept === undefined || compareClocks(writtenAt(kept.entry), writtenAt(entry)) < 0) rewrites.set(name, { entry, logId });
+    },
+    takeRewrite(bucketId, key, versionId) {
+      const { rewrites } = bucket(bucketId);
+      const kept = rewrites.get(`${key}\0${versionId}`) ?? null;
+      rewrites.delete(`${key}\0${versionId}`);
+      return kept;
     },
     removeVersion(bucketId, key, versionId) {
       const left = (bucket(bucketId).keys.get(key) ?? []).filter((version) => version.versionId !== versionId);
@@ -243,7 +295,7 @@ function seekIn<Row>(sorted: Row[], position: (row: Row) => Buffer): Seek<Row> {
 
 function versionRow(version: Version | null): VersionRow | null {
   if (version === null) return null;
-  const { isCurrent: _, inline: __, segments: ___, ...row } = version;
+  const { isCurrent: _, inline: __, segments: ___, writtenAt: ____, ...row } = version;
   return row;
 }
 

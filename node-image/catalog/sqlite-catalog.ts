@@ -134,6 +134,21 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       const row = get(sql, bucketId, keyBytes(key));
       return row === undefined ? null : versionRow(row);
     },
+    version(bucketId, key, versionId) {
+      const sql = `SELECT ${VERSION_COLUMNS} FROM versions WHERE bucket = ? AND key = ? AND version = ?`;
+      const row = get(sql, bucketId, keyBytes(key), versionId);
+      return row === undefined ? null : versionRow(row);
+    },
+    segmented(bucketId, after, limit) {
+      const sql = `SELECT key, version FROM versions
+        WHERE bucket = ?1 AND key >= ?2 AND (key > ?2 OR version > ?3) AND segments <> '[]' ORDER BY key, version LIMIT ?4`;
+      return all(sql, bucketId, after === null ? Buffer.alloc(0) : keyBytes(after.key), after?.versionId ?? '', limit).map(
+        (row) => ({
+          key: Buffer.from(blob(row, 'key')).toString('utf8'),
+          versionId: text(row, 'version'),
+        }),
+      );
+    },
     liveVersions: (bucketId, key) =>
       all('SELECT version FROM versions WHERE bucket = ? AND key = ?', bucketId, keyBytes(key)).map((row) =>
         text(row, 'version'),
@@ -193,6 +208,18 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
     placement(bucketId, segmentId) {
       const row = get('SELECT sealed FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId);
       return open(`${bucketId}/${segmentId}`, row?.['sealed']) as SegmentPlacement | null;
+    },
+    schemes(bucketId) {
+      // One seek for each scheme, however many segments there are.
+      const sql = `SELECT optimal, required FROM segments INDEXED BY segments_by_scheme
+        WHERE bucket = ? AND refs > 0 AND (optimal, required) > (?, ?) ORDER BY optimal, required LIMIT 1`;
+      const found: { required: number; optimal: number }[] = [];
+      for (;;) {
+        const last = found.at(-1);
+        const row = get(sql, bucketId, last?.optimal ?? 0, last?.required ?? 0);
+        if (row === undefined) return found;
+        found.push({ required: number(row, 'required'), optimal: number(row, 'optimal') });
+      }
     },
     references: (bucketId, segmentId) =>
       Number(get('SELECT refs FROM segments WHERE bucket = ? AND segment = ?', bucketId, segmentId)?.['refs'] ?? 0),

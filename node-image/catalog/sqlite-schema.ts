@@ -2,7 +2,7 @@
 // byte strings that aren't text.
 
 /** Raised when the tables change: a catalog of another version is thrown away and rebuilt from the logs. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export const SCHEMA = `
   CREATE TABLE positions (owner TEXT, bucket TEXT, log TEXT, seq INTEGER, hash TEXT,
@@ -14,8 +14,9 @@ export const SCHEMA = `
   CREATE TABLE usage (bucket TEXT PRIMARY KEY, objects INTEGER, bytes INTEGER, upload_bytes INTEGER) WITHOUT ROWID;
   CREATE TABLE versions (bucket TEXT, key BLOB, version TEXT, is_current INTEGER, wall_ms INTEGER, counter INTEGER,
     log TEXT, size INTEGER, etag TEXT, modified_ms INTEGER, checksum TEXT, attributes TEXT, segments TEXT,
-    PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
+    written_ms INTEGER, written_counter INTEGER, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE contents (bucket TEXT, version TEXT, sealed BLOB, PRIMARY KEY (bucket, version)) WITHOUT ROWID;
+  CREATE TABLE rewrites (bucket TEXT, key BLOB, version TEXT, sealed BLOB, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE tombstones (bucket TEXT, key BLOB, version TEXT, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE uploads (bucket TEXT, upload TEXT, position BLOB, name TEXT, state TEXT, created_ms INTEGER, attributes TEXT,
     PRIMARY KEY (bucket, upload)) WITHOUT ROWID;
@@ -23,8 +24,10 @@ export const SCHEMA = `
   CREATE TABLE parts (bucket TEXT, upload TEXT, number INTEGER, wall_ms INTEGER, counter INTEGER, size INTEGER,
     etag TEXT, modified_ms INTEGER, checksums TEXT, segments TEXT, sealed BLOB,
     PRIMARY KEY (bucket, upload, number)) WITHOUT ROWID;
-  CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
+  CREATE TABLE segments (bucket TEXT, segment TEXT, refs INTEGER, sealed BLOB, required INTEGER, optimal INTEGER,
+    PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
   CREATE INDEX segments_unnamed ON segments (bucket) WHERE refs <= 0;
+  CREATE INDEX segments_by_scheme ON segments (bucket, optimal, required) WHERE refs > 0;
   CREATE TABLE moves (tag TEXT, sealed BLOB, PRIMARY KEY (tag, sealed)) WITHOUT ROWID;
   CREATE TABLE settings (name TEXT PRIMARY KEY, sealed BLOB) WITHOUT ROWID;
 `;

@@ -1,9 +1,11 @@
 // The rules' storage (apply-batch.ts) on SQLite: used by the writer's thread, inside its transaction.
+import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
+import type { PutEntry } from '#node/wire/types.ts';
 import type { Tables } from './apply-batch.ts';
 import type { Content } from './catalog.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
 import type { Sealer } from './seal.ts';
-import { number, text, type Row, type Statements } from './sqlite-rows.ts';
+import { blob, number, text, type Row, type Statements } from './sqlite-rows.ts';
 
 export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tables {
   return {
@@ -35,26 +37,29 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
     },
 
     liveVersions(bucketId, key) {
-      const sql = 'SELECT version, wall_ms, counter, log, size, segments, is_current FROM versions WHERE bucket = ? AND key = ?';
+      const sql = `SELECT version, wall_ms, counter, log, size, segments, is_current, written_ms, written_counter
+        FROM versions WHERE bucket = ? AND key = ?`;
       return all(sql, bucketId, keyBytes(key)).map((row) => ({
         versionId: text(row, 'version'),
         clock: { wallMs: number(row, 'wall_ms'), counter: number(row, 'counter') },
         logId: text(row, 'log'),
+        writtenAt: { wallMs: number(row, 'written_ms'), counter: number(row, 'written_counter') },
         sizeBytes: number(row, 'size'),
         segmentIds: JSON.parse(text(row, 'segments')) as string[],
         isCurrent: row['is_current'] === 1,
       }));
     },
     addVersion(bucketId, entry, logId) {
-      const content: Content = { inline: entry.inline ?? null, segments: entry.segments ?? [] };
+      const content = contentOf(entry);
       run(
         'INSERT INTO contents VALUES (?, ?, ?)',
         bucketId,
         entry.versionId,
         sealer.seal(`${bucketId}/${entry.versionId}`, content),
       );
+      const { wallMs, counter } = writtenAt(entry);
       run(
-        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         bucketId,
         keyBytes(entry.key),
         entry.versionId,
@@ -67,7 +72,42 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         entry.checksums[0] === undefined ? '' : `${entry.checksums[0].algorithm} ${entry.checksums[0].type}`,
         JSON.stringify({ headers: entry.headers, checksums: entry.checksums, partSizes: entry.partSizes ?? null }),
         segmentIds(content),
+        wallMs,
+        counter,
       );
+    },
+    rewriteVersion(bucketId, entry, logId) {
+      const { key, versionId } = entry;
+      const content = contentOf(entry);
+      const sealed = sealer.seal(`${bucketId}/${versionId}`, content);
+      run('UPDATE contents SET sealed = ? WHERE bucket = ? AND version = ?', sealed, bucketId, versionId);
+      const { wallMs, counter } = writtenAt(entry);
+      const sql = `UPDATE versions SET log = ?, segments = ?, written_ms = ?, written_counter = ?
+        WHERE bucket = ? AND key = ? AND version = ?`;
+      run(sql, logId, segmentIds(content), wallMs, counter, bucketId, keyBytes(key), versionId);
+    },
+    keepRewrite(bucketId, entry, logId) {
+      const { key, versionId } = entry;
+      const place = `${bucketId}/rewrite/${versionId}`;
+      const kept = get(
+        'SELECT sealed FROM rewrites WHERE bucket = ? AND key = ? AND version = ?',
+        bucketId,
+        keyBytes(key),
+        versionId,
+      );
+      if (kept !== undefined) {
+        const before = sealer.open(place, blob(kept, 'sealed')) as KeptRewrite;
+        if (compareClocks(writtenAt(before.entry), writtenAt(entry)) >= 0) return;
+      }
+      const sealed = sealer.seal(place, { entry, logId } satisfies KeptRewrite);
+      run('INSERT OR REPLACE INTO rewrites VALUES (?, ?, ?, ?)', bucketId, keyBytes(key), versionId, sealed);
+    },
+    takeRewrite(bucketId, key, versionId) {
+      const where = 'WHERE bucket = ? AND key = ? AND version = ?';
+      const row = get(`SELECT sealed FROM rewrites ${where}`, bucketId, keyBytes(key), versionId);
+      if (row === undefined) return null;
+      run(`DELETE FROM rewrites ${where}`, bucketId, keyBytes(key), versionId);
+      return sealer.open(`${bucketId}/rewrite/${versionId}`, blob(row, 'sealed')) as KeptRewrite;
     },
     removeVersion(bucketId, key, versionId) {
       run('DELETE FROM versions WHERE bucket = ? AND key = ? AND version = ?', bucketId, keyBytes(key), versionId);
@@ -102,7 +142,7 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       return row === undefined ? null : storedPart(row);
     },
     putPart(bucketId, entry) {
-      const content: Content = { inline: entry.inline ?? null, segments: entry.segments ?? [] };
+      const content = contentOf(entry);
       run(
         'INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         bucketId,
@@ -126,11 +166,13 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
 
     addPlacement(bucketId, placement) {
       const sealed = sealer.seal(`${bucketId}/${placement.segmentId}`, placement);
-      const sql = `INSERT INTO segments VALUES (?, ?, 0, ?) ON CONFLICT (bucket, segment) DO UPDATE SET sealed = excluded.sealed`;
-      run(sql, bucketId, placement.segmentId, sealed);
+      const sql = `INSERT INTO segments VALUES (?, ?, 0, ?, ?, ?) ON CONFLICT (bucket, segment)
+        DO UPDATE SET sealed = excluded.sealed, required = excluded.required, optimal = excluded.optimal`;
+      const { required, optimal } = placement.scheme;
+      run(sql, bucketId, placement.segmentId, sealed, required, optimal);
     },
     addReferences(bucketId, segmentId, count) {
-      const sql = `INSERT INTO segments VALUES (?, ?, ?, NULL) ON CONFLICT (bucket, segment) DO UPDATE SET refs = refs + excluded.refs`;
+      const sql = `INSERT INTO segments VALUES (?, ?, ?, NULL, NULL, NULL) ON CONFLICT (bucket, segment) DO UPDATE SET refs = refs + excluded.refs`;
       run(sql, bucketId, segmentId, count);
       if (count > 0) return;
       const named = 'SELECT 1 FROM segments o WHERE o.segment = segments.segment AND o.refs > 0';
@@ -150,6 +192,16 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
     },
   };
 }
+
+interface KeptRewrite {
+  entry: PutEntry;
+  logId: string;
+}
+
+const contentOf = ({ inline, segments }: { inline?: Uint8Array; segments?: Content['segments'] }): Content => ({
+  inline: inline ?? null,
+  segments: segments ?? [],
+});
 
 const segmentIds = (content: Content): string => JSON.stringify(content.segments.map((segment) => segment.segmentId));
 

@@ -217,6 +217,7 @@ function publish(folder: FarmFolder, options: LocalFarmOptions): void {
     epoch: 0,
     generation: state.generation,
     redundancy: defaultScheme(Math.max(1, state.roster.length)),
+    rewrite: state.roster.length === options.farmers,
     roster: state.roster,
     bridges: [keyPairFromSeed(seed('bridge')).publicKey],
     repairers: [{ repairer: keyPairFromSeed(seed('repairer')).publicKey, box: boxPublicKey(seed('repairer')) }],

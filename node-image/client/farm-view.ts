@@ -22,6 +22,8 @@ export interface FarmSnapshot {
   generation: number;
   /** For new writes. */
   scheme: Scheme;
+  /** Segments under another scheme are to be brought to this one. */
+  rewrite: boolean;
   members: FarmMember[];
   repairers: { repairer: PublicKey; box: string }[];
   controlKey: PublicKey;
@@ -38,6 +40,7 @@ export function farmSnapshot(config: FarmConfig): FarmSnapshot {
     epoch: config.epoch,
     generation: config.generation,
     scheme: config.redundancy,
+    rewrite: config.rewrite ?? false,
     controlKey: config.controlKey,
     repairers: config.repairers,
     members: config.roster.map(({ farmer, url, domain, zone, state, membership }) => ({
@@ -62,7 +65,7 @@ export function snapshotOfMembers(answer: FarmMembers): FarmSnapshot {
     state,
     membership,
   }));
-  return { epoch, generation, scheme: redundancy, controlKey, repairers, members };
+  return { epoch, generation, scheme: redundancy, rewrite: false, controlKey, repairers, members };
 }
 
 /** A view that whoever gets the configuration sets. An older (epoch, generation) changes nothing. */

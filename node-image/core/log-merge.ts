@@ -67,7 +67,8 @@ function mergeEntry(view: MergedView, { entry, logId }: Logged): void {
 
 function mergePut(state: KeyState, put: Logged<PutEntry>): void {
   const { versionId, replaces } = put.entry;
-  state.versions.set(versionId, later(state.versions.get(versionId), put));
+  const before = state.versions.get(versionId);
+  state.versions.set(versionId, before && compareContents(before, put) >= 0 ? before : put);
   for (const name of replaces) state.named.add(name);
 }
 
@@ -100,6 +101,16 @@ export function nextClock(last: Clock, wallMs: number): Clock {
 /** The total order that decides among concurrent entries. */
 function compareLogged(a: Logged, b: Logged): number {
   return compareClocks(a.entry.clock, b.entry.clock) || compareText(a.logId, b.logId) || compareText(tieText(a), tieText(b));
+}
+
+/** When an entry was written: its clock, but for a version that was rewritten since. Unique within a log. */
+export function writtenAt(entry: OwnerEntry): Clock {
+  return entry.kind === 'put' ? (entry.rewritten ?? entry.clock) : entry.clock;
+}
+
+/** Of two puts of one version, the one written later says where its bytes are. */
+function compareContents(a: Logged<PutEntry>, b: Logged<PutEntry>): number {
+  return compareClocks(writtenAt(a.entry), writtenAt(b.entry)) || compareLogged(a, b);
 }
 
 /** One writer never uses a clock twice for one thing; if a broken one does, all readers still take the same. */

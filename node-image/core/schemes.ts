@@ -52,6 +52,28 @@ export function schemeProblem(scheme: Scheme, farmers: number): string | null {
   return null;
 }
 
+type Numbers = Pick<Scheme, 'required' | 'optimal'>;
+
+/**
+ * Is a segment of that scheme as good as under the wanted one? It has the scheme that it was written with: a lesser one
+ * where farmers were away, another one where the farm has grown or is about to shrink. `repair` and a spare piece more
+ * or less aren't worth moving all pieces.
+ */
+export function isUnder(scheme: Numbers, wanted: Numbers): boolean {
+  return scheme.required === wanted.required && scheme.optimal === wanted.optimal;
+}
+
+/** `4/5/6/6`: required, repair, optimal, total. */
+export function schemeText({ required, repair, optimal, total }: Scheme): string {
+  return `${required}/${repair}/${optimal}/${total}`;
+}
+/** Null where it is none. */
+export function schemeOfText(text: string): Scheme | null {
+  const [required = 0, repair = 0, optimal = 0, total = 0, ...more] = text.split('/').map(Number);
+  const scheme = { required, repair, optimal, total };
+  return more.length === 0 && schemeProblem(scheme, 255) === null ? scheme : null;
+}
+
 /** Members of a log's replica set. */
 export function replicaCount(f: number, farmers: number): number {
   return Math.min(2 * f + 1, farmers);

@@ -48,12 +48,14 @@ export const farmConfigSchema = z.object({
   generation: z.int().min(0),
   /** Scheme for new writes. */
   redundancy: schemeSchema,
+  /** It is the one that the farm is to have for long: the bridge brings older segments to it. */
+  rewrite: z.boolean().optional(),
   roster: z.array(rosterMemberSchema).max(10_000),
   bridges: z.array(publicKey).max(100),
   /** X25519 keys derive from the same seed; see core/keys.ts. */
   repairers: z.array(z.object({ repairer: publicKey, box: publicKey })).max(100),
   lostAfterMs: z.int().min(1000),
-  repairBytesPerSecond: z.int().min(0).describe('0 = no limit'),
+  repairBytesPerSecond: z.int().min(0).describe('0 = no limit; for rewriting by the bridge too'),
 });
 export type FarmConfig = z.infer<typeof farmConfigSchema>;
 

@@ -77,8 +77,8 @@ export const farmReportSchema = z.object({
   segmentsAtRisk: z.int(),
   segmentsQueued: z.int(),
   segmentsUnreadable: z.int(),
-  /** Live segments by their own `optimal`: {"6": 120}. A farm can't shrink below the highest. */
-  segmentsByOptimal: z.record(z.string(), z.int()),
+  /** Live segments by their own scheme: {"4/5/6/6": 120}. A farm can't shrink below the highest optimal number. */
+  segmentsByScheme: z.record(z.string(), z.int()),
   repairedPieces: z.int(),
   repairedBytes: z.int(),
   farmers: z.array(

@@ -1,6 +1,6 @@
 // Tables of the repairer's index. It is a view of the logs: a file of another version, or a damaged one,
 // is thrown away and read again from the farmers.
-export const INDEX_VERSION = 2;
+export const INDEX_VERSION = 3;
 
 export const INDEX_SCHEMA = `
 CREATE TABLE farmers (
@@ -58,7 +58,7 @@ CREATE TABLE segments (
   UNIQUE (owner, segment_id)
 ) STRICT;
 CREATE INDEX segments_by_tag ON segments (tag);
-CREATE INDEX segments_live ON segments (state, margin, optimal) WHERE refs > 0;
+CREATE INDEX segments_live ON segments (state, required, repair, optimal, total, margin) WHERE refs > 0;
 CREATE INDEX segments_queue ON segments (urgency, id) WHERE queued = 1;
 CREATE INDEX segments_in_several_buckets ON segments (id) WHERE several_buckets = 1;
 CREATE INDEX segments_released ON segments (owner, released_ms) WHERE refs <= 0;

@@ -43,7 +43,7 @@ export interface ReportFacts {
 export const NO_FACTS: Omit<ReportFacts, 'version' | 'repairer' | 'startedMs' | 'nowMs'> = {
   config: null,
   readThroughMs: 0,
-  totals: { segments: 0, queued: 0, byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 }, margin: null, byOptimal: {} },
+  totals: { segments: 0, queued: 0, byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 }, margin: null, byScheme: {} },
   replicaSets: [],
   stateOf: () => 'Lost',
   lastSeenMs: () => 0,
@@ -75,7 +75,7 @@ export function farmReport(facts: ReportFacts): FarmReport {
     segmentsAtRisk: totals.byState.AtRisk,
     segmentsQueued: totals.queued,
     segmentsUnreadable: totals.byState.Unreadable,
-    segmentsByOptimal: totals.byOptimal,
+    segmentsByScheme: totals.byScheme,
     repairedPieces: facts.repairedPieces,
     repairedBytes: facts.repairedBytes,
     farmers: (config?.roster ?? []).map(({ farmer }) => farmerFacts(farmer, facts)),

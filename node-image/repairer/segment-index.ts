@@ -2,6 +2,7 @@
 // so the queue. A view of the logs; memory stays small however many segments there are.
 import { fromHex } from '#node/core/ids.ts';
 import { pieceId } from '#node/core/segments.ts';
+import { schemeText } from '#node/core/schemes.ts';
 import { urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
 import type { BucketId, Cut, CutHead, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
@@ -44,7 +45,8 @@ export interface IndexTotals {
   byState: Record<HealthState, number>;
   /** Least margin over live segments; null without any. */
   margin: number | null;
-  byOptimal: Record<string, number>;
+  /** By `schemeText`. */
+  byScheme: Record<string, number>;
 }
 export interface FarmerCounts {
   pieces: number;
@@ -346,7 +348,7 @@ export class SegmentIndex {
       root: hex(row['root']),
       sizeBytes: num(row['size_bytes']),
       pieceBytes: num(row['piece_bytes']),
-      scheme: { required: num(row['required']), repair: num(row['repair']), optimal: num(row['optimal']), total },
+      scheme: schemeOf(row),
       holders,
       attempts: num(row['attempts']),
     };
@@ -428,22 +430,25 @@ export class SegmentIndex {
 
   totals(): IndexTotals {
     const byState: Record<HealthState, number> = { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 };
-    const byOptimal: Record<string, number> = {};
+    const byScheme: Record<string, number> = {};
     let segments = 0;
     let margin: number | null = null;
     const rows = this.#db.all(
-      'SELECT state, optimal, min(margin) AS margin, count(*) AS n FROM segments WHERE refs > 0 GROUP BY state, optimal',
+      `SELECT state, required, repair, optimal, total, min(margin) AS margin, count(*) AS n FROM segments WHERE refs > 0
+       GROUP BY state, required, repair, optimal, total`,
     );
     for (const row of rows) {
       const n = num(row['n']);
-      const optimal = String(num(row['optimal']));
       segments += n;
       byState[HEALTH_STATES[num(row['state'])]!] += n;
-      byOptimal[optimal] = (byOptimal[optimal] ?? 0) + n;
+      if (row['required'] !== null) {
+        const name = schemeText(schemeOf(row));
+        byScheme[name] = (byScheme[name] ?? 0) + n;
+      }
       margin = Math.min(margin ?? Infinity, num(row['margin']));
     }
     const queued = num(this.#db.get('SELECT count(*) AS n FROM segments WHERE queued = 1')!['n']);
-    return { segments, queued, byState, margin, byOptimal };
+    return { segments, queued, byState, margin, byScheme };
   }
 
   farmerCounts(farmer: PublicKey): FarmerCounts {
@@ -594,4 +599,13 @@ export class SegmentIndex {
     );
     return num(row!['bucket_no']);
   }
+}
+
+function schemeOf(row: Row): Scheme {
+  return {
+    required: num(row['required']),
+    repair: num(row['repair']),
+    optimal: num(row['optimal']),
+    total: num(row['total']),
+  };
 }

@@ -86,6 +86,7 @@ const put = struct<Omit<PutEntry, 'kind'>>({
   inline: { ...inline, optional: true },
   segments: { ...segments, optional: true },
   partSizes: { ...list(size, MAX_PARTS), optional: true },
+  rewritten: { ...clock, optional: true },
 });
 const remove = struct<Omit<DeleteEntry, 'kind'>>({ key, clock, names: list(versionId, MAX_ENTRIES) });
 const bucket = struct<Omit<BucketEntry, 'kind'>>({

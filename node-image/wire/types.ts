@@ -97,6 +97,8 @@ export interface PutEntry {
   segments?: SegmentKey[];
   /** Sizes of multipart parts, in order, where there were any. */
   partSizes?: number[];
+  /** The same version once more, its bytes in other segments, as of this clock. `clock` stays what it was. */
+  rewritten?: Clock;
 }
 export interface DeleteEntry {
   kind: 'delete';

@@ -7,6 +7,8 @@
 // Quiet = cordoned, no transfer in flight, every bridge plans by the roster that says Leaving. Proof = a report that
 // has read every log beyond the moment of quiet and finds nothing left. Anything unknown means: hold.
 import type { BridgeStatus, FarmerStatus, FarmReport } from '#node/interface/status.ts';
+import { schemeOfText } from '#node/core/schemes.ts';
+import { rounded } from '#operator/quantity.ts';
 
 export interface QuietFacts {
   /** Generation under which Leaving was published first; undefined = not yet. */
@@ -67,11 +69,15 @@ function unwarranted(pieces: number): string {
   return `${pieces} pieces of owners without a warrant for this farm's repairer: their bridge must run, or they must be deleted`;
 }
 
-/** What forbids any shrink; undefined = nothing does. */
+/**
+ * What forbids any shrink for now; undefined = nothing does. Segments with more pieces than there will be farmers are
+ * brought to the scheme in force first, which is the bridge's work.
+ */
 export function shrinkProblem(
   wanted: number,
   report: FarmReport | undefined,
-): { reason: 'ReportMissing' | 'SegmentsNeedFarmers'; message: string } | undefined {
+  hasBridge: boolean,
+): { reason: 'ReportMissing' | 'SegmentsRewriting' | 'SegmentsNeedFarmers'; message: string } | undefined {
   if (!report) {
     return {
       reason: 'ReportMissing',
@@ -79,15 +85,21 @@ export function shrinkProblem(
         'Nothing is known of the data without a report of the repairer, so nothing shrinks. It comes when the repairer is ready; spec.repair.replicas must be 1.',
     };
   }
-  const highest = Object.entries(report.segmentsByOptimal)
-    .filter(([, segments]) => segments > 0)
-    .reduce((most, [optimal]) => Math.max(most, Number(optimal)), 0);
-  if (highest <= wanted) return undefined;
-  const count = Object.entries(report.segmentsByOptimal)
-    .filter(([optimal]) => Number(optimal) > wanted)
-    .reduce((sum, [, segments]) => sum + segments, 0);
+  const tooWide = Object.entries(report.segmentsByScheme)
+    .map(([text, segments]) => ({ segments, optimal: schemeOfText(text)?.optimal ?? Number.POSITIVE_INFINITY }))
+    .filter(({ segments, optimal }) => segments > 0 && optimal > wanted);
+  if (tooWide.length === 0) return undefined;
+  const count = tooWide.reduce((sum, { segments }) => sum + segments, 0);
+  const most = Math.max(...tooWide.map(({ optimal }) => optimal));
+  const why = `${rounded(count)} segments keep pieces on ${most} farmers; with ${wanted} they would lose some`;
+  if (hasBridge) {
+    return {
+      reason: 'SegmentsRewriting',
+      message: `${why}, so the bridge brings them to the scheme for ${wanted} farmers first.`,
+    };
+  }
   return {
     reason: 'SegmentsNeedFarmers',
-    message: `${count} segments keep pieces on ${highest} farmers; with ${wanted} they would lose some. Set spec.farmers.replicas to at least ${highest}, or delete those objects.`,
+    message: `${why}. The bridge can bring them to another scheme: set spec.bridge.replicas to 1. Or set spec.farmers.replicas to at least ${most}.`,
   };
 }

@@ -58,7 +58,7 @@ export interface Plan {
   /** Slots above the target that are still there. */
   toGo: number;
   leaving: LeavingPlan[];
-  /** Why the shrink doesn't start; not a fault of the user where reason is ReportMissing. */
+  /** Why the shrink doesn't start. */
   shrinkHeld?: Problem;
   rollout: { outdated: number; waitsFor?: string };
   duplicates: { slot: string; farmer: string }[];
@@ -66,6 +66,9 @@ export interface Plan {
 }
 
 export type PlanAnswer = { stalled: Problem } | { stalled?: undefined; plan: Plan };
+
+/** Reasons for a shrink to wait which pass by themselves. */
+const passing = new Set(['ReportMissing', 'SegmentsRewriting']);
 
 export function planFarm(observed: Observed, keys: Keys): PlanAnswer {
   const { farm, config, volumes, report } = observed;
@@ -89,8 +92,10 @@ export function planFarm(observed: Observed, keys: Keys): PlanAnswer {
   const redundancyFor = (active: number): RedundancyAnswer =>
     nextRedundancy({ spec: spec.redundancy, wanted, existing: total(existing), active, inForce: published?.redundancy });
   const mustDrain = victims.some(({ name }) => !isFree(members.get(name), volumeOf.get(name)));
-  const blocked = mustDrain ? (redundancyFor(members.size).problem ?? shrinkProblem(wanted, report)) : undefined;
-  const gate = blocked === undefined ? 'go' : blocked.reason === 'ReportMissing' ? 'hold' : 'refuse';
+  const blocked = mustDrain
+    ? (redundancyFor(members.size).problem ?? shrinkProblem(wanted, report, spec.bridge.replicas > 0))
+    : undefined;
+  const gate = blocked === undefined ? 'go' : passing.has(blocked.reason) ? 'hold' : 'refuse';
   const leaving = leavingSlots({ victims, roster: previous, wanted, gate });
   const gone = gate === 'refuse' ? new Set<string>() : goneSlots(observed, members, volumeOf, victims);
   const { roster, duplicates } = nextRoster({
@@ -133,7 +138,7 @@ export function planFarm(observed: Observed, keys: Keys): PlanAnswer {
     };
   });
   const kept = zones.filter(({ zone, replicas }) => replicas > 0 || zoneNames.includes(zone) || hasPods(observed, zone));
-  const next = nextConfig(observed, keys, { roster, redundancy: redundancy.scheme }, published);
+  const next = nextConfig(observed, keys, { roster, redundancy: redundancy.scheme, rewrite: redundancy.isFinal }, published);
   return {
     plan: {
       image: imageOf(observed),
@@ -287,7 +292,7 @@ function bridgeVolumePatch({ farm, bridgeVolume }: Observed): VolumePatch[] {
 function nextConfig(
   { farm, settings, bridgeStatus, report }: Observed,
   keys: Keys,
-  content: Pick<FarmConfig, 'roster' | 'redundancy'>,
+  content: Pick<FarmConfig, 'roster' | 'redundancy' | 'rewrite'>,
   published: FarmConfig | undefined,
 ): { config: FarmConfig; isNew: boolean } {
   const body = {
@@ -295,6 +300,7 @@ function nextConfig(
     farmName: `${farm.metadata.namespace}/${farm.metadata.name}`,
     controlKey: keys.controlKey,
     redundancy: content.redundancy,
+    rewrite: content.rewrite,
     roster: content.roster,
     bridges: [keys.bridge],
     repairers: [keys.repairer],

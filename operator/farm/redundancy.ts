@@ -18,10 +18,18 @@ type RedundancyProblem = { reason: 'RedundancyUnmet' | 'PromiseWouldFall'; messa
 
 export interface RedundancyAnswer {
   scheme: Scheme;
+  /** It is what the spec asks for, not a stopgap while farmers are missing or something forbids it. */
+  isFinal: boolean;
   problem?: RedundancyProblem;
 }
 
-export function nextRedundancy({ spec, wanted, existing, active, inForce }: RedundancyInput): RedundancyAnswer {
+export function nextRedundancy(input: RedundancyInput): RedundancyAnswer {
+  const answer = schemeFor(input);
+  const { required, optimal } = input.spec ?? defaultScheme(input.wanted);
+  return { ...answer, isFinal: answer.scheme.required === required && answer.scheme.optimal === optimal };
+}
+
+function schemeFor({ spec, wanted, existing, active, inForce }: RedundancyInput): Omit<RedundancyAnswer, 'isFinal'> {
   const met = Math.max(1, active);
   if (spec) {
     if (spec.total <= wanted) return { scheme: spec };

@@ -7,7 +7,7 @@ import type { Plan, Problem } from './plan.ts';
 import { mergeConditions, statusOf, timeText, type Verdict } from '#operator/conditions.ts';
 import { bytesText, rounded } from '#operator/quantity.ts';
 import { PORTS } from '#node/interface/ports.ts';
-import { defaultScheme, promiseOf } from '#node/core/schemes.ts';
+import { defaultScheme, isUnder, promiseOf, schemeOfText, schemeText } from '#node/core/schemes.ts';
 import { selectorOf } from './desired/common.ts';
 import { keySecretName } from './desired/key-secret.ts';
 import { biggerThan, stillResizing } from './volumes.ts';
@@ -29,7 +29,8 @@ export interface StatusInput {
 export function problemOf({ plan, stalled }: Pick<StatusInput, 'plan' | 'stalled'>): Problem | undefined {
   if (stalled) return stalled;
   if (plan?.redundancyProblem?.reason === 'RedundancyUnmet') return plan.redundancyProblem;
-  if (plan?.shrinkHeld) return { ...plan.shrinkHeld, reason: 'ScaleDownBlocked' };
+  if (plan?.shrinkHeld && plan.shrinkHeld.reason !== 'SegmentsRewriting')
+    return { ...plan.shrinkHeld, reason: 'ScaleDownBlocked' };
   const unwarranted = plan?.leaving.find(({ step }) => !step.done && step.waitsFor.includes('without a warrant'));
   if (unwarranted && !unwarranted.step.done) {
     return { reason: 'ScaleDownBlocked', message: `${unwarranted.member.slot} holds ${unwarranted.step.waitsFor}.` };
@@ -148,6 +149,7 @@ const rows: Row[] = [
   stalled,
   dataHealthy,
   draining,
+  rewriting,
   storageResizing,
   sizeBelowActual,
   domainSpread,
@@ -214,6 +216,7 @@ export function workOf({ observed, plan, untold }: StatusInput): string | undefi
   if (!plan || farm.spec.paused) return undefined;
   const wanted = farm.spec.farmers.replicas;
   if (plan.leaving.length > 0) return `${plan.leaving.length} farmers are leaving.`;
+  if (plan.shrinkHeld?.reason === 'SegmentsRewriting') return plan.shrinkHeld.message;
   if (plan.toGo > 0 && !plan.shrinkHeld) return `${plan.toGo} farmers have to go.`;
   const met = plan.config.roster.filter(({ state }) => state !== 'Lost').length;
   if (met < wanted) return `${met} of ${wanted} farmers have joined.`;
@@ -256,6 +259,24 @@ function draining({ plan }: StatusInput): Verdict | undefined {
     status: 'True',
     reason: 'FarmersLeaving',
     message: `${lines.join('; ')}. To cancel, set spec.farmers.replicas back.`,
+  };
+}
+
+/** Segments under another scheme than the one in force, while the bridge brings them to it. */
+function rewriting({ plan, observed: { report } }: StatusInput): Verdict | undefined {
+  if (!plan?.config.rewrite || !report) return undefined;
+  const { redundancy } = plan.config;
+  const others = Object.entries(report.segmentsByScheme).filter(([text, segments]) => {
+    const scheme = schemeOfText(text);
+    return segments > 0 && scheme !== null && !isUnder(scheme, redundancy);
+  });
+  if (others.length === 0) return undefined;
+  const parts = others.slice(0, 5).map(([text, segments]) => `${rounded(segments)} under ${text}`);
+  return {
+    type: 'Rewriting',
+    status: 'True',
+    reason: 'OtherScheme',
+    message: `The bridge brings segments to ${schemeText(redundancy)}: ${parts.join(', ')}.`,
   };
 }
 

@@ -28,7 +28,7 @@ export function rosterStories(before: readonly RosterMember[], after: readonly R
 }
 
 const warnings = new Set(['Stalled']);
-const told = new Set(['Ready', 'Stalled', 'DataHealthy', 'Draining', 'StorageResizing', 'Paused', 'RecoverySaved']);
+const told = new Set(['Ready', 'Stalled', 'DataHealthy', 'Draining', 'Rewriting', 'StorageResizing', 'Paused', 'RecoverySaved']);
 
 /** One event for each condition that changed; not for those that only inform. */
 export function conditionStories(

@@ -169,15 +169,28 @@ describe('kubectl scale', () => {
     expect((await s3(place, ['get', 'second.bin'])).sha256).toBe(second.sha256);
   });
 
+  it('further down: what needs more farmers is brought to another scheme first', async () => {
+    await kubectl(place, ['scale', 'storjfarm/demo', '--replicas=4']);
+    const waits = await farmUntil(place, 'Rewriting', (one) => condition(one, 'Rewriting')?.status === 'True');
+    expect(condition(waits, 'Rewriting')?.message).toContain('under 4/5/6/6');
+    await farmUntil(place, 'Ready with 4', (one) => ready(one) && one.status?.replicas === 4 && healthy(one));
+    expect((await s3(place, ['get', 'first.bin'])).sha256).toBe(first.sha256);
+    expect((await s3(place, ['get', 'second.bin'])).sha256).toBe(second.sha256);
+  });
+
   it('a shrink that cannot keep the promise is refused, says why, and can be taken back', async () => {
-    await kubectl(place, ['scale', 'storjfarm/demo', '--replicas=5']);
+    await kubectl(place, ['scale', 'storjfarm/demo', '--replicas=3']);
     const stalled = await farmUntil(place, 'ScaleDownBlocked', (one) => condition(one, 'Stalled')?.reason === 'ScaleDownBlocked');
-    expect(condition(stalled, 'Stalled')?.message).toMatch(/optimal|pieces/);
+    expect(condition(stalled, 'Stalled')?.message).toContain('set spec.redundancy');
     expect(
       (await kubectl(place, ['get', 'pods', '-l', 'app.kubernetes.io/component=farmer', '-o', 'name'])).trim().split('\n'),
-    ).toHaveLength(6);
+    ).toHaveLength(4);
     await kubectl(place, ['scale', 'storjfarm/demo', '--replicas=6']);
-    await farmUntil(place, 'Ready and not stalled', (one) => ready(one) && condition(one, 'Stalled')?.status !== 'True');
+    await farmUntil(
+      place,
+      'Ready with 6 and not stalled',
+      (one) => ready(one) && one.status?.replicas === 6 && condition(one, 'Stalled')?.status !== 'True',
+    );
   });
 });
 

@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FarmConfig } from '#node/interface/config.ts';
-import type { KubeClient } from '#operator/kube/client.ts';
 import { apiVersion, storjBuckets, storjFarms } from '#operator/api.ts';
 import { find, listAll } from '#operator/kube/client.ts';
 import { configMaps, persistentVolumeClaims, pods, statefulSets } from '#operator/kube/resources.ts';

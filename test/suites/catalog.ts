@@ -171,6 +171,80 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     expect(catalog.usage(BUCKET)).toEqual({ objects: 0, bytes: 0, uploadBytes: 0 });
   });
 
+  it('takes a rewritten version for what it is, in whatever order logs are read', async () => {
+    const first = put('k', { clock: { wallMs: 5, counter: 1 }, segments: [segmentKey('s1')] });
+    const rival = put('k', { clock: { wallMs: 6, counter: 0 } });
+    const moved = (segmentId: string, wallMs: number): PutEntry => ({
+      ...first,
+      replaces: [],
+      segments: [segmentKey(segmentId)],
+      rewritten: { wallMs, counter: 0 },
+    });
+    const wide = { required: 2, repair: 3, optimal: 4, total: 4 };
+    const added = (segmentId: string, scheme = wide) => ({
+      repair: { added: [{ ...placement(segmentId), scheme }], released: [] },
+    });
+    const steps: ((write: ReturnType<typeof writer>) => Promise<void>)[] = [
+      (write) => write([first], added('s1', placement('s1').scheme)),
+      (write) => write([moved('s2', 10)], added('s2')),
+      (write) => write([moved('s3', 20)], added('s3')),
+    ];
+    const orders = [
+      [0, 1, 2],
+      [0, 2, 1],
+      [1, 0, 2],
+      [1, 2, 0],
+      [2, 0, 1],
+      [2, 1, 0],
+    ];
+    for (const order of orders) {
+      const catalog = await fresh();
+      for (const step of order) await steps[step]!(writer(catalog, `${step}`.repeat(64)));
+      expect(catalog.current(BUCKET, 'k')).toMatchObject({ versionId: first.versionId, clock: first.clock, etag: first.etag });
+      expect(catalog.content(BUCKET, 'k', first.versionId)?.segments.map(({ segmentId }) => segmentId)).toEqual(['s3']);
+      expect(['s1', 's2', 's3'].map((id_) => catalog.references(BUCKET, id_))).toEqual([0, 0, 1]);
+      expect(catalog.schemes(BUCKET)).toEqual([{ required: 2, optimal: 4 }]);
+      expect(catalog.usage(BUCKET)).toEqual({ objects: 1, bytes: 3, uploadBytes: 0 });
+      expect(catalog.version(BUCKET, 'k', first.versionId)?.etag).toBe(first.etag);
+      // However late it was rewritten: a version written after it wins, and one that is gone stays gone.
+      const other = writer(catalog, OTHER_LOG);
+      await other([rival]);
+      expect(catalog.current(BUCKET, 'k')?.versionId).toBe(rival.versionId);
+      await other([{ kind: 'delete', key: 'k', clock: { wallMs: 7, counter: 0 }, names: [first.versionId, rival.versionId] }]);
+      await other([moved('s4', 30)], added('s4'));
+      expect(catalog.current(BUCKET, 'k')).toBeNull();
+      expect(catalog.references(BUCKET, 's3') + catalog.references(BUCKET, 's4')).toBe(0);
+    }
+  });
+
+  it('pages through versions that have segments, and knows the schemes in use', async () => {
+    const catalog = await fresh();
+    const write = writer(catalog);
+    const keys = ['a', 'a', 'b', 'b\u0000', 'c'];
+    const puts = keys.map((key, i) => put(key, { segments: [segmentKey(`s${i}`)] }));
+    const schemes = [
+      { required: 2, repair: 3, optimal: 4, total: 4 },
+      { required: 1, repair: 3, optimal: 4, total: 4 },
+      { required: 4, repair: 5, optimal: 6, total: 6 },
+      { required: 4, repair: 4, optimal: 6, total: 7 },
+      { required: 1, repair: 1, optimal: 1, total: 1 },
+    ];
+    const added = puts.map((_, i) => ({ ...placement(`s${i}`), scheme: schemes[i]! }));
+    await write([...puts, put('inline')], { repair: { added: [...added, placement('unnamed')], released: [] } });
+    const seen: string[] = [];
+    for (let page = catalog.segmented(BUCKET, null, 2); page.length > 0; page = catalog.segmented(BUCKET, page.at(-1)!, 2)) {
+      expect(page.length).toBeLessThanOrEqual(2);
+      seen.push(...page.map(({ key, versionId }) => `${key} ${versionId}`));
+    }
+    expect(seen.sort()).toEqual(puts.map(({ key, versionId }) => `${key} ${versionId}`).sort());
+    expect(catalog.schemes(BUCKET)).toEqual([
+      { required: 1, optimal: 1 },
+      { required: 1, optimal: 4 },
+      { required: 2, optimal: 4 },
+      { required: 4, optimal: 6 },
+    ]);
+  });
+
   it('lists in byte order, folds common prefixes and pages without loss', async () => {
     const catalog = await fresh();
     const keys = ['a', 'a/b', 'a/b/c', 'a/d', 'b', 'c/', 'c/1', 'c/2', '\uFFFD', '\u{1F600}'];

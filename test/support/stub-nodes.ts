@@ -6,7 +6,7 @@ import type { BridgeStatus, FarmerStatus, FarmReport } from '#node/interface/sta
 import type { NodeAddress, Nodes } from '#operator/nodes.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { entropyFromWords, keyPairFromSeed, ownerFromEntropy } from '#node/core/keys.ts';
-import { promiseOf } from '#node/core/schemes.ts';
+import { promiseOf, schemeText } from '#node/core/schemes.ts';
 import { NodeError } from '#operator/nodes.ts';
 
 interface StubSegment {
@@ -31,6 +31,8 @@ export interface StubNodes extends Nodes {
   silent: Set<string>;
   /** The repairer moves nothing while false. */
   repairs: boolean;
+  /** The bridge brings no segment to another scheme while false. */
+  rewrites: boolean;
   /** The bridge takes no new configuration while true. */
   isBridgeStuck: boolean;
   unwarranted: Map<string, number>;
@@ -72,11 +74,23 @@ export function createStubNodes(options: StubOptions): StubNodes {
     startedMs: 1,
   });
 
+  const nameOf = ({ required, optimal }: StubSegment): string =>
+    schemeText({ required, repair: Math.max(required, optimal - 1), optimal, total: optimal });
+  /** One segment at a time, onto farmers that stay. */
+  const rewrite = (): void => {
+    const config = bridgeConfig();
+    if (!config?.rewrite || !stub.rewrites || active().length < config.redundancy.optimal) return;
+    const { required, optimal } = config.redundancy;
+    const other = stub.segments.find((one) => one.required !== required || one.optimal !== optimal);
+    if (other) Object.assign(other, { required, optimal, holders: new Set(active().slice(0, optimal)) });
+  };
+
   const stub: StubNodes = {
     segments: [],
     bridge: { desired: undefined, owners: new Set(), deleted: [] },
     silent: new Set(),
     repairs: true,
+    rewrites: true,
     isBridgeStuck: false,
     unwarranted: new Map(),
     configs: new Map(),
@@ -93,6 +107,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
       for (const node of stub.isBridgeStuck ? ['repairer'] : ['bridge', 'repairer']) {
         if (mounted && isNewer(mounted, stub.configs.get(node))) stub.configs.set(node, mounted);
       }
+      rewrite();
       if (!stub.repairs) return;
       for (const segment of stub.segments) {
         for (const farmer of segment.holders) {
@@ -131,8 +146,8 @@ export function createStubNodes(options: StubOptions): StubNodes {
         segmentsAtRisk: healthy.filter(({ one, count }) => count <= one.required).length,
         segmentsQueued: missing,
         segmentsUnreadable: healthy.filter(({ one, count }) => count < one.required).length,
-        segmentsByOptimal: Object.fromEntries(
-          stub.segments.map(({ optimal }) => [String(optimal), stub.segments.filter((one) => one.optimal === optimal).length]),
+        segmentsByScheme: Object.fromEntries(
+          stub.segments.map(nameOf).map((name, _, all): [string, number] => [name, all.filter((one) => one === name).length]),
         ),
         repairedPieces: 0,
         repairedBytes: 0,

@@ -11,6 +11,7 @@ import { bridgeMetrics } from '#node/bridge/metrics.ts';
 import type { Account } from '#node/bridge/objects.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
+import { defaultScheme } from '#node/core/schemes.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
@@ -48,7 +49,7 @@ async function start(folder: string): Promise<Bridge> {
   });
   const unsubscribe = farm.config.onChange((config) => bridge.configure(config));
   bridge.desired.restore();
-  const upkeep = bridge.upkeep.run();
+  const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run()]);
   const stop = async () => {
     unsubscribe();
     stopping.abort(new Error('the test stops this bridge'));
@@ -204,6 +205,35 @@ describe('upkeep', () => {
       if (state === 'Leaving') farm.setState(leaving, 'Active');
     },
   );
+});
+
+describe('rewriting', () => {
+  it('brings segments to the scheme that the farm wants, whatever they were written with', async () => {
+    const bridge = await start('rewriting');
+    const owner = await introduce(bridge, 7);
+    await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'moved')] }));
+    await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    const { bucketId } = bridge.objects.bucket(account(owner), 'moved');
+    const schemes = () => bridge.catalog.schemes(bucketId).map(({ required, optimal }) => `${required}/${optimal}`);
+    await put(bridge, owner, 'moved', 'whole', large);
+    // One farmer is away: fewer pieces, the same promise.
+    const away = farm.farmers[0]!;
+    farm.net.detach(away.keyPair.publicKey);
+    await put(bridge, owner, 'moved', 'lesser', large);
+    expect(schemes()).toEqual(['3/5', '4/6']);
+    await farm.restart(0);
+    farm.change({ rewrite: true });
+    await expect.poll(schemes, { timeout: 15_000, interval: 100 }).toEqual(['4/6']);
+    farm.change({ redundancy: defaultScheme(4) });
+    await expect.poll(schemes, { timeout: 15_000, interval: 100 }).toEqual(['2/4']);
+    expect(await get(bridge, owner, 'moved', 'whole')).toBe(large.toString('latin1'));
+    await stopAll();
+    const next = await start('rewriting-empty-disk');
+    await next.desired.apply(desired(1, { buckets: [claim(owner, 'moved')] }));
+    await expect.poll(() => readyWith(next), { timeout: 10_000 }).toBe(2);
+    for (const key of ['whole', 'lesser']) expect(await get(next, owner, 'moved', key)).toBe(large.toString('latin1'));
+    farm.change({ redundancy: defaultScheme(6), rewrite: false });
+  });
 });
 
 describe('two bridges with one key', () => {

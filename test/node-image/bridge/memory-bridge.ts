@@ -4,6 +4,8 @@ import type { Catalog, BucketRow } from '#node/catalog/catalog.ts';
 import { createHolderMoves } from '#node/bridge/holder-moves.ts';
 import { createObjectStore } from '#node/bridge/object-store.ts';
 import type { Account, IncomingBody, Objects } from '#node/bridge/objects.ts';
+import { createRewriter } from '#node/bridge/rewriter.ts';
+import { isUnder } from '#node/core/schemes.ts';
 import { createOpenWriters, type OpenWriters } from '#node/bridge/open-writers.ts';
 import type { Quota } from '#node/bridge/quotas.ts';
 import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
@@ -19,6 +21,8 @@ export interface MemoryBridge {
   runtime: Runtime & { now: number };
   quotas: Map<string, Quota>;
   bucket(name?: string): Promise<BucketRow>;
+  /** Runs the rewriter until every segment of the bucket is under the farm's scheme, or until it fails so often. */
+  rewrite(bucket: BucketRow, failures?: number): Promise<{ bytes: number; troubles: unknown[] }>;
   close(): Promise<void>;
 }
 
@@ -55,6 +59,30 @@ export async function memoryBridge({
     runtime,
     quotas,
     bucket: (name = 'photos') => objects.createBucket(account, name, never),
+    async rewrite({ bucketId }, failures = 1) {
+      const over = new AbortController();
+      const done = { bytes: 0, troubles: [] as unknown[] };
+      const isDone = () => catalog.schemes(bucketId).every((one) => isUnder(one, farm.scheme));
+      const rewriter = createRewriter({
+        catalog,
+        writers,
+        farm,
+        moves,
+        runtime: {
+          ...runtime,
+          async sleep() {
+            if (isDone() || done.troubles.length >= failures) over.abort();
+            await runtime.sleep();
+          },
+        },
+        bytesPerSecond: () => 0,
+        signal: over.signal,
+        onRewritten: (bytes) => (done.bytes += bytes),
+        onTrouble: (_, error) => void done.troubles.push(error),
+      });
+      await rewriter.run();
+      return done;
+    },
     async close() {
       await writers.close();
       await catalog.close();

@@ -7,6 +7,7 @@ import { PutError, type StoredSegment } from '#node/client/segment-writer.ts';
 import type { AppliedBatch } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog, LogPosition } from '#node/log/log-writer.ts';
+import type { Scheme } from '#node/wire/types.ts';
 import type { FarmPort } from '#node/bridge/farm-port.ts';
 
 const SEGMENT_BYTES = 100_000;
@@ -17,6 +18,10 @@ export interface MemoryFarm extends FarmPort {
   stalled: boolean;
   /** While true nothing is read or written. */
   away: boolean;
+  /** What new segments get. */
+  scheme: Scheme;
+  /** Older segments are to be brought to the scheme. */
+  rewrites: boolean;
   /** Ends the open log of a bucket, as a seal by somebody else does. Pending entries are lost or kept. */
   endLog(bucketId: string, pending: 'lost' | 'kept'): void;
   /** Acknowledges what is pending everywhere. */
@@ -43,9 +48,12 @@ export function createMemoryFarm(): MemoryFarm {
   const farm: MemoryFarm = {
     stalled: false,
     away: false,
+    scheme: { required: 1, repair: 1, optimal: 2, total: 2 },
+    rewrites: false,
     openedLogs: 0,
     duringTransfer: (work) => work(),
     keepRunning: () => undefined,
+    rewriteTo: () => (farm.rewrites ? { scheme: farm.scheme, generation: 1 } : null),
 
     async putSegments({ owner, source, sizeBytes }) {
       const segments: StoredSegment[] = [];
@@ -53,7 +61,7 @@ export function createMemoryFarm(): MemoryFarm {
       for await (const chunk of regular(source)) {
         if (farm.away) throw new PutError('NotEnoughFarmers', '1 of 3 farmers answers');
         plainBytes += chunk.length;
-        segments.push(newSegment(owner, chunk));
+        segments.push(newSegment(owner, chunk, farm.scheme));
         bytes.set(segments.at(-1)?.key.segmentId ?? '', chunk);
       }
       if (sizeBytes !== undefined && plainBytes !== sizeBytes) throw new PutError('WrongLength', 'wrong length');
@@ -184,9 +192,8 @@ export function createMemoryFarm(): MemoryFarm {
   return farm;
 }
 
-function newSegment(owner: string, chunk: Uint8Array): StoredSegment {
+function newSegment(owner: string, chunk: Uint8Array, scheme: Scheme): StoredSegment {
   const segmentId = createHash('sha256').update(randomBytes(8)).update(chunk).digest('hex');
-  const scheme = { required: 1, repair: 1, optimal: 2, total: 2 };
   return {
     key: { segmentId, key: randomBytes(32), commitment: randomBytes(16), plainBytes: chunk.length },
     placement: {
@@ -195,7 +202,7 @@ function newSegment(owner: string, chunk: Uint8Array): StoredSegment {
       scheme,
       sizeBytes: chunk.length,
       root: hex(32),
-      farmers: [owner, owner],
+      farmers: Array.from({ length: scheme.total }, () => owner),
       createdMs: 1,
     },
   };

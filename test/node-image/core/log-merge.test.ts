@@ -54,6 +54,25 @@ describe('one key', () => {
     expect(current(view, 'k')).toBe('v2');
   });
 
+  it('a rewritten version has its newest segments and its old place among the others, in any order', () => {
+    const first = put('k', 'v1', at(5)) as PutEntry;
+    const segmentsOf = (view: MergedView) => resolve(view.keys.get('k')!)?.entry.segments;
+    const moved = (wallMs: number): OwnerEntry => ({ ...first, rewritten: at(wallMs), segments: [] });
+    for (const order of [
+      [first, moved(8), moved(9)],
+      [moved(9), first, moved(8)],
+      [moved(8), moved(9), first],
+    ]) {
+      const view = mergeEntries(emptyView(), 'log-a', order);
+      expect(resolve(view.keys.get('k')!)?.entry.rewritten).toEqual(at(9));
+      expect(segmentsOf(view)).toEqual([]);
+      mergeEntries(view, 'log-b', [put('k', 'v2', at(6))]);
+      expect(current(view, 'k')).toBe('v2');
+      mergeEntries(view, 'log-b', [{ kind: 'delete', key: 'k', clock: at(7), names: ['v1', 'v2'] }, moved(10)]);
+      expect(current(view, 'k')).toBeNull();
+    }
+  });
+
   it('equal clocks fall to the log', () => {
     const view = emptyView();
     mergeEntries(view, 'log-b', [put('k', 'v2', at(5))]);

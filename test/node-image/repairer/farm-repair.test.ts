@@ -60,7 +60,7 @@ describe('repair on a farm', () => {
       margin: 2,
       segments: 3,
       segmentsQueued: 0,
-      segmentsByOptimal: { '6': 3 },
+      segmentsByScheme: { '4/5/6/6': 3 },
       ownersWithoutWarrant: 0,
       repairedPieces: 0,
     });

@@ -11,7 +11,7 @@ const NOTHING: IndexTotals = {
   queued: 0,
   byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 },
   margin: null,
-  byOptimal: {},
+  byScheme: {},
 };
 
 function facts(some: Partial<ReportFacts> & { lost?: number[] } = {}): ReportFacts {
@@ -60,14 +60,14 @@ describe('farm report', () => {
       queued: 2,
       byState: { Healthy: 7, Degraded: 2, AtRisk: 0, Unreadable: 0 },
       margin: 1,
-      byOptimal: { '6': 9 },
+      byScheme: { '4/5/6/6': 9 },
     };
     expect(farmReport(facts({ totals }))).toMatchObject({
       state: 'Degraded',
       margin: 1,
       segments: 9,
       segmentsQueued: 2,
-      segmentsByOptimal: { '6': 9 },
+      segmentsByScheme: { '4/5/6/6': 9 },
     });
     const replicaSets = [{ f: 2, members: [0, 1, 2, 3, 4].map(key) }];
     expect(farmReport(facts({ totals, replicaSets, lost: [0, 1] }))).toMatchObject({ state: 'AtRisk', margin: 0 });

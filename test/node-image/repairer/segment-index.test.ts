@@ -191,7 +191,7 @@ describe('segment index', () => {
       queued: 3,
       byState: { Healthy: 1, Degraded: 1, AtRisk: 1, Unreadable: 1 },
       margin: -1,
-      byOptimal: { '3': 3, '4': 1 },
+      byScheme: { '2/2/3/3': 3, '2/3/4/4': 1 },
     });
     expect(index.farmerCounts(key('a')).piecesToMove).toBe(3);
     index.retryLater(one, 500);

@@ -221,6 +221,7 @@ export const entries: OwnerEntry[] = [
     checksums,
     segments: [segmentKey],
     partSizes: [plainBytes],
+    rewritten: { wallMs: atMs + 1, counter: 0 },
   },
   {
     kind: 'put',

@@ -4,7 +4,7 @@ import { isProven, isQuiet, shrinkProblem, type QuietFacts } from '#operator/far
 
 const entry = { farmer: 'f', state: 'Leaving', pieces: 3, piecesToMove: 0, replicaSets: 0, unwarrantedPieces: 0, cordonedMs: 5 };
 const report = (over: object = {}, more: object = {}) =>
-  ({ atMs: 100, readThroughMs: 90, segmentsByOptimal: {}, farmers: [{ ...entry, ...over }], ...more }) as unknown as FarmReport;
+  ({ atMs: 100, readThroughMs: 90, segmentsByScheme: {}, farmers: [{ ...entry, ...over }], ...more }) as unknown as FarmReport;
 
 const quiet: QuietFacts = {
   leavingSince: 7,
@@ -67,10 +67,13 @@ describe('proof', () => {
 
 describe('a shrink', () => {
   it('needs as many farmers as any segment has pieces', () => {
-    const segments = report({}, { segmentsByOptimal: { 6: 3, 9: 2, 12: 0 } });
-    expect(shrinkProblem(9, segments)).toBeUndefined();
-    expect(shrinkProblem(8, segments)).toMatchObject({ reason: 'SegmentsNeedFarmers' });
-    expect(shrinkProblem(8, segments)?.message).toContain('2 segments keep pieces on 9');
-    expect(shrinkProblem(8, undefined)).toMatchObject({ reason: 'ReportMissing' });
+    const segments = report({}, { segmentsByScheme: { '4/5/6/6': 3, '6/8/9/10': 2, '8/11/12/14': 0 } });
+    expect(shrinkProblem(9, segments, true)).toBeUndefined();
+    expect(shrinkProblem(8, segments, true)).toMatchObject({ reason: 'SegmentsRewriting' });
+    expect(shrinkProblem(8, segments, true)?.message).toContain('2 segments keep pieces on 9');
+    expect(shrinkProblem(8, segments, false)).toMatchObject({ reason: 'SegmentsNeedFarmers' });
+    expect(shrinkProblem(8, segments, false)?.message).toContain('spec.bridge.replicas');
+    expect(shrinkProblem(8, report({}, { segmentsByScheme: { nonsense: 1 } }), true)).toBeDefined();
+    expect(shrinkProblem(8, undefined, true)).toMatchObject({ reason: 'ReportMissing' });
   });
 });

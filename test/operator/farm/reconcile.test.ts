@@ -168,17 +168,53 @@ describe('growing and shrinking', () => {
     expect(world.claims().some(({ metadata }) => metadata.labels?.['storjfarm.io/drained'])).toBe(false);
   });
 
-  it('refuses when segments need more farmers, says why, and lets go when the number goes back', async () => {
-    const { world, operator } = await farmOf(8);
-    world.nodes.put(4, 8);
+  it('waits until segments that need more farmers are under the scheme for fewer, and then goes on by itself', async () => {
+    const { world, operator } = await farmOf(6);
+    for (let i = 0; i < 3; i += 1) world.nodes.put(4, 6);
+    await world.settle(operator);
+    world.nodes.rewrites = false;
+    world.play.onScaledDown = () => {
+      for (const segment of world.nodes.segments) expect(segment.optimal).toBe(4);
+    };
+    await world.patchFarm({ spec: { farmers: { replicas: 4 } } });
+    for (let i = 0; i < 10; i += 1) await world.round(operator);
+    expect(world.config()).toMatchObject({ redundancy: { required: 2, optimal: 4 }, rewrite: true });
+    expect(world.config()!.roster.every(({ state }) => state === 'Active')).toBe(true);
+    expect(world.condition('Stalled')).toBeUndefined();
+    expect(world.condition('Reconciling')?.message).toContain('3 segments keep pieces on 6 farmers');
+    expect(world.condition('Rewriting')?.message).toContain('to 2/3/4/4: 3 under 4/5/6/6');
+    world.nodes.rewrites = true;
+    await world.settle(operator);
+    expect(world.replicas()).toEqual({ main: 4 });
+    expect(world.config()!.roster).toHaveLength(4);
+    for (const type of ['Rewriting', 'Reconciling', 'Draining', 'Stalled']) expect(world.condition(type)).toBeUndefined();
+  });
+
+  it('without a bridge nobody can bring segments to another scheme: the shrink is refused and says why', async () => {
+    const { world, operator } = await farmOf(6);
+    world.nodes.put(4, 6);
+    await world.settle(operator);
+    world.nodes.rewrites = false;
+    await world.patchFarm({ spec: { farmers: { replicas: 4 }, bridge: { replicas: 0 } } });
+    for (let i = 0; i < 10; i += 1) await world.round(operator);
+    expect(world.condition('Stalled')).toMatchObject({ reason: 'ScaleDownBlocked' });
+    expect(world.condition('Stalled')?.message).toContain('spec.bridge.replicas');
+    expect(world.replicas()).toEqual({ main: 6 });
+  });
+
+  it('brings segments of a smaller farm to the scheme of a bigger one, but none to a stopgap', async () => {
+    const { world, operator } = await farmOf(4);
+    const segment = world.nodes.put(2, 4);
     await world.patchFarm({ spec: { farmers: { replicas: 6 } } });
     await world.settle(operator);
-    expect(world.condition('Stalled')).toMatchObject({ reason: 'ScaleDownBlocked' });
-    expect(world.condition('Stalled')?.message).toContain('at least 8');
-    expect(world.replicas()).toEqual({ main: 8 });
-    await world.patchFarm({ spec: { farmers: { replicas: 8 } } });
-    await world.settle(operator);
-    expect(world.condition('Stalled')).toBeUndefined();
+    expect(segment).toMatchObject({ required: 4, optimal: 6 });
+    world.nodes.repairs = false;
+    const [lost] = world.claims();
+    await world.kube.delete(persistentVolumeClaims, lost!.metadata);
+    world.play.broken.add('demo-farmer-main-0');
+    await world.kube.delete(pods, { namespace: 'farm', name: 'demo-farmer-main-0' });
+    for (let i = 0; i < 10; i += 1) await world.round(operator);
+    expect(segment).toMatchObject({ required: 4, optimal: 6 });
   });
 
   it('refuses to lower the promise silently, but does it by spec.redundancy', async () => {

@@ -14,7 +14,7 @@ describe('the scheme for new writes', () => {
 
   it('is what the spec says, if there are farmers for it', () => {
     const spec = { required: 2, repair: 3, optimal: 4, total: 5 };
-    expect(nextRedundancy({ ...base, spec })).toEqual({ scheme: spec });
+    expect(nextRedundancy({ ...base, spec })).toEqual({ scheme: spec, isFinal: true });
     const unmet = nextRedundancy({ ...base, spec: { ...spec, total: 7 }, inForce: six });
     expect(unmet.scheme).toEqual(six);
     expect(unmet.problem?.reason).toBe('RedundancyUnmet');
@@ -29,6 +29,16 @@ describe('the scheme for new writes', () => {
   it('lets a shrink go on that keeps it', () => {
     expect(nextRedundancy({ ...base, wanted: 4, existing: 8 })).toEqual({
       scheme: { required: 2, repair: 3, optimal: 4, total: 4 },
+      isFinal: true,
     });
+  });
+
+  it('is a stopgap while farmers are missing, or while something forbids what the spec asks for', () => {
+    expect(nextRedundancy(base).isFinal).toBe(true);
+    expect(nextRedundancy({ ...base, active: 5 }).isFinal).toBe(false);
+    expect(nextRedundancy({ ...base, wanted: 3, inForce: six }).isFinal).toBe(false);
+    expect(nextRedundancy({ ...base, spec: { ...six, total: 7, optimal: 7 }, inForce: six }).isFinal).toBe(false);
+    // Eight are wanted and six are there: it is the same scheme.
+    expect(nextRedundancy({ ...base, wanted: 8, active: 6 }).isFinal).toBe(true);
   });
 });
