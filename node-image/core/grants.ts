@@ -132,7 +132,7 @@ export function checkTime({ notBeforeMs, expiresMs }: GrantRights, nowMs: number
   }
 }
 
-function isLive(rights: GrantRights, nowMs: number): boolean {
+export function isLive(rights: GrantRights, nowMs: number): boolean {
   return nowMs + CLOCK_SKEW_MS >= rights.notBeforeMs && nowMs <= rights.expiresMs;
 }
 
@@ -141,6 +141,12 @@ export function revocationsOf(rights: GrantRights, all: readonly RevocationState
   const hits = ({ revoked, issuedMs }: RevocationStatement) =>
     rights.links.some(({ id, audience, notBeforeMs }) => id === revoked || (audience === revoked && notBeforeMs <= issuedMs));
   return all.filter((one) => (one.bucketId === '*' || one.bucketId === rights.bucketId) && hits(one));
+}
+
+/** Whether one of the grants lets its holder do one of these on the bucket (any: on some bucket). */
+export function allows(grants: readonly GrantRights[], bucketId: BucketId | 'any', ...verbs: readonly Verb[]): boolean {
+  const isOf = (granted: BucketId | '*') => bucketId === 'any' || granted === '*' || granted === bucketId;
+  return grants.some((rights) => isOf(rights.bucketId) && verbs.some((verb) => rights.verbs.includes(verb)));
 }
 
 // ---- what counts of a log that was opened under grants --------------------------------------

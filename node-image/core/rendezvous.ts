@@ -15,3 +15,9 @@ export function nearest(ownerKey: PublicKey, farmers: readonly PublicKey[], coun
     .slice(0, count)
     .map(({ farmer }) => farmer);
 }
+
+/** How many of n farmers have to take a statement, and how many have to be asked for all. */
+export function rootQuorums(farmers: number, f: number): { write: number; read: number } {
+  const write = Math.min(farmers, Math.max(f + 1, farmers - f));
+  return { write, read: farmers - write + 1 };
+}

@@ -1,7 +1,10 @@
-// Who may do what at a farmer. Pure: from the farm's configuration and the owner's root statements.
+// Who may do what at a farmer. Pure: from the farm's configuration, the owner's root statements and the grants that
+// the peer has shown.
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
+import { allows } from '#node/core/grants.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
-import type { BucketId, PublicKey } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
+import type { GrantsNow } from './presented-grants.ts';
 
 /** The farm as admission needs it. Without a configuration nobody is of the farm. */
 export interface FarmPeers {
@@ -29,6 +32,12 @@ export interface Asker {
   peers: FarmPeers;
   from: PublicKey;
   view: RootView;
+  grants: GrantsNow;
+}
+
+/** Somebody of the farm has brought this owner here. */
+export function isIntroduced(view: RootView): boolean {
+  return view.roles.length > 0 || view.sets.size > 0;
 }
 
 /** Whether the owner's statements give this peer anything at all. */
@@ -38,27 +47,36 @@ function isNamed({ from, view }: Asker, roles: readonly string[]): boolean {
 
 /** Put a piece. The owner too, but only one who was introduced. */
 export function mayStore(asker: Asker): boolean {
-  const { peers, from, view } = asker;
-  const isIntroduced = view.roles.length > 0 || view.sets.size > 0;
-  return isOfFarm(peers, from) || (isIntroduced && from === view.owner) || isNamed(asker, ['keeper', 'writer']);
+  const { peers, from, view, grants } = asker;
+  if (isOfFarm(peers, from) || isNamed(asker, ['keeper', 'writer'])) return true;
+  return isIntroduced(view) && (from === view.owner || allows(grants.writing, 'any', 'write'));
 }
 
 /** Get a piece or ask for it. Ids can't be guessed and bytes are ciphertext; this keeps strangers from costing bandwidth. */
 export function mayFetch(asker: Asker): boolean {
-  return isOfFarm(asker.peers, asker.from) || asker.from === asker.view.owner || isNamed(asker, ['keeper', 'writer', 'reader']);
+  const { peers, from, view, grants } = asker;
+  if (isOfFarm(peers, from) || from === view.owner) return true;
+  return isNamed(asker, ['keeper', 'writer', 'reader']) || allows(grants.rights, 'any', 'read');
 }
 
 /** Append to a log of the bucket. The batch's own signature is another matter. */
 export function mayAppend(asker: Asker, bucketId: BucketId): boolean {
-  const { peers, from, view } = asker;
-  return isOfFarm(peers, from) || hasRole(view, from, 'writer', bucketId) || view.warrant?.repairer === from;
+  const { peers, from, view, grants } = asker;
+  if (isOfFarm(peers, from) || hasRole(view, from, 'writer', bucketId) || view.warrant?.repairer === from) return true;
+  return bucketId !== ACCOUNT_BUCKET_ID && allows(grants.writing, bucketId, 'write', 'delete');
+}
+
+/** Ask how far the bucket's logs are: who may read or write it. */
+export function maySeeHeads(asker: Asker, bucketId: BucketId): boolean {
+  return mayReadLogs(asker, bucketId) || allows(asker.grants.rights, bucketId, 'write', 'delete');
 }
 
 /** Read logs of the bucket: who may read it, repairers, and the other members of its replica set. */
 export function mayReadLogs(asker: Asker, bucketId: BucketId): boolean {
-  const { peers, from, view } = asker;
+  const { peers, from, view, grants } = asker;
   const isMember = view.sets.get(bucketId)?.members.includes(from) === true;
-  return isOfFarm(peers, from) || isMember || hasRole(view, from, 'reader', bucketId) || view.warrant?.repairer === from;
+  if (isOfFarm(peers, from) || isMember || hasRole(view, from, 'reader', bucketId)) return true;
+  return view.warrant?.repairer === from || allows(grants.rights, bucketId, 'read', 'list');
 }
 
 /** Bring statements of an owner who isn't known here. Statements of a known one speak for themselves. */

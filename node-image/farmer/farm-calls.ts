@@ -1,7 +1,8 @@
-// roots.put, roots.get, roots.owners, farm.members, farmer.holdings.
+// roots.put, roots.get, roots.owners, grant.present, farm.members, farmer.holdings.
 import { CallError } from '#node/net/net.ts';
 import { decodeCallHead, encodeAnswerHead, farmMembers, holdings, ownerPage } from '#node/wire/calls.ts';
 import { collect, frameAll, unframeAll } from '#node/wire/framing.ts';
+import { MAX_CHAIN_BYTES } from '#node/wire/grants.ts';
 import { MAX_STATEMENT_BYTES } from '#node/wire/statements.ts';
 import { mayIntroduce, maySeeHoldings } from './admission.ts';
 import { farmMembersOf } from './farm-members.ts';
@@ -9,7 +10,7 @@ import { MAX_STATEMENTS_BYTES } from './owner-lookup.ts';
 import { once } from './piece-calls.ts';
 import type { Handler } from './service.ts';
 
-type FarmOperation = 'roots.put' | 'roots.get' | 'roots.owners' | 'farm.members' | 'farmer.holdings';
+type FarmOperation = 'roots.put' | 'roots.get' | 'roots.owners' | 'grant.present' | 'farm.members' | 'farmer.holdings';
 
 export const farmCalls: Record<FarmOperation, Handler> = {
   async 'roots.put'({ roots, peers, from }, head, body) {
@@ -37,6 +38,13 @@ export const farmCalls: Record<FarmOperation, Handler> = {
     const owners = store.index.ownersNaming(from, after, limit);
     const next = owners.length === limit ? owners.at(-1)! : '';
     return { head: encodeAnswerHead('roots.owners', {}), body: once(ownerPage.encode({ owners, next })) };
+  },
+
+  async 'grant.present'({ grants, from, signal }, head, body) {
+    const { owner } = decodeCallHead('grant.present', head);
+    const chain = await collect(body, MAX_CHAIN_BYTES);
+    const { expiresMs } = await grants.present({ from, owner, chain, signal });
+    return { head: encodeAnswerHead('grant.present', { expiresMs }) };
   },
 
   async 'farm.members'({ config }) {

@@ -2,6 +2,7 @@
 // in run-farmer.ts, tests in test/support/memory-farmer.ts.
 import { join } from 'node:path';
 import type { KeyPair } from '#node/core/keys.ts';
+import { promiseOf } from '#node/core/schemes.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { pause, systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network, Service } from '#node/net/net.ts';
@@ -13,6 +14,7 @@ import { catchUp } from './log-catch-up.ts';
 import { LogStore } from './log-store.ts';
 import { ownerLookup } from './owner-lookup.ts';
 import { PieceStore } from './piece-store.ts';
+import { presentedGrants } from './presented-grants.ts';
 import { rootsHandover } from './roots-handover.ts';
 import { RootsStore } from './roots-store.ts';
 import { farmerService, type CallObserver } from './service.ts';
@@ -20,6 +22,8 @@ import { Store } from './store.ts';
 
 const PROBE_EVERY_MS = 10_000;
 const PROBE_DEADLINE_MS = 8000;
+/** Of a farm that hasn't told us yet. */
+const NO_SCHEME = { required: 1, repair: 1, optimal: 1, total: 1 };
 
 export interface FarmerOptions {
   keyPair: KeyPair;
@@ -66,7 +70,9 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const duty = newDuty(keyPair.publicKey, nowMs);
   const stopped = new AbortController();
   const farmers = () => (config.current()?.roster ?? []).filter(({ state }) => state !== 'Lost');
-  const owners = ownerLookup({ roots, farmers, network, runtime });
+  const promise = () => promiseOf(config.current()?.redundancy ?? NO_SCHEME);
+  const owners = ownerLookup({ roots, farmers, promise, network, runtime });
+  const grants = presentedGrants({ owners, runtime });
   const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
   const behind = catchUp({ store, roots, logs, network, addressOf, runtime });
   const handover = rootsHandover({ store, roots, owners, network, runtime });
@@ -84,6 +90,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     roots,
     duty,
     owners,
+    grants,
     nowMs,
     config: config.current,
     isCaughtUp: behind.isCaughtUp,
@@ -96,7 +103,12 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     handover.request(null);
   });
   await probe.probe();
-  const beside = [behind.run(stopped.signal), handover.run(stopped.signal), probeForEver(probe, runtime, stopped.signal)];
+  const beside = [
+    behind.run(stopped.signal),
+    handover.run(stopped.signal),
+    probeForEver(probe, runtime, stopped.signal),
+    grants.run(stopped.signal),
+  ];
   for (const work of beside) work.catch(onError);
   return {
     service,

@@ -6,10 +6,10 @@ import { FrameReader, collect } from '#node/wire/framing.ts';
 import { verifySealOrder, type LogView, type RootView } from '#node/wire/root-view.ts';
 import { decodeSealOrder } from '#node/wire/statements.ts';
 import { MAX_BATCH_BYTES, type BucketId, type PublicKey } from '#node/wire/types.ts';
-import { mayAppend, mayReadLogs, type Asker } from './admission.ts';
+import { mayAppend, mayReadLogs, maySeeHeads, type Asker } from './admission.ts';
 import type { LogName } from './log-store.ts';
 import { once } from './piece-calls.ts';
-import type { CallContext, Handler } from './service.ts';
+import { askerOf, type CallContext, type Handler } from './service.ts';
 
 type LogOperation = 'log.append' | 'log.heads' | 'log.read' | 'log.seal';
 
@@ -21,7 +21,7 @@ export const logCalls: Record<LogOperation, Handler> = {
   async 'log.append'(context, head, body) {
     const name = decodeCallHead('log.append', head);
     const { view, log } = await openedLog(context, name);
-    if (!mayAppend(asker(context, view), name.bucketId)) throw forbidden('append to logs of this bucket');
+    if (!mayAppend(askerOf(context, view), name.bucketId)) throw forbidden('append to logs of this bucket');
     checkEpoch(context, view, name);
     if (context.logs.logs(name.owner, name.bucketId).length === 0) context.duty.checkTakesNew();
     const end = context.duty.begin();
@@ -29,6 +29,11 @@ export const logCalls: Record<LogOperation, Handler> = {
       const batches = await readBatches(body);
       for (const batch of batches) checkKind(batch, log);
       const answer = await context.logs.append({ ...name, closing: log.closed }, batches);
+      context.grants.charge(
+        context.from,
+        name.owner,
+        batches.reduce((bytes, batch) => bytes + batch.length, 0),
+      );
       return { head: encodeAnswerHead('log.append', answer) };
     } finally {
       end();
@@ -37,7 +42,7 @@ export const logCalls: Record<LogOperation, Handler> = {
 
   async 'log.heads'(context, head) {
     const { owner, bucketId } = decodeCallHead('log.heads', head);
-    const view = await readableView(context, owner, bucketId);
+    const view = await readableView(context, owner, bucketId, maySeeHeads);
     const set = view.sets.get(bucketId);
     const isFellow = set?.members.includes(context.from) === true;
     // The others' questions are answered at once, or a farm that starts whole would wait for itself.
@@ -53,7 +58,7 @@ export const logCalls: Record<LogOperation, Handler> = {
   async 'log.read'(context, head) {
     const { owner, logId, fromSeq, maxBytes } = decodeCallHead('log.read', head);
     const log = context.logs.held(owner, logId);
-    const view = await readableView(context, owner, log?.bucketId ?? '');
+    const view = await readableView(context, owner, log?.bucketId ?? '', mayReadLogs);
     if (!log) throw new CallError('NotFound', 'No batch of this log is here.');
     const epoch = view.sets.get(log.bucketId)?.epoch ?? 0;
     const answer = encodeAnswerHead('log.read', { seq: log.seq, hash: log.hash, epoch, firstSeq: log.firstSeq });
@@ -74,9 +79,6 @@ export const logCalls: Record<LogOperation, Handler> = {
   },
 };
 
-function asker({ peers, from }: CallContext, view: RootView): Asker {
-  return { peers, from, view };
-}
 function forbidden(what: string): CallError {
   return new CallError('Forbidden', `This peer may not ${what} here.`);
 }
@@ -106,11 +108,16 @@ function checkEpoch({ keyPair }: CallContext, view: RootView, name: LogName & { 
   }
 }
 
-async function readableView(context: CallContext, owner: PublicKey, bucketId: BucketId): Promise<RootView> {
+async function readableView(
+  context: CallContext,
+  owner: PublicKey,
+  bucketId: BucketId,
+  may: (asker: Asker, bucketId: BucketId) => boolean,
+): Promise<RootView> {
   const local = context.owners.localView(owner);
-  if (mayReadLogs(asker(context, local), bucketId)) return local;
+  if (may(askerOf(context, local), bucketId)) return local;
   const view = await context.owners.view(owner, context.signal);
-  if (mayReadLogs(asker(context, view), bucketId)) return view;
+  if (may(askerOf(context, view), bucketId)) return view;
   throw forbidden('read logs of this bucket');
 }
 

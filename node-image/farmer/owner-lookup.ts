@@ -1,6 +1,6 @@
 // Root statements of owners for whom this farmer keeps pieces but no statements: asked of the nearest ones
 // when a peer comes that the farm's configuration doesn't admit, and remembered for a while.
-import { nearest } from '#node/core/rendezvous.ts';
+import { nearest, rootQuorums } from '#node/core/rendezvous.ts';
 import type { Runtime } from '#node/log/runtime.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { decodeAnswerHead, encodeCallHead } from '#node/wire/calls.ts';
@@ -21,6 +21,10 @@ export interface OwnerLookup {
   view(owner: PublicKey, signal: AbortSignal): Promise<RootView>;
   /** Only what is here. */
   localView(owner: PublicKey): RootView;
+  /** Asks the others now, and takes over what is new. A malformed answer or a full store rejects. */
+  refresh(owner: PublicKey, signal: AbortSignal): Promise<void>;
+  /** When so many answered that nothing published before was missed; null = not since the start. */
+  refreshedMs(owner: PublicKey): number | null;
   /** Those who should have an owner's statements, nearest first. */
   nearest(owner: PublicKey): FarmerAddress[];
 }
@@ -29,22 +33,33 @@ export interface OwnerLookupOptions {
   roots: RootsStore;
   /** Farmers that may be asked, this one included. */
   farmers: () => FarmerAddress[];
+  /** f of the farm's scheme. */
+  promise: () => number;
   network: Network;
   runtime: Runtime;
 }
 
-export function ownerLookup({ roots, farmers, network, runtime }: OwnerLookupOptions): OwnerLookup {
+export function ownerLookup({ roots, farmers, promise, network, runtime }: OwnerLookupOptions): OwnerLookup {
   const remembered = new Map<PublicKey, { view: RootView; untilMs: number }>();
+  const refreshed = new Map<PublicKey, number>();
   const addresses = (owner: PublicKey) => {
     const known = new Map(farmers().map((address) => [address.farmer, address]));
     return nearest(owner, [...known.keys()]).map((farmer) => known.get(farmer)!);
   };
   const ask = async (owner: PublicKey, signal: AbortSignal) => {
-    const others = addresses(owner).filter(({ farmer }) => farmer !== network.self);
+    const near = addresses(owner);
+    const others = near.filter(({ farmer }) => farmer !== network.self);
     const bounded = runtime.deadline(ASK_MS, signal);
     const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
-    const bytes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-    return rootView(owner, bytes.map(decodeRootStatement));
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const own = near.length - others.length;
+    if (given.length + own >= rootQuorums(near.length, promise()).read) keep(refreshed, owner, runtime.nowMs());
+    return given.flat();
+  };
+  const learn = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => {
+    const view = rootView(owner, (await ask(owner, signal)).map(decodeRootStatement));
+    keep(remembered, owner, { view, untilMs: runtime.nowMs() + REMEMBER_MS });
+    return view;
   };
   return {
     nearest: addresses,
@@ -53,13 +68,20 @@ export function ownerLookup({ roots, farmers, network, runtime }: OwnerLookupOpt
       if (roots.knows(owner)) return roots.view(owner);
       const known = remembered.get(owner);
       if (known && known.untilMs > runtime.nowMs()) return known.view;
-      const view = await ask(owner, signal);
-      remembered.delete(owner);
-      remembered.set(owner, { view, untilMs: runtime.nowMs() + REMEMBER_MS });
-      if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
-      return view;
+      return await learn(owner, signal);
     },
+    async refresh(owner, signal) {
+      if (roots.knows(owner)) await roots.put(owner, await ask(owner, signal));
+      else await learn(owner, signal);
+    },
+    refreshedMs: (owner) => refreshed.get(owner) ?? null,
   };
+}
+
+function keep<T>(map: Map<PublicKey, T>, owner: PublicKey, value: T): void {
+  map.delete(owner);
+  map.set(owner, value);
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? '');
 }
 
 /** All statements that a farmer has of an owner. Rejects with CallError. */

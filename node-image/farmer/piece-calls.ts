@@ -7,7 +7,7 @@ import { signStatement } from '#node/wire/statements.ts';
 import type { PieceId, PublicKey, Receipt } from '#node/wire/types.ts';
 import { mayFetch, mayStore, type Asker } from './admission.ts';
 import type { StoredPiece } from './piece-store.ts';
-import type { CallContext, Handler } from './service.ts';
+import { askerOf, type CallContext, type Handler } from './service.ts';
 
 type PieceOperation = 'piece.put' | 'piece.get' | 'piece.stat';
 
@@ -19,6 +19,7 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
     const end = context.duty.begin();
     try {
       const stored = await context.pieces.put(owner, pieceId, body, context.signal);
+      context.grants.charge(context.from, owner, stored.sizeBytes);
       return { head: encodeAnswerHead('piece.put', { receipt: receiptOf(context, owner, pieceId, stored) }) };
     } finally {
       end();
@@ -43,9 +44,9 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
 
 /** First with what is known here; strangers to the farm may be known to the owner's nearest farmers. */
 async function admit(context: CallContext, owner: PublicKey, may: (asker: Asker) => boolean, what: string): Promise<void> {
-  const { peers, from, owners, signal } = context;
-  if (may({ peers, from, view: owners.localView(owner) })) return;
-  if (may({ peers, from, view: await owners.view(owner, signal) })) return;
+  const { from, owners, signal } = context;
+  if (may(askerOf(context, owners.localView(owner)))) return;
+  if (may(askerOf(context, await owners.view(owner, signal)))) return;
   throw new CallError('Forbidden', `${peerIdOf(from)} may not ${what} of this owner here.`);
 }
 

@@ -4,8 +4,9 @@ import type { FarmConfig } from '#node/interface/config.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { CallError, type Answer, type Operation, type Service } from '#node/net/net.ts';
 import { WireError } from '#node/wire/codec.ts';
+import type { RootView } from '#node/wire/root-view.ts';
 import type { PublicKey } from '#node/wire/types.ts';
-import { farmPeers, type FarmPeers } from './admission.ts';
+import { farmPeers, type Asker, type FarmPeers } from './admission.ts';
 import type { Duty } from './duty.ts';
 import { farmCalls } from './farm-calls.ts';
 import { logCalls } from './log-calls.ts';
@@ -13,6 +14,7 @@ import type { LogStore } from './log-store.ts';
 import type { OwnerLookup } from './owner-lookup.ts';
 import { pieceCalls } from './piece-calls.ts';
 import type { PieceStore } from './piece-store.ts';
+import type { PresentedGrants } from './presented-grants.ts';
 import type { RootsStore } from './roots-store.ts';
 import { StoreError } from './store-error.ts';
 import type { Store } from './store.ts';
@@ -26,6 +28,7 @@ export interface FarmerParts {
   roots: RootsStore;
   duty: Duty;
   owners: OwnerLookup;
+  grants: PresentedGrants;
   config: () => FarmConfig | null;
   /** Whether the newest heads of this bucket were taken from the other replicas since the start. */
   isCaughtUp: (owner: PublicKey, bucketId: string) => boolean;
@@ -47,6 +50,11 @@ export interface CallContext extends FarmerParts {
   peers: FarmPeers;
   signal: AbortSignal;
 }
+/** The peer of this call, as admission sees it. */
+export function askerOf({ peers, from, grants }: CallContext, view: RootView): Asker {
+  return { peers, from, view, grants: grants.of(from, view) };
+}
+
 /** `body` is there always; without one it is empty. */
 export type Handler = (context: CallContext, head: Uint8Array, body: AsyncIterable<Uint8Array>) => Promise<Answer>;
 

@@ -2,7 +2,7 @@
 // a read asks R with W + R > N, so whatever was published before is seen; and W > f, so f losses lose nothing.
 import { toHex } from '#node/core/ids.ts';
 import { blake3 } from '#node/core/hash.ts';
-import { nearest } from '#node/core/rendezvous.ts';
+import { nearest, rootQuorums } from '#node/core/rendezvous.ts';
 import { rootView, type RootView } from '#node/wire/root-view.ts';
 import type { PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { getStatements, putStatements } from './log-calls.ts';
@@ -13,12 +13,6 @@ export interface Roots {
   view: RootView;
   /** All that count and all that don't, each once. */
   statements: Signed<RootStatement>[];
-}
-
-/** How many of n farmers have to take a statement, and how many have to be asked for all. */
-export function rootQuorums(farmers: number, f: number): { write: number; read: number } {
-  const write = Math.min(farmers, Math.max(f + 1, farmers - f));
-  return { write, read: farmers - write + 1 };
 }
 
 /** Who keeps the owner's statements now. */

@@ -16,6 +16,7 @@ const OPERATIONS: Record<Operation, true> = {
   'roots.put': true,
   'roots.get': true,
   'roots.owners': true,
+  'grant.present': true,
   'farm.members': true,
   'farmer.holdings': true,
 };

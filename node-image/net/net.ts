@@ -21,6 +21,7 @@ export type Operation =
   | 'roots.put'
   | 'roots.get'
   | 'roots.owners'
+  | 'grant.present'
   | 'farm.members'
   | 'farmer.holdings';
 

@@ -78,6 +78,8 @@ export interface Heads {
   'roots.get': { call: { owner: PublicKey }; answer: { nearest: Referral[] } };
   /** Owners whose statements name the caller. Answer body: OwnerPage. `after` '' = from the start. */
   'roots.owners': { call: { after: PublicKey | ''; limit: number }; answer: Record<never, never> };
+  /** Body: a grant chain. The farmer checks it against the caller's key and remembers it for him until it ends. */
+  'grant.present': { call: { owner: PublicKey }; answer: { expiresMs: number } };
   /** Answer body: FarmMembers. */
   'farm.members': { call: Record<never, never>; answer: Record<never, never> };
   /** Answer body: Holdings. For the farm's repairers only. */
@@ -123,6 +125,7 @@ const heads: { [O in OperationName]: { call: StructCodec<Heads[O]['call']>; answ
   'roots.put': { call: ofOwner, answer: struct({ kept: uint() }, open) },
   'roots.get': { call: ofOwner, answer: struct({ nearest: list(referral, 9) }, open) },
   'roots.owners': { call: struct({ after: afterOwner, limit: uint(MAX_OWNERS_PAGE, 1) }, open), answer: nothing },
+  'grant.present': { call: ofOwner, answer: struct({ expiresMs: uint() }, open) },
   'farm.members': { call: nothing, answer: nothing },
   'farmer.holdings': { call: nothing, answer: nothing },
 };

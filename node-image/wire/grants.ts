@@ -32,7 +32,7 @@ import {
 
 export type GrantChain = readonly Signed<GrantStatement>[];
 
-const MAX_CHAIN_BYTES = MAX_GRANT_LINKS * (MAX_GRANT_BYTES + 8) + 8;
+export const MAX_CHAIN_BYTES = MAX_GRANT_LINKS * (MAX_GRANT_BYTES + 8) + 8;
 const chainCodec = struct<{ links: Uint8Array[] }>({ links: list(bytesUpTo(MAX_GRANT_BYTES), MAX_GRANT_LINKS) });
 
 export function encodeGrantChain(chain: GrantChain): Uint8Array {

@@ -226,7 +226,7 @@ function replicaSetOf({ epoch, f, members }: ReplicaSetStatement): ReplicaSet {
 }
 
 /** The owner, a keeper of that bucket, or a keeper of all (`*` asks for that one). */
-function mayKeep(view: RootView, signer: PublicKey, bucketId: BucketId | '*'): boolean {
+export function mayKeep(view: RootView, signer: PublicKey, bucketId: BucketId | '*'): boolean {
   if (signer === view.owner) return true;
   return view.roles.some(
     (one) => one.subject === signer && one.role === 'keeper' && (one.bucketId === '*' || one.bucketId === bucketId),

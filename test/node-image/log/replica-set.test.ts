@@ -6,7 +6,7 @@ import type { LogFarmer } from '#node/log/log-link.ts';
 import { readHeads } from '#node/log/log-reader.ts';
 import { openBucketLog, type BucketLog } from '#node/log/log-writer.ts';
 import { changeMember, nextMemberChange, syncReplicas } from '#node/log/replica-set.ts';
-import { rootQuorums } from '#node/log/roots.ts';
+import { rootQuorums } from '#node/core/rendezvous.ts';
 import type { ReplicaSet } from '#node/wire/root-view.ts';
 import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
 

@@ -310,6 +310,7 @@ export const callHeads: { [O in keyof calls.Heads]: calls.Heads[O] } = {
   'roots.put': { call: named, answer: { kept: 3 } },
   'roots.get': { call: named, answer: { nearest: [{ farmer: farmer.publicKey, url: 'https://10.0.0.7:4433' }] } },
   'roots.owners': { call: { after: '', limit: 100 }, answer: {} },
+  'grant.present': { call: named, answer: { expiresMs: atMs } },
   'farm.members': { call: {}, answer: {} },
   'farmer.holdings': { call: {}, answer: {} },
 };

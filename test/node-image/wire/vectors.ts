@@ -129,6 +129,7 @@ const HEAD_TYPES: Record<keyof calls.Heads, [call: string, answer: string]> = {
   'roots.put': ['of-owner', 'kept'],
   'roots.get': ['of-owner', 'referral'],
   'roots.owners': ['page', 'nothing'],
+  'grant.present': ['of-owner', 'presented'],
   'farm.members': ['nothing', 'nothing'],
   'farmer.holdings': ['nothing', 'nothing'],
 };
