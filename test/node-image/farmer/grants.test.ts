@@ -99,7 +99,7 @@ async function append(chain: GrantChain, bucket = bucketId, as = app, i = 0) {
   const keys = { ownerPartKey: new Uint8Array(32), repairPartKey: new Uint8Array(32) };
   const position = { seq: 1, prevHash: NO_HASH, timeMs: nowMs, salt: new Uint8Array(32) };
   const batch = encodeBatch({ logKey: appLog, position, entries: [], heads: [], repair: { added: [], released: [] }, ...keys });
-  const head = { owner, bucketId: bucket, logId: appLog.publicKey, epoch: 1 };
+  const head = { owner, bucketId: bucket, logId: appLog.publicKey, epoch: 1, firstSeq: 1 };
   return call(as, 'log.append', head, once(frameAll([batch.bytes])), i);
 }
 const revocation = (revoked: string) => say(keeper, { kind: 'revocation', owner, bucketId, revoked, logs: [], issuedMs: nowMs });
