@@ -1,4 +1,4 @@
-// `npm run bench -- [--rounds N] [NAME …]`: prints each figure beside the physical bound measured in the same
+// `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [NAME …]`: prints each figure beside the physical bound measured in the same
 // run. Raw samples go to test/bench/results/results.jsonl.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,21 +21,23 @@ const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '5' }, data: { type: 'string', default: tmpdir() } },
+  options: { rounds: { type: 'string', default: '5' }, data: { type: 'string', default: tmpdir() }, profile: { type: 'string' } },
 });
 const unknown = positionals.filter((name) => !ALL.some((one) => one.name === name));
 if (unknown.length > 0 || !(Number(values.rounds) >= 1)) {
   const list = ALL.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n');
-  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [NAME …]\n${list}`);
+  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [NAME …]\n${list}`);
   process.exit(1);
 }
 
+/** Of the farmers; the client's own: --cpu-prof for this process. */
+const profile = values.profile === undefined ? {} : { profileFolder: values.profile };
 for (const benchmark of ALL.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
   console.log(benchmark.about);
   const folder = mkdtempSync(join(values.data, 'storj-bench-'));
   const report = new Report(RESULTS, benchmark.name);
   try {
-    await benchmark.run(report, { rounds: Number(values.rounds), folder });
+    await benchmark.run(report, { rounds: Number(values.rounds), folder, ...profile });
     report.print();
   } finally {
     rmSync(folder, { recursive: true, force: true });

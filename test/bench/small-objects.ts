@@ -19,8 +19,8 @@ const OBJECTS = 12_000;
 export const smallObjects: Benchmark = {
   name: 'small-objects',
   about: `Objects of 4 KiB, ${IN_FLIGHT} in flight, durable on 3 of ${FARMERS} farmer processes`,
-  async run(report, { rounds, folder }) {
-    const fleet = await startFleet(folder, FARMERS);
+  async run(report, { rounds, folder, profileFolder }) {
+    const fleet = await startFleet(folder, FARMERS, profileFolder);
     const raw = await startRawPeers(folder, FARMERS);
     const client = await fleet.client({ threads: 0 });
     const bucketId = '1'.repeat(32);

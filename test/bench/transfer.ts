@@ -16,8 +16,8 @@ const OBJECTS = 3;
 export const transfer: Benchmark = {
   name: 'transfer',
   about: `Objects of 64 MiB, 4 of 6, ${FARMERS} farmer processes: put, get, get with two farmers gone`,
-  async run(report, { rounds, folder }) {
-    const fleet = await startFleet(folder, FARMERS);
+  async run(report, { rounds, folder, profileFolder }) {
+    const fleet = await startFleet(folder, FARMERS, profileFolder);
     const raw = await startRawPeers(folder, FARMERS);
     const { owner } = fleet.access;
     const client = await fleet.client();

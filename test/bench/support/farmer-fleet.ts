@@ -30,19 +30,23 @@ export interface FarmerFleet {
   readonly access: AccountAccess;
   /** A client of its own network each time. `wrap` stands between it and the farmers. */
   client(limits?: Partial<ClientLimits>, wrap?: (network: Network) => Network): Promise<Client>;
+  /** CPU seconds of all farmers so far; Linux only. */
+  cpuSeconds(): number;
   /** Peak of each farmer's resident memory so far, MiB. */
   peakMib(): number[];
   stop(): Promise<void>;
 }
 
-/** Starts so many, waits until all answer and know each other. */
-export async function startFleet(folder: string, count: number): Promise<FarmerFleet> {
+/** Starts so many, waits until all answer and know each other. `profileFolder`: where each leaves its CPU profile. */
+export async function startFleet(folder: string, count: number, profileFolder?: string): Promise<FarmerFleet> {
   const key = () => keyPairFromSeed(new Uint8Array(randomBytes(32)));
   const [control, keeper] = [key(), key()];
   const ports = await freePorts(3 * count);
   const configFile = join(folder, 'farm.json');
   mkdirSync(folder, { recursive: true });
-  const children = Array.from({ length: count }, (_, i) => startFarmerProcess(folder, i, { control, configFile, ports }));
+  const children = Array.from({ length: count }, (_, i) =>
+    startFarmerProcess(folder, i, { control, configFile, ports, profileFolder }),
+  );
   const roster = await Promise.all(children.map((_, i) => meet(i, { control, ports })));
   const config: FarmConfig = {
     farmUid: 'bench',
@@ -72,10 +76,12 @@ export async function startFleet(folder: string, count: number): Promise<FarmerF
       clients.push(client);
       return client;
     },
+    cpuSeconds: () => children.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
     peakMib: () => children.map(({ pid }) => peakMib(pid)),
     async stop() {
       await Promise.all(clients.map(async (client) => (await client.close(), await client.network.close())));
-      await Promise.all(children.map((child) => child.kill()));
+      // A profile is written at a good end only.
+      await Promise.all(children.map((child) => (profileFolder === undefined ? child.kill() : child.stop())));
     },
   };
   await publishOwner(fleet, owner);
@@ -85,8 +91,9 @@ export async function startFleet(folder: string, count: number): Promise<FarmerF
 function startFarmerProcess(
   folder: string,
   index: number,
-  { control, configFile, ports }: { control: KeyPair; configFile: string; ports: number[] },
+  started: { control: KeyPair; configFile: string; ports: number[]; profileFolder: string | undefined },
 ): Child {
+  const { control, configFile, ports, profileFolder } = started;
   const name = `farmer-${index}`;
   const [pieces, libp2p, admin] = ports.slice(3 * index, 3 * index + 3);
   return startChild({
@@ -103,6 +110,7 @@ function startFarmerProcess(
       STORJ_PIECES_PORT: String(pieces),
       STORJ_LIBP2P_PORT: String(libp2p),
       STORJ_ADMIN_PORT: String(admin),
+      ...(profileFolder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileFolder}` }),
     },
     onEnd: (reason) => console.error(`${name} ended: ${reason}. Its log: ${join(folder, `${name}.log`)}`),
   });
@@ -156,6 +164,16 @@ async function publishOwner(fleet: FarmerFleet, owner: ReturnType<typeof ownerFr
       if (deadline.aborted) throw error;
       await sleep(200);
     }
+  }
+}
+
+/** In clock ticks of 10 ms; NaN where there is no such file. */
+function cpuSeconds(pid: number | undefined): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
+    return (Number(fields[13]) + Number(fields[14])) / 100;
+  } catch {
+    return NaN;
   }
 }
 

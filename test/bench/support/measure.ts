@@ -17,6 +17,8 @@ interface BenchOptions {
   rounds: number;
   /** A folder for this benchmark's data, removed afterwards. */
   folder: string;
+  /** Where farmers leave their CPU profiles. */
+  profileFolder?: string;
 }
 
 /** Something that is measured: each call is one sample, in `unit` of the figure. */
