@@ -2,7 +2,7 @@
 
 /** The body of piece.put: leaves as they are pushed, then the footer. */
 export class PieceFeed implements AsyncIterable<Uint8Array> {
-  readonly #waiting: Uint8Array[] = [];
+  readonly #waiting: { leaf: Uint8Array; sent: () => void }[] = [];
   #ended = false;
   #error: Error | null = null;
   #wakeReader: (() => void) | null = null;
@@ -20,10 +20,10 @@ export class PieceFeed implements AsyncIterable<Uint8Array> {
     return this.#waiting.length;
   }
 
-  /** Ignored once ended or failed. */
-  push(leaf: Uint8Array): void {
-    if (this.#ended || this.#error) return;
-    this.#waiting.push(leaf);
+  /** Ignored once ended or failed. `sent` is called when nobody reads the leaf any more, sent or not. */
+  push(leaf: Uint8Array, sent: () => void = () => {}): void {
+    if (this.#ended || this.#error) return sent();
+    this.#waiting.push({ leaf, sent });
     this.#wakeReader?.();
   }
   end(): void {
@@ -33,7 +33,7 @@ export class PieceFeed implements AsyncIterable<Uint8Array> {
   /** The connection gets this error instead of more leaves; writers wait no longer. */
   fail(error: Error): void {
     this.#error ??= error;
-    this.#waiting.length = 0;
+    for (const { sent } of this.#waiting.splice(0)) sent();
     this.#wake();
   }
   /** Resolves when fewer than `limit` leaves wait, or nobody takes them any more. */
@@ -52,11 +52,15 @@ export class PieceFeed implements AsyncIterable<Uint8Array> {
     try {
       for (;;) {
         if (this.#error) throw this.#error;
-        const leaf = this.#waiting.shift();
-        if (leaf) {
+        const next = this.#waiting.shift();
+        if (next) {
           this.#taken += 1;
           for (const wake of this.#wakeWriters.splice(0)) wake();
-          yield leaf;
+          try {
+            yield next.leaf;
+          } finally {
+            next.sent();
+          }
         } else if (this.#ended) return;
         else await new Promise<void>((resolve) => (this.#wakeReader = resolve));
       }

@@ -18,6 +18,8 @@ import type { StoredSegment } from './segment-writer.ts';
 
 /** Leaves that may wait for one farmer. The slowest holds up the others behind that. */
 const MAX_WAITING_LEAVES = 4;
+/** Stripes that are encoded before their turn: enough for the threads to get them together. */
+const ENCODES_AHEAD = 4;
 /** Pieces beyond `optimal` that are still on their way get so much of the time the others took. */
 const TAIL_SHARE = 0.3;
 const TAIL_MS = 200;
@@ -121,27 +123,42 @@ export class SegmentAttempt {
     return transfer;
   }
 
-  /** All stripes to all holders; the next is encoded while this one is being sent. */
+  /** All stripes to all holders; the next ones are encoded while this one is being sent. */
   async #stream(): Promise<void> {
-    let encoding: Promise<Stripe | null> | null = this.#encode(0, null);
-    for (let stripe = 0; encoding; stripe++) {
-      const encoded: Stripe | null = await encoding;
-      if (!encoded) break;
-      encoding = encoded.last ? null : this.#encode(stripe + 1, null);
-      // Should this stripe fail, nobody is left to hear of the next one.
-      encoding?.catch(() => {});
-      encoded.hashes.forEach((hash, piece) => this.#leafHashes[piece]!.push(hash));
-      const live = this.#transfers.filter(({ state }) => state === 'sending');
-      for (const { feed, pieceNumber } of live) feed.push(encoded.shards[pieceNumber]!);
-      if (encoded.last) this.#finish();
-      await Promise.all(live.map(({ feed }) => feed.room(MAX_WAITING_LEAVES)));
-      this.#signal.throwIfAborted();
-      this.#mustBePossible();
+    const ahead: Promise<Stripe | null>[] = [];
+    let next = 0;
+    try {
+      for (let isLast = false; !isLast;) {
+        while (ahead.length < ENCODES_AHEAD) {
+          const encoding = this.#encode(next++);
+          // Should one fail, nobody may be left to hear of those behind it.
+          encoding.catch(() => {});
+          ahead.push(encoding);
+        }
+        const encoded = await ahead.shift()!;
+        if (encoded) await this.#push(encoded);
+        isLast = encoded?.last ?? true;
+      }
+    } finally {
+      // What was encoded for nobody.
+      for (const encoding of ahead) void encoding.then((unused) => unused?.release()).catch(() => {});
     }
   }
 
-  /** Encodes a stripe, all pieces or one. `last` says whether it is the segment's last. */
-  async #encode(stripe: number, only: number | null): Promise<Stripe | null> {
+  /** To all holders that take it; resolves when the slowest has room for the next. */
+  async #push({ shards, hashes, last, release }: Stripe): Promise<void> {
+    hashes.forEach((hash, piece) => this.#leafHashes[piece]!.push(hash));
+    const live = this.#transfers.filter(({ state }) => state === 'sending');
+    const sent = countdown(live.length, release);
+    for (const { feed, pieceNumber } of live) feed.push(shards[pieceNumber]!, sent);
+    if (last) this.#finish();
+    await Promise.all(live.map(({ feed }) => feed.room(MAX_WAITING_LEAVES)));
+    this.#signal.throwIfAborted();
+    this.#mustBePossible();
+  }
+
+  /** Encodes a stripe. `last` says whether it is the segment's last. */
+  async #encode(stripe: number): Promise<Stripe | null> {
     const { client, records, scheme } = this.#input;
     const first = stripe * scheme.required;
     const plain: Uint8Array[] = [];
@@ -157,7 +174,6 @@ export class SegmentAttempt {
     // Only the last stripe may have shards shorter than a leaf.
     const geometry = segmentGeometry(plainToCipherBytes(bytes), scheme.required);
     const shardBytes = last ? geometry.lastShardBytes : LEAF_BYTES;
-    const want = only === null ? Array.from({ length: scheme.total }, (_, i) => i) : [only];
     const encoded = await client.stripes.encode({
       cipher: this.#cipher,
       required: scheme.required,
@@ -166,7 +182,6 @@ export class SegmentAttempt {
       records: plain,
       last,
       shardBytes,
-      want,
     });
     return { ...encoded, last };
   }
@@ -218,8 +233,8 @@ export class SegmentAttempt {
     const { stripes } = this.#trees!.geometry;
     for (let stripe = 0; stripe < stripes && transfer.state === 'sending'; stripe++) {
       await transfer.feed.room(MAX_WAITING_LEAVES);
-      const encoded = await this.#encode(stripe, transfer.pieceNumber);
-      if (encoded) transfer.feed.push(encoded.shards[0]!);
+      const encoded = await this.#encode(stripe);
+      if (encoded) transfer.feed.push(encoded.shards[transfer.pieceNumber]!, encoded.release);
     }
     this.#end(transfer);
   }
@@ -302,8 +317,18 @@ export class SegmentAttempt {
 
 type Stripe = EncodedStripe & { last: boolean };
 
+/** Calls back when it was called so often; at once for 0. */
+function countdown(count: number, done: () => void): () => void {
+  let left = count;
+  if (left === 0) done();
+  return () => {
+    left -= 1;
+    if (left === 0) done();
+  };
+}
+
 /** Bytes that a segment has on its way beside its records. */
 export function overheadBytes(scheme: Scheme, sizeBytes: number | null): number {
   const stripes = sizeBytes === null ? Infinity : Math.ceil(sizeBytes / (scheme.required * RECORD_PLAIN_BYTES));
-  return Math.min(stripes, MAX_WAITING_LEAVES + 2) * scheme.total * LEAF_BYTES;
+  return Math.min(stripes, MAX_WAITING_LEAVES + 1 + ENCODES_AHEAD) * scheme.total * LEAF_BYTES;
 }

@@ -48,6 +48,8 @@ export class GetError extends Error {
 /** The first window is small, so that the first byte comes soon; each further one is twice as large. */
 const FIRST_WINDOW_STRIPES = 2;
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
+/** Keeps the threads busy while a consumer takes its time; small beside the window. */
+const DECODES_AHEAD = 4;
 /** Rounds over all holders before a segment counts as unreadable for now. */
 const ROUNDS = 3;
 const FIRST_RETRY_MS = 250;
@@ -137,8 +139,7 @@ class SegmentRead {
         reading = window && this.#fetch(window, needed);
         reading?.catch(() => {});
         try {
-          for (let stripe = current.firstStripe; stripe < current.endStripe; stripe++) {
-            const plain: Uint8Array = await this.#decode(pieces, stripe, current.firstStripe, needed);
+          for await (const plain of this.#records(pieces, current, needed)) {
             const chunk: Uint8Array = plain.subarray(skipBytes, skipBytes + restBytes);
             skipBytes = 0;
             restBytes -= chunk.length;
@@ -222,7 +223,21 @@ class SegmentRead {
     return dataShardsFor(this.#geometry, firstStripe, firstRecord, endRecord);
   }
 
-  async #decode(pieces: FetchedWindow, stripe: number, firstStripe: number, needed: NeededRange): Promise<Uint8Array> {
+  /** The window's records, some stripes being decoded while those before are handed out. */
+  async *#records(pieces: FetchedWindow, window: Window, needed: NeededRange): AsyncGenerator<Uint8Array> {
+    const { firstStripe, endStripe } = window;
+    const ahead: Promise<Uint8Array[]>[] = [];
+    for (let stripe = firstStripe; stripe < endStripe || ahead.length > 0;) {
+      while (stripe < endStripe && ahead.length < DECODES_AHEAD) {
+        const decoding = this.#decode(pieces, stripe++, firstStripe, needed);
+        decoding.catch(() => {});
+        ahead.push(decoding);
+      }
+      yield* await ahead.shift()!;
+    }
+  }
+
+  async #decode(pieces: FetchedWindow, stripe: number, firstStripe: number, needed: NeededRange): Promise<Uint8Array[]> {
     const { scheme, sizeBytes } = this.#segment.placement;
     const { first, end } = recordsOf(this.#geometry, stripe);
     try {

@@ -53,8 +53,8 @@ export function encryptRecord(cipher: SegmentCipher, record: number, last: boole
   return plain.length + TAG_BYTES;
 }
 
-/** The reverse; `sealed` is ciphertext and tag. Returns the plaintext's length. Throws OpenError. */
-export function decryptRecord(cipher: SegmentCipher, record: number, last: boolean, sealed: Uint8Array, out: Uint8Array): number {
+/** The reverse: plaintext in memory of its own; `sealed` is ciphertext and tag. Throws OpenError. */
+export function decryptRecord(cipher: SegmentCipher, record: number, last: boolean, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
   const plainBytes = sealed.length - TAG_BYTES;
   checkRecordBytes(plainBytes, last);
   const gcm = createDecipheriv('aes-256-gcm', cipher.key, recordNonce(record));
@@ -66,8 +66,7 @@ export function decryptRecord(cipher: SegmentCipher, record: number, last: boole
   } catch (cause) {
     throw new OpenError(`Record ${record} does not open: another key, or changed bytes.`, { cause });
   }
-  out.set(plain);
-  return plainBytes;
+  return new Uint8Array(plain.buffer, plain.byteOffset, plainBytes);
 }
 
 function checkRecordBytes(plainBytes: number, last: boolean): void {
@@ -75,16 +74,18 @@ function checkRecordBytes(plainBytes: number, last: boolean): void {
   if (!fits) throw new RangeError(`A ${last ? 'last' : 'full'} record doesn't have ${plainBytes} bytes of plaintext.`);
 }
 
+// Filled anew for each record: OpenSSL has its own copy before the next one.
+const nonce = Buffer.alloc(12);
+const data = Buffer.alloc(38);
+data[0] = FORMAT_VERSION;
+
 function recordNonce(record: number): Uint8Array {
-  const nonce = Buffer.alloc(12);
   nonce.writeUInt32BE(record, 8);
   return nonce;
 }
 
 /** Version ‖ segment secret ‖ u32be record number ‖ last flag. */
 function recordData(secret: Uint8Array, record: number, last: boolean): Uint8Array {
-  const data = Buffer.alloc(38);
-  data[0] = FORMAT_VERSION;
   data.set(secret, 1);
   data.writeUInt32BE(record, 33);
   data[37] = last ? 1 : 0;

@@ -33,10 +33,15 @@ export interface ErasureMemory {
   readonly kernels: ReadonlyMap<string, DotKernel>;
 }
 
-/** New shared memory. Pages that nobody touched cost nothing, so it has its full size at once and never moves. */
-export function createErasureMemory(options: { sizeBytes?: number; relaxed?: boolean } = {}): ErasureMemory {
-  const pages = Math.ceil((options.sizeBytes ?? DEFAULT_MEMORY_BYTES) / PAGE_BYTES);
-  const memory = new wasm.Memory({ initial: pages, maximum: pages, shared: true });
+/** Shared memory: pages that nobody touched cost nothing, so it has its full size at once and never moves. */
+export function newWasmMemory(sizeBytes: number): WasmMemory {
+  const pages = Math.ceil(sizeBytes / PAGE_BYTES);
+  return new wasm.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+/** New memory, or one from another thread, of which the front is lent out here and by nobody else. */
+export function createErasureMemory(options: { sizeBytes?: number; memory?: WasmMemory; relaxed?: boolean } = {}): ErasureMemory {
+  const memory = options.memory ?? newWasmMemory(options.sizeBytes ?? DEFAULT_MEMORY_BYTES);
   let usedBytes = ALIGN_BYTES; // address 0 stays unused
   return {
     memory,

@@ -8,6 +8,19 @@ import { LEAF_BYTES } from '#node/wire/types.ts';
 export function leafHash(leaf: Uint8Array): Uint8Array {
   return blake3(LEAF_PREFIX, leaf);
 }
+/**
+ * The same without a copy, for a leaf in memory that is the caller's alone meanwhile: the byte before the leaf
+ * is borrowed for the prefix.
+ */
+export function leafHashInPlace(leaf: Uint8Array): Uint8Array {
+  if (leaf.byteOffset === 0) return leafHash(leaf);
+  const prefixed = new Uint8Array(leaf.buffer, leaf.byteOffset - 1, leaf.length + 1);
+  const before = prefixed[0]!;
+  prefixed[0] = LEAF_PREFIX[0]!;
+  const hash = blake3(prefixed);
+  prefixed[0] = before;
+  return hash;
+}
 /** BLAKE3(01 ‖ left ‖ right). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return blake3(NODE_PREFIX, left, right);

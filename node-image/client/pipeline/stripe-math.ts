@@ -1,105 +1,89 @@
 // One stripe: encrypt, encode, hash in place on the codec's memory, and back. Runs on a thread or on the caller's.
 import { decryptRecord, encryptRecord } from '#node/core/encryption.ts';
 import { createCodec, createErasureMemory, type Codec } from '#node/core/erasure.ts';
-import { leafHash } from '#node/core/merkle.ts';
+import { leafHashInPlace } from '#node/core/merkle.ts';
+import type { WasmMemory } from '#node/core/wasm.ts';
 import { LEAF_BYTES } from '#node/wire/types.ts';
-import type { DecodeJob, EncodedStripe, EncodeJob } from './stripe-pipeline.ts';
+import { slotShards } from './stripe-memory.ts';
+import type { DecodeJob, EncodeJob } from './stripe-pipeline.ts';
 
-/** One workplace for each code in use; a farm has one or two schemes, old segments a few more. */
-const MAX_WORKPLACES = 8;
-/** Tables of the codec, beside the stripe itself. */
-const CODEC_BYTES = 8 * 1024 * 1024;
-
-interface Workplace {
-  codec: Codec;
-  /** Room for one full stripe: data first, parity behind. */
-  area: Uint8Array;
+/** Where one code is worked with. Not for two threads. */
+export interface Workplace {
+  readonly codec: Codec;
+  readonly memory: WasmMemory;
+  /** Room for one stripe that is being decoded. */
+  readonly area: Uint8Array;
 }
 
-export interface StripeMath {
-  encode(job: EncodeJob): EncodedStripe;
-  decode(job: DecodeJob): Uint8Array;
+/** On memory from newStripeMemory. */
+export function newWorkplace(required: number, total: number, memory: WasmMemory): Workplace {
+  const lent = createErasureMemory({ memory });
+  return { memory, area: lent.take(total * LEAF_BYTES), codec: createCodec(required, total, lent) };
 }
 
-/** Not for two threads: each makes its own. */
-export function stripeMath(): StripeMath {
-  const workplaces = new Map<string, Workplace>();
-  const workplace = (required: number, total: number): Workplace => {
-    const name = `${required}/${total}`;
-    const known = workplaces.get(name) ?? newWorkplace(required, total);
-    workplaces.delete(name);
-    workplaces.set(name, known);
-    if (workplaces.size > MAX_WORKPLACES) workplaces.delete(workplaces.keys().next().value ?? '');
-    return known;
-  };
-  return {
-    encode: (job) => encodeStripe(workplace(job.required, job.total), job),
-    decode: (job) => decodeStripe(workplace(job.required, job.total), job),
-  };
-}
-
-function newWorkplace(required: number, total: number): Workplace {
-  const memory = createErasureMemory({ sizeBytes: total * LEAF_BYTES + CODEC_BYTES });
-  return { area: memory.take(total * LEAF_BYTES), codec: createCodec(required, total, memory) };
-}
-
-function encodeStripe({ codec, area }: Workplace, job: EncodeJob): EncodedStripe {
+/** The stripe lies in the slot then; answers the leaf hashes of all pieces, one after the other. */
+export function encodeStripe({ codec, memory }: Workplace, slot: number, job: EncodeJob): Uint8Array<ArrayBuffer> {
   const { required, total, shardBytes } = job;
+  const shards = slotShards(memory, slot, total, shardBytes);
+  const data = new Uint8Array(memory.buffer, shards[0]!.byteOffset, required * shardBytes);
   let filled = 0;
   for (const [i, record] of job.records.entries()) {
     const last = job.last && i === job.records.length - 1;
-    filled += encryptRecord(job.cipher, job.firstRecord + i, last, record, area.subarray(filled));
+    if (filled + record.length + 16 > data.length) throw new RangeError('The records of a stripe do not fit into its shards.');
+    filled += encryptRecord(job.cipher, job.firstRecord + i, last, record, data.subarray(filled));
   }
-  if (filled > required * shardBytes) throw new RangeError('The records of a stripe do not fit into its shards.');
-  area.fill(0, filled, required * shardBytes);
-  const shards = shardsOf(area, total, shardBytes);
+  data.fill(0, filled);
   codec.encode(shards.slice(0, required), shards.slice(required));
-  const copy = new Uint8Array(job.want.length * shardBytes);
-  const wanted = job.want.map((index, i) => {
-    const place = copy.subarray(i * shardBytes, (i + 1) * shardBytes);
-    place.set(shards[index]!);
-    return place;
-  });
-  return { shards: wanted, hashes: shards.map(leafHash) };
+  const hashes = new Uint8Array(32 * total);
+  for (const [i, shard] of shards.entries()) hashes.set(leafHashInPlace(shard), 32 * i);
+  return hashes;
 }
 
-function decodeStripe({ codec, area }: Workplace, job: DecodeJob): Uint8Array {
-  const { required, total, shards: have } = job;
+/** The wanted records, each in memory of its own. */
+export function decodeStripe({ codec, area }: Workplace, job: DecodeJob): Uint8Array<ArrayBuffer>[] {
+  const { shards: have } = job;
   const shardBytes = have[0]!.shard.length;
-  const places = shardsOf(area, total, shardBytes);
-  for (const { index, shard } of have) places[index]!.set(shard);
   const ranges = recordRanges(job);
+  // In a full stripe each record is one shard: those that are there need not be moved.
+  const isFull = shardBytes === LEAF_BYTES;
+  const direct = ranges.map(({ from }) => (isFull ? have.find(({ index }) => index === from / LEAF_BYTES)?.shard : undefined));
+  if (direct.includes(undefined)) reconstruct(codec, area, job, ranges);
+  return ranges.map(({ record, from, to, last }, i) =>
+    decryptRecord(job.cipher, record, last, direct[i]?.subarray(0, to - from) ?? area.subarray(from, to)),
+  );
+}
+
+/** The data shards under these records, in the area. */
+function reconstruct(codec: Codec, area: Uint8Array, { required, total, shards: have }: DecodeJob, ranges: RecordRange[]): void {
+  const shardBytes = have[0]!.shard.length;
+  const places = Array.from({ length: total }, (_, i) => area.subarray(i * shardBytes, (i + 1) * shardBytes));
+  for (const { index, shard } of have) places[index]!.set(shard);
   const firstShard = Math.floor(ranges[0]!.from / shardBytes);
   const endShard = Math.ceil(ranges.at(-1)!.to / shardBytes);
   const lacking = Array.from({ length: endShard - firstShard }, (_, i) => firstShard + i).filter(
     (shard) => !have.some(({ index }) => index === shard),
   );
-  if (lacking.length > 0) {
-    const known = have.slice(0, required).map(({ index }) => ({ index, shard: places[index]! }));
-    codec.reconstruct(
-      known,
-      lacking,
-      lacking.map((index) => places[index]!),
-    );
-  }
-  const plain = new Uint8Array(ranges.reduce((sum, { plainBytes }) => sum + plainBytes, 0));
-  let filled = 0;
-  for (const { record, from, to, last } of ranges) {
-    filled += decryptRecord(job.cipher, record, last, area.subarray(from, to), plain.subarray(filled));
-  }
-  return plain;
+  if (lacking.length === 0) return;
+  const known = have.slice(0, required).map(({ index }) => ({ index, shard: places[index]! }));
+  codec.reconstruct(
+    known,
+    lacking,
+    lacking.map((index) => places[index]!),
+  );
 }
 
-function shardsOf(area: Uint8Array, total: number, shardBytes: number): Uint8Array[] {
-  return Array.from({ length: total }, (_, i) => area.subarray(i * shardBytes, (i + 1) * shardBytes));
+interface RecordRange {
+  record: number;
+  from: number;
+  to: number;
+  last: boolean;
 }
-
 /** Where the wanted records lie in the stripe's ciphertext. */
-function recordRanges(job: DecodeJob): { record: number; from: number; to: number; last: boolean; plainBytes: number }[] {
+function recordRanges(job: DecodeJob): RecordRange[] {
   return Array.from({ length: job.endRecord - job.firstRecord }, (_, i) => {
     const record = job.firstRecord + i;
     const from = (record - job.stripeFirstRecord) * LEAF_BYTES;
     const size = Math.min(LEAF_BYTES, job.cipherBytes - record * LEAF_BYTES);
-    return { record, from, to: from + size, last: (record + 1) * LEAF_BYTES >= job.cipherBytes, plainBytes: size - 16 };
+    return { record, from, to: from + size, last: (record + 1) * LEAF_BYTES >= job.cipherBytes };
   });
 }

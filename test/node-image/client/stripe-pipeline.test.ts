@@ -22,7 +22,6 @@ function jobsOf(plain: Uint8Array, required: number, total: number): { jobs: Enc
     const records = Array.from({ length: end - first }, (_record, i) =>
       plain.subarray((first + i) * RECORD_PLAIN_BYTES, (first + i + 1) * RECORD_PLAIN_BYTES),
     );
-    const want = Array.from({ length: total }, (_piece, i) => i);
     return {
       cipher,
       required,
@@ -31,7 +30,6 @@ function jobsOf(plain: Uint8Array, required: number, total: number): { jobs: Enc
       records,
       last: end === geometry.records,
       shardBytes: shardBytes(geometry, stripe),
-      want,
     };
   });
   return { jobs, geometry };
@@ -58,7 +56,7 @@ async function decodeAll(
       });
     }),
   );
-  return new Uint8Array(Buffer.concat(plains));
+  return new Uint8Array(Buffer.concat(plains.flat()));
 }
 
 describe('stripes', () => {
@@ -88,6 +86,38 @@ describe('stripes', () => {
       here!.flatMap(({ shards }) => shards.map((shard) => Buffer.from(leafHash(shard)).toString('hex'))),
     );
     expect(Buffer.compare(await decodeAll(threads, jobs, geometry, [5, 4, 1, 0]), plain)).toBe(0);
+  });
+
+  it('keep their bytes until they are released, and hold up the next ones when nobody releases them', async () => {
+    const one = stripePipeline(1);
+    const { jobs } = jobsOf(seededBytes(2 * RECORD_PLAIN_BYTES, 1), 1, 60);
+    const held = [];
+    for (let i = 0; i < 12; i++) held.push(await one.encode(jobs[i % 2]!));
+    const thirteenth = one.encode(jobs[0]!);
+    const decoded = decodeAll(one, jobs, segmentGeometry(plainToCipherBytes(2 * RECORD_PLAIN_BYTES), 1), [3]);
+    expect((await decoded).length).toBe(2 * RECORD_PLAIN_BYTES);
+    const [even, odd] = [held[0]!, held[1]!];
+    for (const [i, { shards, hashes }] of held.entries()) {
+      expect(leafHash(shards[59]!)).toEqual((i % 2 === 0 ? even : odd).hashes[59]);
+      expect(leafHash(shards[59]!)).toEqual(hashes[59]);
+    }
+    let isThere = false;
+    void thirteenth.then(() => (isThere = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isThere).toBe(false);
+    odd.release();
+    odd.release();
+    const last = await thirteenth;
+    expect(last.shards[0]!.byteOffset).toBe(odd.shards[0]!.byteOffset);
+    await one.close();
+  });
+
+  it('give their memory back where a job fails', async () => {
+    const one = stripePipeline(1);
+    const { jobs } = jobsOf(seededBytes(100, 1), 1, 60);
+    for (let i = 0; i < 13; i++) await expect(one.encode({ ...jobs[0]!, shardBytes: 16 })).rejects.toThrow('do not fit');
+    (await one.encode(jobs[0]!)).release();
+    await one.close();
   });
 
   it('do not open when a byte is wrong or the key is another', async () => {

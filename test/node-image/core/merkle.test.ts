@@ -4,6 +4,7 @@ import { blake3 } from '#node/core/hash.ts';
 import { toHex } from '#node/core/ids.ts';
 import {
   leafHash,
+  leafHashInPlace,
   leafHashes,
   nodeHash,
   pieceRoot,
@@ -23,6 +24,14 @@ describe('tree', () => {
     const [a, b] = hashes(2);
     expect(toHex(leafHash(a!))).toBe(toHex(blake3(Uint8Array.of(0, ...a!))));
     expect(toHex(nodeHash(a!, b!))).toBe(toHex(blake3(Uint8Array.of(1, ...a!, ...b!))));
+  });
+
+  it('a leaf is hashed in place as elsewhere, and the byte before it comes back', () => {
+    const memory = new Uint8Array(new SharedArrayBuffer(100)).fill(7);
+    for (const leaf of [memory.subarray(1, 50), memory.subarray(0, 50), memory.subarray(99)]) {
+      expect(leafHashInPlace(leaf)).toEqual(leafHash(leaf));
+      expect(memory.every((byte) => byte === 7)).toBe(true);
+    }
   });
 
   it('splits at the largest power of two below n', () => {
