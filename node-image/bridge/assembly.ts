@@ -12,6 +12,7 @@ import { createAccounts, type Accounts } from './accounts.ts';
 import { createCuts, type Cuts, type CutTimes } from './cuts.ts';
 import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
 import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
+import { createFollowers, type Followers } from './followers.ts';
 import { createHolderMoves } from './holder-moves.ts';
 import type { BridgeMetrics } from './metrics.ts';
 import { createObjectStore } from './object-store.ts';
@@ -30,6 +31,7 @@ export interface Bridge {
   farm: FarmAdapter;
   desired: DesiredBuckets;
   upkeep: Upkeep;
+  followers: Followers;
   cuts: Cuts;
   rewriter: Rewriter;
   signal: AbortSignal;
@@ -126,6 +128,17 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     onRewritten: (bytes) => metrics.rewritten(bytes),
     onTrouble,
   });
+  const followers: Followers = createFollowers({
+    link: client.link,
+    runtime,
+    self: self.publicKey,
+    catalog,
+    accounts,
+    writers,
+    onNewBuckets: (owner) => desired.serveAccount(owner),
+    onTrouble,
+    signal,
+  });
   return {
     objects,
     keys,
@@ -136,6 +149,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     farm,
     desired,
     upkeep,
+    followers,
     cuts,
     rewriter,
     signal,

@@ -78,8 +78,10 @@ export function createOpenWriters(
       return writer;
     },
     begin(access, bucketId) {
-      const writer = createBucketWriter({ ...options, access, bucketId, isNew: true });
-      writers.set(nameOf(access.owner, bucketId), writer);
+      const name = nameOf(access.owner, bucketId);
+      // Whoever follows the account may have seen the bucket first.
+      const writer = writers.get(name) ?? createBucketWriter({ ...options, access, bucketId, isNew: true });
+      writers.set(name, writer);
       return writer;
     },
     isReady: (owner, bucketId) => writers.get(nameOf(owner, bucketId))?.isReady() ?? false,

@@ -10,8 +10,12 @@ import { bridgeStatus } from '#node/bridge/bridge-status.ts';
 import { bridgeMetrics } from '#node/bridge/metrics.ts';
 import type { Account } from '#node/bridge/objects.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
-import { wordsFromEntropy } from '#node/core/keys.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
+import { createClient } from '#node/client/client.ts';
+import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { ownerFromEntropy, wordsFromEntropy } from '#node/core/keys.ts';
+import { passingState } from '#node/device/device-state.ts';
+import { storjOn } from '#node/device/storj.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
@@ -49,7 +53,7 @@ async function start(folder: string): Promise<Bridge> {
   });
   const unsubscribe = farm.config.onChange((config) => bridge.configure(config));
   bridge.desired.restore();
-  const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run()]);
+  const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run()]);
   const stop = async () => {
     unsubscribe();
     stopping.abort(new Error('the test stops this bridge'));
@@ -168,6 +172,60 @@ describe('accounts and claims', () => {
     await bridge.desired.apply(desired(7, { buckets: [claim(two, 'shared', 'other')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
     expect(statusOf(bridge).buckets[0]?.objects).toBe(0);
+  });
+});
+
+describe('others who write directly', () => {
+  /** The owner's own machine. */
+  const laptop = async (number: number) => {
+    const { keyPair, accountSecret } = ownerFromEntropy(new Uint8Array(32).fill(number));
+    const network = farm.networkOf(keyPair);
+    const client = createClient({ network, farm: settableFarmView(farmSnapshot(farm.current())), limits: { threads: 0 } });
+    return storjOn({ client, access: { owner: keyPair.publicKey, accountSecret }, writer: keyPair, ...passingState() });
+  };
+  const listed = (bridge: Bridge, owner: string, name: string) => {
+    const query = { prefix: '', delimiter: '', after: '', limit: 100 };
+    const { items } = bridge.objects.list(bridge.objects.bucket(account(owner), name), query);
+    return items.map((item) => (item.kind === 'object' ? item.object.key : ''));
+  };
+
+  it('are seen by the bridge, with usage, and go on beside it', async () => {
+    const bridge = await start('followed');
+    const owner = await introduce(bridge, 8);
+    await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'together')] }));
+    await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
+    await put(bridge, owner, 'together', 'a', 'from the bridge');
+    const device = await laptop(8);
+    const bucket = await device.bucket('together');
+    await bucket.put('b', new Uint8Array(7));
+    await bucket.put('a', new Uint8Array(3));
+    await bucket.put('large', new Uint8Array(large));
+    await expect.poll(() => listed(bridge, owner, 'together'), { timeout: 5_000 }).toEqual(['a', 'b', 'large']);
+    await expect.poll(() => statusOf(bridge).buckets[0], { timeout: 5_000 }).toMatchObject({ usedBytes: 400_010, objects: 3 });
+    expect(await get(bridge, owner, 'together', 'large')).toBe(large.toString('latin1'));
+    await put(bridge, owner, 'together', 'b', 'the bridge again');
+    await bucket.remove('large');
+    expect((await bucket.head('b')).sizeBytes).toBe(16);
+    await expect.poll(() => listed(bridge, owner, 'together'), { timeout: 5_000 }).toEqual(['a', 'b']);
+    await device.close();
+  });
+
+  it('make buckets and take them away', async () => {
+    const bridge = await start('followed-buckets');
+    const owner = await introduce(bridge, 9);
+    await bridge.desired.apply(desired(1, { accessKeys: [keyOf(owner, 'KEY9')] }));
+    await expect.poll(() => bridge.desired.served(), { timeout: 10_000 }).toContain(owner);
+    const device = await laptop(9);
+    const bucket = await device.createBucket('made-elsewhere');
+    await bucket.put('x', new Uint8Array(5));
+    const names = () => bridge.objects.listBuckets(account(owner)).map(({ name }) => name);
+    await expect.poll(names, { timeout: 5_000 }).toEqual(['made-elsewhere']);
+    await expect.poll(() => listed(bridge, owner, 'made-elsewhere'), { timeout: 5_000 }).toEqual(['x']);
+    await put(bridge, owner, 'made-elsewhere', 'y', 'z');
+    for (const key of ['x', 'y']) await bucket.remove(key);
+    await device.removeBucket('made-elsewhere');
+    await expect.poll(names, { timeout: 5_000 }).toEqual([]);
+    await device.close();
   });
 });
 
