@@ -79,6 +79,11 @@ export function mayReadLogs(asker: Asker, bucketId: BucketId): boolean {
   return view.warrant?.repairer === from || allows(grants.rights, bucketId, 'read', 'list');
 }
 
+/** Compare what is here with what the logs name, move orphans to the trash (a cut goes with it) and back. */
+export function mayCollect({ peers, from, view }: Asker): boolean {
+  return peers.repairers.has(from) || view.warrant?.repairer === from;
+}
+
 /** Bring statements of an owner who isn't known here. Statements of a known one speak for themselves. */
 export function mayIntroduce(peers: FarmPeers, from: PublicKey): boolean {
   return isOfFarm(peers, from) || peers.farmers.has(from);

@@ -92,6 +92,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     owners,
     grants,
     nowMs,
+    runtime,
     config: config.current,
     isCaughtUp: behind.isCaughtUp,
   };

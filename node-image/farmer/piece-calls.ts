@@ -43,7 +43,7 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
 };
 
 /** First with what is known here; strangers to the farm may be known to the owner's nearest farmers. */
-async function admit(context: CallContext, owner: PublicKey, may: (asker: Asker) => boolean, what: string): Promise<void> {
+export async function admit(context: CallContext, owner: PublicKey, may: (asker: Asker) => boolean, what: string): Promise<void> {
   const { from, owners, signal } = context;
   if (may(askerOf(context, owners.localView(owner)))) return;
   if (may(askerOf(context, await owners.view(owner, signal)))) return;

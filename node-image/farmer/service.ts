@@ -2,6 +2,7 @@
 // counted. What the calls themselves do is in piece-calls, log-calls and farm-calls.
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { KeyPair } from '#node/core/keys.ts';
+import type { Runtime } from '#node/log/runtime.ts';
 import { CallError, type Answer, type Operation, type Service } from '#node/net/net.ts';
 import { WireError } from '#node/wire/codec.ts';
 import type { RootView } from '#node/wire/root-view.ts';
@@ -9,6 +10,7 @@ import type { PublicKey } from '#node/wire/types.ts';
 import { farmPeers, type Asker, type FarmPeers } from './admission.ts';
 import type { Duty } from './duty.ts';
 import { farmCalls } from './farm-calls.ts';
+import { inventoryCalls } from './inventory-calls.ts';
 import { logCalls } from './log-calls.ts';
 import type { LogStore } from './log-store.ts';
 import type { OwnerLookup } from './owner-lookup.ts';
@@ -33,6 +35,7 @@ export interface FarmerParts {
   /** Whether the newest heads of this bucket were taken from the other replicas since the start. */
   isCaughtUp: (owner: PublicKey, bucketId: string) => boolean;
   nowMs: () => number;
+  runtime: Runtime;
   observe?: CallObserver;
 }
 /** One call has ended. Bytes are those of the bodies. */
@@ -58,7 +61,7 @@ export function askerOf({ peers, from, grants }: CallContext, view: RootView): A
 /** `body` is there always; without one it is empty. */
 export type Handler = (context: CallContext, head: Uint8Array, body: AsyncIterable<Uint8Array>) => Promise<Answer>;
 
-const HANDLERS: Record<Operation, Handler> = { ...pieceCalls, ...logCalls, ...farmCalls };
+const HANDLERS: Record<Operation, Handler> = { ...pieceCalls, ...inventoryCalls, ...logCalls, ...farmCalls };
 
 export function farmerService(parts: FarmerParts): Service {
   let known: { config: FarmConfig | null; peers: FarmPeers } = { config: null, peers: farmPeers(null) };

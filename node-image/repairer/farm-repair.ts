@@ -1,5 +1,5 @@
 // One repairer at work on one farm: asks the farmers, reads the logs, repairs what is queued, reports.
-// Three loops that share the index; each round is a method of its own, so that tests take them one by one.
+// Four loops that share the index; each round is a method of its own, so that tests take them one by one.
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmerFacts } from '#node/core/repair-plan.ts';
 import { farmSnapshot, logLink, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
@@ -12,6 +12,7 @@ import type { Holdings } from '#node/wire/calls.ts';
 import type { PublicKey, SealedPlacement } from '#node/wire/types.ts';
 import { askHoldings, askOwners, overAll } from './ask-farmers.ts';
 import { Bandwidth } from './bandwidth.ts';
+import { compareFarmer, type Comparison } from './compare-farmer.ts';
 import { FarmerWatch, OFFLINE_AFTER_MS } from './farmer-watch.ts';
 import { Judge } from './judge.ts';
 import { Benches } from './piece-math.ts';
@@ -32,6 +33,8 @@ export interface RepairLimits {
   /** First wait before a segment is tried again; doubles up to 100 times this. */
   retryMs: number;
   segmentsAtOnce: number;
+  /** Between two comparisons of all farmers' pieces with what the logs name; a long one makes the pause longer. */
+  compareEveryMs: number;
 }
 export const REPAIR_LIMITS: RepairLimits = {
   offlineAfterMs: OFFLINE_AFTER_MS,
@@ -40,15 +43,19 @@ export const REPAIR_LIMITS: RepairLimits = {
   stallMs: 20_000,
   retryMs: 3_000,
   segmentsAtOnce: 8,
+  compareEveryMs: 5 * 60_000,
 };
 const FARMERS_AT_ONCE = 32;
 const OWNERS_AT_ONCE = 4;
+const COMPARED_AT_ONCE = 4;
 const UNTOLD_MOVES_PAGE = 500;
 
 /** What happened, for logs and metrics. */
 export interface RepairEvents {
   scanned(facts: { tookMs: number; owners: number; failed: number }): void;
   ownerFailed(owner: PublicKey, error: unknown): void;
+  compared(farmer: PublicKey, owner: PublicKey, comparison: Comparison): void;
+  compareFailed(farmer: PublicKey, owner: PublicKey, error: unknown): void;
   repaired(segmentId: string, outcome: RepairOutcome, tookMs: number): void;
   repairFailed(segmentId: string, error: unknown): void;
   farmerFailed(farmer: PublicKey, as: 'source' | 'target', error: unknown): void;
@@ -136,7 +143,7 @@ export class FarmRepair {
     for (const farmer of this.#holdings.keys()) if (!this.#watch.member(farmer)) this.#holdings.delete(farmer);
   }
 
-  /** All three loops, until the signal aborts. */
+  /** All loops, until the signal aborts. */
   async run(): Promise<void> {
     const { signal } = this.#input;
     const every = async (pauseMs: (tookMs: number) => number, round: () => Promise<unknown>) => {
@@ -160,6 +167,10 @@ export class FarmRepair {
       every(
         () => 0,
         () => this.#repairOnceOrWait(),
+      ),
+      every(
+        (tookMs) => (this.#readThroughMs === 0 ? this.#limits.scanEveryMs : Math.max(this.#limits.compareEveryMs, 10 * tookMs)),
+        () => this.compare(),
       ),
     ]);
   }
@@ -273,6 +284,30 @@ export class FarmRepair {
         this.#input.events?.ownerFailed?.(owner, error);
       }
     }
+  }
+
+  // ---- comparing ----------------------------------------------------------------------------
+
+  /** One round over all farmers that answer and all owners whose logs are read. */
+  async compare(): Promise<void> {
+    const { index, signal, events } = this.#input;
+    const farmers = this.#reachable().filter(({ farmer }) => this.#watch.answers(farmer));
+    await overAll(farmers, COMPARED_AT_ONCE, async ({ farmer, url }) => {
+      for (const owner of this.#owners.keys()) {
+        const heldPieces = this.#holdings.get(farmer)?.owners.find((one) => one.owner === owner)?.pieces ?? 0;
+        if (heldPieces === 0 && index.namedCount(owner, farmer) === 0) continue;
+        try {
+          const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
+          const input = { link: this.#link, index, farmer: { farmer, url }, owner, heldPieces, judge, signal };
+          const comparison = await compareFarmer(input);
+          events?.compared?.(farmer, owner, comparison);
+        } catch (error) {
+          signal.throwIfAborted();
+          events?.compareFailed?.(farmer, owner, error);
+        }
+      }
+    });
+    this.#wake();
   }
 
   // ---- repairing ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ const FARMER_STATES = ['Online', 'Offline', 'Leaving', 'Lost'] as const;
 export function repairerMetrics(
   registry: Registry,
   report: () => FarmReport,
-): Required<Pick<RepairEvents, 'scanned' | 'repaired' | 'repairFailed' | 'farmerFailed'>> {
+): Required<Pick<RepairEvents, 'scanned' | 'compared' | 'repaired' | 'repairFailed' | 'farmerFailed'>> {
   const registers = [registry];
   const gauge = (name: string, help: string, value: (report: FarmReport) => number) =>
     new Gauge({
@@ -74,6 +74,12 @@ export function repairerMetrics(
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
     registers,
   });
+  const compared = new Counter({
+    name: 'storj_repairer_compared_pieces_total',
+    help: 'Pieces on which farmers and logs disagreed, by what was done about it.',
+    labelNames: ['result'],
+    registers,
+  });
   const unread = new Gauge({
     name: 'storj_repairer_owners_unread',
     help: 'Owners whose logs could not all be read in the last round.',
@@ -89,6 +95,9 @@ export function repairerMetrics(
     scanned({ tookMs, failed }) {
       scan.observe(tookMs / 1000);
       unread.set(failed);
+    },
+    compared(_farmer, _owner, comparison) {
+      for (const [result, count] of Object.entries(comparison)) compared.inc({ result }, count);
     },
     repaired(_segmentId, outcome, tookMs) {
       if (outcome.pieces === 0) {

@@ -100,6 +100,12 @@ function spoken(log: Log, metrics: ReturnType<typeof repairerMetrics>): Partial<
   return {
     scanned: metrics.scanned,
     ownerFailed: (owner, error) => log.warn({ owner, why: why(error) }, 'the logs of an owner could not all be read'),
+    compared(farmer, owner, comparison) {
+      metrics.compared(farmer, owner, comparison);
+      if (Object.values(comparison).some((pieces) => pieces > 0))
+        log.info({ farmer, owner, ...comparison }, "a farmer's pieces were not those that the logs name");
+    },
+    compareFailed: (farmer, owner, error) => log.warn({ farmer, owner, why: why(error) }, "a farmer's pieces can't be compared"),
     repaired(segment, outcome, tookMs) {
       metrics.repaired(segment, outcome, tookMs);
       const { pieces, bytes, copied, blocked } = outcome;

@@ -4,9 +4,10 @@ import { fromHex } from '#node/core/ids.ts';
 import { pieceId } from '#node/core/segments.ts';
 import { schemeText } from '#node/core/schemes.ts';
 import { urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
-import type { BucketId, Cut, CutHead, Hash, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
+import type { BucketId, Cut, CutHead, Hash, PieceId, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
+const PAST_ALL_IDS = new Uint8Array(33).fill(255);
 /** A farmer that was away for longer keeps nothing in its trash any more; its orphans are old enough to go as such. */
 const REMEMBER_DROPPED_MS = 30 * 24 * 3_600_000;
 const HEALTH_STATES: readonly HealthState[] = ['Healthy', 'Degraded', 'AtRisk', 'Unreadable'];
@@ -28,6 +29,13 @@ export interface IndexedSegment {
   /** By piece number. */
   holders: PublicKey[][];
   attempts: number;
+}
+/** A piece that a farmer should have. */
+export interface NamedPiece {
+  pieceId: PieceId;
+  segment: number;
+  pieceNumber: number;
+  suspicion: Suspicion;
 }
 export interface LogPosition {
   seq: number;
@@ -456,6 +464,37 @@ export class SegmentIndex {
     if (!row) return { pieces: 0, pieceBytes: 0, piecesToMove: 0 };
     const toMove = this.#db.get('SELECT count(*) AS n FROM pieces WHERE to_move = 1 AND farmer_no = ?', row['farmer_no']!)!;
     return { pieces: num(row['pieces']), pieceBytes: num(row['piece_bytes']), piecesToMove: num(toMove['n']) };
+  }
+
+  // ---- inventory ----------------------------------------------------------------------------
+
+  /** Pieces that this farmer should have. */
+  namedCount(owner: PublicKey, farmer: PublicKey): number {
+    const sql = 'SELECT count(*) AS n FROM pieces WHERE farmer_no = ? AND owner_no = ?';
+    return num(this.#db.get(sql, this.#farmerNo(farmer), this.#ownerNo(owner))!['n']);
+  }
+  /** In the order of ids. */
+  namedInRange(owner: PublicKey, farmer: PublicKey, { fromId, toId }: { fromId: PieceId; toId: PieceId | '' }): NamedPiece[] {
+    return this.#db
+      .all(
+        `SELECT piece_id, segment, piece_number, suspect FROM pieces INDEXED BY pieces_by_id
+         WHERE farmer_no = ? AND owner_no = ? AND piece_id >= ? AND piece_id < ? ORDER BY piece_id`,
+        this.#farmerNo(farmer),
+        this.#ownerNo(owner),
+        fromHex(fromId),
+        toId === '' ? PAST_ALL_IDS : fromHex(toId),
+      )
+      .map((row) => ({
+        pieceId: hex(row['piece_id']),
+        segment: num(row['segment']),
+        pieceNumber: num(row['piece_number']),
+        suspicion: SUSPICIONS[num(row['suspect'])]!,
+      }));
+  }
+  /** Whether a cut has dropped its segment. */
+  isDropped(owner: PublicKey, id: PieceId): boolean {
+    const sql = 'SELECT 1 FROM dropped_pieces WHERE owner_no = ? AND piece_id = ?';
+    return this.#db.get(sql, this.#ownerNo(owner), fromHex(id)) !== undefined;
   }
 
   // ---- cuts ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import {
   type Codec,
   type StructCodec,
 } from './codec.ts';
+import { MAX_RANGE_BITS } from '#node/core/id-ranges.ts';
 import { scheme } from './entries.ts';
 import {
   LEAF_BYTES,
@@ -58,6 +59,14 @@ export interface Heads {
   };
   /** Body: PieceIds. Answer body: HeldPieces. */
   'piece.stat': { call: { owner: PublicKey }; answer: Record<never, never> };
+  /** Answer body: RangeDigests of the pieces that aren't in the trash, by the first `bits` of their ids. */
+  'piece.ranges': { call: { owner: PublicKey; bits: number; first: number; count: number }; answer: Record<never, never> };
+  /** Answer body: PieceList of one range, those in the trash too. `after` '' = from its start. */
+  'piece.list': { call: { owner: PublicKey; bits: number; range: number; after: PieceId | '' }; answer: Record<never, never> };
+  /** Body: TrashOrder. */
+  'piece.trash': { call: { owner: PublicKey }; answer: { moved: number } };
+  /** Body: PieceIds. */
+  'piece.restore': { call: { owner: PublicKey }; answer: { moved: number } };
   /**
    * Body: framed batches, consecutive. Conflict and Sealed carry LogHead as detail. `firstSeq`: where the first of
    * them may leave a gap behind the replica's head, since what lies between was dropped; 0 = nowhere.
@@ -93,6 +102,7 @@ const nothing = struct<Record<never, never>>({}, open);
 const logHead = struct<LogHead>({ seq: uint(), hash: hex32, epoch: uint() }, open);
 const logPage = struct<LogPage>({ seq: uint(), hash: hex32, epoch: uint(), firstSeq: uint(undefined, 1) }, open);
 const ofOwner = struct<{ owner: PublicKey }>({ owner: hex32 }, open);
+const moved = struct<{ moved: number }>({ moved: uint() }, open);
 const referral = struct<Referral>({ farmer: hex32, url });
 const afterOwner: Codec<PublicKey | ''> = {
   toCbor: (value) => (value === '' ? null : hex32.toCbor(value)),
@@ -112,6 +122,16 @@ const heads: { [O in OperationName]: { call: StructCodec<Heads[O]['call']>; answ
     answer: nothing,
   },
   'piece.stat': { call: ofOwner, answer: nothing },
+  'piece.ranges': {
+    call: struct({ owner: hex32, bits: uint(MAX_RANGE_BITS), first: uint(), count: uint(undefined, 1) }, open),
+    answer: nothing,
+  },
+  'piece.list': {
+    call: struct({ owner: hex32, bits: uint(MAX_RANGE_BITS), range: uint(), after: afterOwner }, open),
+    answer: nothing,
+  },
+  'piece.trash': { call: ofOwner, answer: moved },
+  'piece.restore': { call: ofOwner, answer: moved },
   'log.append': {
     call: struct({ owner: hex32, bucketId: hex(16), logId: hex32, epoch: uint(), firstSeq: uint() }, open),
     answer: logHead,
@@ -159,7 +179,7 @@ export interface Body<T> {
   /** Throws WireError. */
   decode(from: Uint8Array): T;
 }
-function body<T>(maxBytes: number, codec: Codec<T>): Body<T> {
+export function body<T>(maxBytes: number, codec: Codec<T>): Body<T> {
   return { maxBytes, encode: (value) => encode(codec, value), decode: (from) => decode(codec, from, maxBytes) };
 }
 
@@ -210,10 +230,12 @@ export const pieceRange: Body<PieceRange> = body(
   ),
 );
 
+/** In one call. */
+export const MAX_PIECE_IDS = 1000;
 export interface PieceIds {
   pieceIds: PieceId[];
 }
-export const pieceIds: Body<PieceIds> = body(64 * 1024, struct<PieceIds>({ pieceIds: list(hex32, 1000) }));
+export const pieceIds: Body<PieceIds> = body(64 * 1024, struct<PieceIds>({ pieceIds: list(hex32, MAX_PIECE_IDS) }));
 
 /** Those of the asked pieces that the farmer holds. */
 export interface HeldPieces {

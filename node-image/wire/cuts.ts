@@ -32,7 +32,7 @@ export function signCut(
 }
 
 /** A farmer's check: somebody who may say it has cut this owner's logs. Throws WireError where it is malformed. */
-function readCutStatement(view: RootView, bytes: Uint8Array): Signed<CutStatement> {
+export function readCutStatement(view: RootView, bytes: Uint8Array): Signed<CutStatement> {
   const signed = decodeCutStatement(bytes);
   const isOwners = signed.body.owner === view.owner && hasRole(view, signed.signer, 'keeper', '*');
   if (!isOwners || !verifySigned(signed)) throw new WireError("The cut isn't signed by this owner or a keeper of all buckets.");

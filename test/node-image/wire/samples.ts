@@ -20,6 +20,7 @@ import { extendGrant, sealShareTerms } from '#node/wire/grants.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
 import { decodeCutStatement, signStatement } from '#node/wire/statements.ts';
 import * as calls from '#node/wire/calls.ts';
+import * as inventory from '#node/wire/inventory.ts';
 import type { OwnerEntry, RepairPart, RootStatement, SegmentPlacement } from '#node/wire/types.ts';
 
 export const fill = (byte: number, length = 32) => new Uint8Array(length).fill(byte);
@@ -303,6 +304,10 @@ export const callHeads: { [O in keyof calls.Heads]: calls.Heads[O] } = {
   'piece.put': { call: piece, answer: { receipt: receipt.bytes } },
   'piece.get': { call: { ...piece, firstLeaf: 1, leafCount: 0 }, answer: {} },
   'piece.stat': { call: named, answer: {} },
+  'piece.ranges': { call: { ...named, bits: 4, first: 3, count: 2 }, answer: {} },
+  'piece.list': { call: { ...named, bits: 4, range: 3, after: id(0x33) }, answer: {} },
+  'piece.trash': { call: named, answer: { moved: 2 } },
+  'piece.restore': { call: named, answer: { moved: 1 } },
   'log.append': { call: { ...named, bucketId, logId: log.publicKey, epoch: 2, firstSeq: 0 }, answer: head },
   'log.heads': { call: { ...named, bucketId }, answer: {} },
   'log.read': { call: { ...named, logId: log.publicKey, fromSeq: 1, maxBytes: 1024 }, answer: { ...head, firstSeq: 2 } },
@@ -327,6 +332,19 @@ export const bodies = {
     proof: [fill(0x82)],
   },
   pieceIds: { pieceIds: [id(1), id(2)] },
+  rangeDigests: {
+    digests: [
+      { pieces: 0, xor: id(0) },
+      { pieces: 2, xor: id(3) },
+    ],
+  },
+  pieceList: {
+    pieces: [
+      { pieceId: id(0x34), storedMs: atMs, trashedMs: null },
+      { pieceId: id(0x35), storedMs: atMs, trashedMs: atMs + 1 },
+    ],
+  },
+  trashOrder: { cut: cut.statement, pieceIds: [id(1)] },
   heldPieces: { held: [{ pieceId: id(1), pieceRoot: id(2), sizeBytes: 64 }] },
   bucketHeads: {
     epoch: 2,
@@ -362,6 +380,9 @@ export const bodies = {
   pieceFooter: calls.PieceFooter;
   pieceRange: calls.PieceRange;
   pieceIds: calls.PieceIds;
+  rangeDigests: inventory.RangeDigests;
+  pieceList: inventory.PieceList;
+  trashOrder: inventory.TrashOrder;
   heldPieces: calls.HeldPieces;
   bucketHeads: calls.BucketHeads;
   ownerPage: calls.OwnerPage;
@@ -372,6 +393,9 @@ export const bodyCodecs: Record<keyof typeof bodies, calls.Body<unknown>> = {
   pieceFooter: calls.pieceFooter,
   pieceRange: calls.pieceRange,
   pieceIds: calls.pieceIds,
+  rangeDigests: inventory.rangeDigests,
+  pieceList: inventory.pieceList,
+  trashOrder: inventory.trashOrder,
   heldPieces: calls.heldPieces,
   bucketHeads: calls.bucketHeads,
   ownerPage: calls.ownerPage,

@@ -292,6 +292,7 @@ export class RepairWorld {
       signal: ended.signal,
       events: {
         ownerFailed: (_, error) => failures.push(`owner: ${String(error)}`),
+        compareFailed: (_, __, error) => failures.push(`compare: ${String(error)}`),
         repairFailed: (_, error) => failures.push(`repair: ${String(error)}`),
         repaired: (_, { pieces, copied }) => repaired.push({ pieces, copied }),
         ...options.events,
