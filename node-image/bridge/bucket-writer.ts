@@ -2,7 +2,7 @@
 // that go) → log acknowledged on f + 1 farmers → visible in the catalog → answer. The log is opened when it
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
 import { nextClock, writtenAt } from '#node/core/log-merge.ts';
-import type { AccountAccess } from '#node/client/account.ts';
+import type { Access } from '#node/client/account.ts';
 import { CatalogError, type Catalog } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
@@ -33,7 +33,7 @@ export interface Decision<Result> {
 }
 
 export interface BucketWriter {
-  readonly access: AccountAccess;
+  readonly access: Access;
   readonly bucketId: BucketId;
   /**
    * Locks the names, decides, writes, and resolves when everybody sees it. `decide` runs with nothing in
@@ -61,7 +61,7 @@ export interface BucketWriter {
 }
 
 export interface BucketWriterOptions {
-  access: AccountAccess;
+  access: Access;
   bucketId: BucketId;
   catalog: Catalog;
   farm: FarmPort;

@@ -1,5 +1,5 @@
 // The farm as the bridge's rules see it, by the client library.
-import { bucketKeys, writerKeys, type AccountAccess } from '#node/client/account.ts';
+import { bucketKeys, writerKeys, type Access } from '#node/client/account.ts';
 import type { Client } from '#node/client/client.ts';
 import { getRange } from '#node/client/segment-reader.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
@@ -78,7 +78,7 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       }
     },
 
-    async openLog(access: AccountAccess, bucketId, onAcknowledged, signal) {
+    async openLog(access: Access, bucketId, onAcknowledged, signal) {
       const { owner } = access;
       const view = await accounts.refresh(owner, signal);
       return openBucketLog({

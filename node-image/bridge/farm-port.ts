@@ -1,6 +1,6 @@
 // What the bridge's own rules need of the farm: places for bytes and logs that outlive it. The real one
 // (farm-adapter.ts) is the client library; tests have one in memory.
-import type { AccountAccess } from '#node/client/account.ts';
+import type { Access } from '#node/client/account.ts';
 import type { GetOrder } from '#node/client/segment-reader.ts';
 import type { PutOrder, PutResult } from '#node/client/segment-writer.ts';
 import type { AppliedBatch } from '#node/catalog/catalog.ts';
@@ -29,14 +29,14 @@ export interface FarmPort {
   getRange(order: GetOrder): AsyncIterable<Uint8Array>;
   /** Every batch that counts after `since` (sequence by log); nothing for a bucket that was never written. Throws LogError. */
   readNew(
-    access: AccountAccess,
+    access: Access,
     bucketId: BucketId,
     since: ReadonlyMap<PublicKey, number>,
     signal: AbortSignal,
   ): AsyncIterable<AppliedBatch>;
   /** This bridge's log of the bucket, taken up again or begun. Rejects with LogError. */
   openLog(
-    access: AccountAccess,
+    access: Access,
     bucketId: BucketId,
     onAcknowledged: (batch: AcknowledgedBatch) => Promise<void>,
     signal: AbortSignal,

@@ -1,6 +1,6 @@
 // The writers of all buckets that this bridge serves, each account's own log among them. A bucket is read
 // from the farmers once before anything is answered from it; what fails is tried again with growing pauses.
-import type { AccountAccess } from '#node/client/account.ts';
+import type { Access } from '#node/client/account.ts';
 import { backoffMs, type Runtime } from '#node/log/runtime.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import { createBucketWriter, type BucketWriter, type BucketWriterOptions } from './bucket-writer.ts';
@@ -11,9 +11,9 @@ const MAX_READING = 8;
 
 export interface OpenWriters {
   /** Begins to serve the bucket. Resolves when the catalog has it; tries until then. */
-  serve(access: AccountAccess, bucketId: BucketId, signal: AbortSignal): Promise<BucketWriter>;
+  serve(access: Access, bucketId: BucketId, signal: AbortSignal): Promise<BucketWriter>;
   /** A bucket that was made a moment ago: there is nothing to read. */
-  begin(access: AccountAccess, bucketId: BucketId): BucketWriter;
+  begin(access: Access, bucketId: BucketId): BucketWriter;
   isReady(owner: PublicKey, bucketId: BucketId): boolean;
   /** Throws SlowDown while the bucket is still being read. */
   ready(owner: PublicKey, bucketId: BucketId): BucketWriter;

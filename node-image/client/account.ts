@@ -12,12 +12,14 @@ import {
   type Owner,
 } from '#node/core/keys.ts';
 import { concat } from '#node/core/bytes.ts';
+import { GrantError } from '#node/core/grants.ts';
 import { emptyView, mergeEntries, resolve } from '#node/core/log-merge.ts';
 import { OpenError } from '#node/core/sealing.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { LogError } from '#node/log/log-link.ts';
 import { readBatches, readHeads, type PartKeys } from '#node/log/log-reader.ts';
+import type { WriterKeys } from '#node/log/log-writer.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { encodeCallHead, farmMembers } from '#node/wire/calls.ts';
 import { WireError } from '#node/wire/codec.ts';
@@ -48,6 +50,18 @@ export interface AccountAccess {
   owner: PublicKey;
   accountSecret: Uint8Array;
 }
+
+/** What opens one bucket or share, out of a grant (grants.ts). */
+export interface GrantAccess {
+  owner: PublicKey;
+  bucketId: BucketId;
+  bucketSecret: Uint8Array;
+  /** The bucket's, newest epoch first. */
+  repairKeys: { epoch: number; key: Uint8Array }[];
+  /** The chain under which its holder writes; null where it may only read. */
+  grant: Uint8Array | null;
+}
+export type Access = AccountAccess | GrantAccess;
 
 // ---- statements -----------------------------------------------------------------------------
 
@@ -126,27 +140,48 @@ export function accessOf(view: RootView, subject: KeyPair): AccountAccess | null
 
 // ---- keys -----------------------------------------------------------------------------------
 
-/** Keys for reading a bucket: owner parts, and repair parts of all warrants so far. */
-export function bucketKeys(access: AccountAccess, view: RootView, bucketId: BucketId): PartKeys {
-  const secret = bucketSecret(access.accountSecret, bucketId);
-  const epochs = [...new Set([...view.warrants.map(({ repairEpoch }) => repairEpoch), 0])].sort((a, b) => b - a);
-  const repairKeys = epochs.map((epoch) => bucketRepairKey(repairKey(access.accountSecret, epoch), bucketId));
+/** Keys for reading a bucket: owner parts, and repair parts of all warrants so far. Throws GrantError WrongBucket. */
+export function bucketKeys(access: Access, view: RootView, bucketId: BucketId): PartKeys {
+  const secret = secretOf(access, bucketId);
+  const repairKeys = repairKeysOf(access, view, bucketId);
   return {
     ownerPartKey: (logId) => ownerPartKey(secret, logId),
-    repairPartKeys: (logId) => repairKeys.map((key) => repairPartKey(key, logId)),
+    repairPartKeys: (logId) => repairKeys.map(({ key }) => repairPartKey(key, logId)),
   };
 }
 
-/** Keys for a writer's log now: without a warrant, those of epoch 0. */
-export function writerKeys(
-  access: AccountAccess,
-  view: RootView,
-  bucketId: BucketId,
-): { bucketSecret: Uint8Array; repairKey: Uint8Array } {
-  return {
-    bucketSecret: bucketSecret(access.accountSecret, bucketId),
-    repairKey: bucketRepairKey(repairKey(access.accountSecret, view.warrant?.repairEpoch ?? 0), bucketId),
-  };
+/** Keys for a writer's log now: without a warrant, those of epoch 0. Throws GrantError WrongBucket. */
+export function writerKeys(access: Access, view: RootView, bucketId: BucketId): WriterKeys {
+  const epoch = view.warrant?.repairEpoch ?? 0;
+  const keys = repairKeysOf(access, view, bucketId);
+  // A grant from before the newest warrant: its repairer has the keys of earlier epochs, too.
+  const { key } = keys.find((one) => one.epoch <= epoch) ?? keys.at(-1)!;
+  const grant = 'grant' in access ? access.grant : null;
+  return { bucketSecret: secretOf(access, bucketId), repairKey: key, grant };
+}
+
+/** Those of all warrants, and 0, newest first. */
+export function repairEpochs(view: RootView): number[] {
+  return [...new Set([...view.warrants.map(({ repairEpoch }) => repairEpoch), 0])].sort((a, b) => b - a);
+}
+
+function secretOf(access: Access, bucketId: BucketId): Uint8Array {
+  if ('accountSecret' in access) return bucketSecret(access.accountSecret, bucketId);
+  checkBucket(access, bucketId);
+  return access.bucketSecret;
+}
+
+function repairKeysOf(access: Access, view: RootView, bucketId: BucketId): GrantAccess['repairKeys'] {
+  if ('accountSecret' in access) {
+    const { accountSecret } = access;
+    return repairEpochs(view).map((epoch) => ({ epoch, key: bucketRepairKey(repairKey(accountSecret, epoch), bucketId) }));
+  }
+  checkBucket(access, bucketId);
+  return access.repairKeys;
+}
+
+function checkBucket(access: GrantAccess, bucketId: BucketId): void {
+  if (access.bucketId !== bucketId) throw new GrantError('WrongBucket', 'The grant opens another bucket.');
 }
 
 // ---- an empty laptop ------------------------------------------------------------------------
@@ -199,7 +234,7 @@ export interface BucketContent {
 /** Rejects with LogError. */
 export async function readBucketContent(
   link: LogLink,
-  input: { access: AccountAccess; bucketId: BucketId; signal: AbortSignal },
+  input: { access: Access; bucketId: BucketId; signal: AbortSignal },
 ): Promise<BucketContent> {
   const { merged, ...rest } = await readMerged(link, input.access, input.bucketId, input.signal);
   const current = new Map<string, PutEntry>();
@@ -210,7 +245,7 @@ export async function readBucketContent(
   return { owner: input.access.owner, current, ...rest };
 }
 
-async function readMerged(link: LogLink, access: AccountAccess, bucketId: BucketId, signal: AbortSignal) {
+async function readMerged(link: LogLink, access: Access, bucketId: BucketId, signal: AbortSignal) {
   const { view } = await fetchRoots(link, access.owner, signal);
   const state = await readHeads(link, { owner: access.owner, bucketId, view, signal });
   const keys = bucketKeys(access, state.view, bucketId);

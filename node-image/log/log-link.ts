@@ -28,6 +28,7 @@ export type LogErrorCode =
   | 'NotEnoughRoots' // fewer of the nearest farmers answered than it takes; try again
   | 'NoReplicaSet' // the bucket has none: it was never written
   | 'LogEnded' // sealed, closed or overtaken: open a new one
+  | 'NotAllowed' // by the statements and the grant this writer's log would not count
   | 'TooLarge' // entries don't fit into one batch
   | 'Damaged'; // no replica gives what its head promises
 

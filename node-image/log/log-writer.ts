@@ -1,9 +1,11 @@
 // A bucket's log as its one writer sees it: group commit, acknowledged at f + 1, taken up again after a
 // restart byte for byte, or sealed and followed by a new log where its state is lost. A keeper (a bridge) has
 // the bucket for itself among keepers; other writers (devices) write beside it, each its own log.
+import type { LogGrant } from '#node/core/grants.ts';
 import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
 import { batchHash, decodeBatchHeader, NO_HASH, type KnownHead } from '#node/wire/batch.ts';
-import { hasRole, signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
+import { decodeGrantChain, grantId } from '#node/wire/grants.ts';
+import { hasRole, rootView, signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
 import type { BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
 import { OpenBucketLog } from './bucket-log.ts';
 import { putStatements } from './log-calls.ts';
@@ -43,6 +45,13 @@ export interface AcknowledgedBatch extends LogPosition {
   placements: SealedPlacement[];
 }
 
+/** Of one bucket. `grant`: the chain under which a writer without a role writes. */
+export interface WriterKeys {
+  bucketSecret: Uint8Array;
+  repairKey: Uint8Array;
+  grant?: Uint8Array | null;
+}
+
 export interface OpenLogOrder {
   link: LogLink;
   owner: PublicKey;
@@ -51,11 +60,12 @@ export interface OpenLogOrder {
   writer: KeyPair;
   /**
    * `entries`: a keeper takes the bucket over, open logs of other keepers are sealed and closed. Any writer's own
-   * logs of which the state is lost are. The owner's key may write on many machines at once: nothing is closed for it.
+   * logs of which the state is lost are. The owner's key, and that of a grant's holder, may write on many machines at
+   * once: nothing is closed for it.
    */
   kind: 'entries' | 'placements';
   /** For `entries`: those of the bucket (`repairKey`: its bucket repair key). */
-  keys?: { bucketSecret: Uint8Array; repairKey: Uint8Array };
+  keys?: WriterKeys;
   state: WriterState;
   /** Newest heads of the owner's other logs: they go into each batch. */
   knownHeads?: () => KnownHead[];
@@ -140,7 +150,7 @@ async function closeOthers(order: OpenLogOrder, roots: Roots, heads: BucketState
   const { link, owner, bucketId, writer, signal } = order;
   const isKeeper = (key: PublicKey) => key !== owner && hasRole(roots.view, key, 'keeper', bucketId);
   const isTakenOver = (key: PublicKey) =>
-    key === writer.publicKey ? key !== owner : isKeeper(writer.publicKey) && isKeeper(key);
+    key === writer.publicKey ? key !== owner && !order.keys?.grant : isKeeper(writer.publicKey) && isKeeper(key);
   const isOther = ({ log }: LogState) => log.kind === 'entries' && !log.closed && log.logId !== own && isTakenOver(log.writer);
   for (const { log } of heads.logs.filter(isOther)) {
     await sealAndClose(link, { owner, bucketId, logId: log.logId, roots, set: heads.set, signer: writer, signal });
@@ -159,7 +169,10 @@ async function startNew({ link, state }: OpenLogOrder): Promise<SavedLog> {
 async function announce(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): Promise<Roots> {
   const { link, owner, bucketId, writer, signal } = order;
   const { publicKey: logId } = keyPairFromSeed(saved.seed);
-  if (roots.view.logs.some((log) => log.logId === logId && log.bucketId === bucketId)) return roots;
+  const grant = order.keys?.grant ?? null;
+  const known = roots.view.logs.find((log) => log.logId === logId && log.bucketId === bucketId);
+  // Under a renewed grant the log is named again: what is written from now on counts by that one.
+  if (known && (!grant || !known.grants || isAmong(grant, known.grants))) return roots;
   const opening = signRootStatement(writer, {
     kind: 'log-opened',
     owner,
@@ -167,10 +180,17 @@ async function announce(order: OpenLogOrder, roots: Roots, set: ReplicaSet, save
     logId,
     writer: writer.publicKey,
     openedMs: link.runtime.nowMs(),
-    grant: null,
+    grant,
   });
+  const refused = rootView(owner, [...roots.statements, opening]).rejected.find(({ statement }) => statement === opening);
+  if (refused) throw new LogError('NotAllowed', `This writer's log would not count: ${refused.reason}`);
   await publishRoots(link, { owner, statements: [opening], known: roots.statements, also: set.members, signal });
   return { view: roots.view, statements: union([...roots.statements, opening]) };
+}
+
+function isAmong(grant: Uint8Array, known: readonly LogGrant[]): boolean {
+  const last = grantId(decodeGrantChain(grant).at(-1)!);
+  return known.some(({ links }) => links.at(-1)?.id === last);
 }
 
 function start(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): BucketLog {

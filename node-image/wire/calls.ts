@@ -103,7 +103,7 @@ const logHead = struct<LogHead>({ seq: uint(), hash: hex32, epoch: uint() }, ope
 const logPage = struct<LogPage>({ seq: uint(), hash: hex32, epoch: uint(), firstSeq: uint(undefined, 1) }, open);
 const ofOwner = struct<{ owner: PublicKey }>({ owner: hex32 }, open);
 const moved = struct<{ moved: number }>({ moved: uint() }, open);
-const referral = struct<Referral>({ farmer: hex32, url });
+export const address = struct<Referral>({ farmer: hex32, url });
 const afterOwner: Codec<PublicKey | ''> = {
   toCbor: (value) => (value === '' ? null : hex32.toCbor(value)),
   fromCbor: (value) => (value === null ? '' : hex32.fromCbor(value)),
@@ -143,7 +143,7 @@ const heads: { [O in OperationName]: { call: StructCodec<Heads[O]['call']>; answ
   },
   'log.seal': { call: ofOwner, answer: logHead },
   'roots.put': { call: ofOwner, answer: struct({ kept: uint() }, open) },
-  'roots.get': { call: ofOwner, answer: struct({ nearest: list(referral, 9) }, open) },
+  'roots.get': { call: ofOwner, answer: struct({ nearest: list(address, 9) }, open) },
   'roots.owners': { call: struct({ after: afterOwner, limit: uint(MAX_OWNERS_PAGE, 1) }, open), answer: nothing },
   'grant.present': { call: ofOwner, answer: struct({ expiresMs: uint() }, open) },
   'farm.members': { call: nothing, answer: nothing },

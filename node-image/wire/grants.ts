@@ -48,7 +48,12 @@ export function grantId(link: Signed<GrantStatement>): Hash {
   return toHex(blake3(link.bytes));
 }
 
-const linkOf = (link: Signed<GrantStatement>): GrantLink => ({ body: link.body, issuer: link.signer, id: grantId(link) });
+/** As the rules in core/grants.ts take it. */
+export const grantLink = (link: Signed<GrantStatement>): GrantLink => ({
+  body: link.body,
+  issuer: link.signer,
+  id: grantId(link),
+});
 
 export interface GrantCheck {
   owner: PublicKey;
@@ -60,7 +65,7 @@ export interface GrantCheck {
 
 /** Everything about a chain but time and revocations. Throws GrantError. */
 export function provenRights(chain: GrantChain, { owner, holder, isIssuer }: GrantCheck): GrantRights {
-  const rights = chainRights(chain.map(linkOf));
+  const rights = chainRights(chain.map(grantLink));
   const first = chain[0]!;
   if (rights.owner !== owner) throw new GrantError('WrongOwner', 'The grant is for the data of another owner.');
   if (rights.holder !== holder) throw new GrantError('WrongHolder', 'The grant is for another key than that of this connection.');
@@ -119,7 +124,7 @@ export function extendGrant(
     nonce: toHex(terms.nonce16),
   });
   const extended = [...chain, link];
-  chainRights(extended.map(linkOf));
+  chainRights(extended.map(grantLink));
   return extended;
 }
 

@@ -8,6 +8,14 @@ import * as calls from '#node/wire/calls.ts';
 import { decode, encode, WireError, type Codec } from '#node/wire/codec.ts';
 import { ownerPart, placementEntry, repairPart, sealedPlacements } from '#node/wire/entries.ts';
 import { frameAll, unframeAll } from '#node/wire/framing.ts';
+import {
+  decodeAsk,
+  decodeGrantKeys,
+  decodeGrantText,
+  encodeAsk,
+  encodeGrantKeys,
+  encodeGrantText,
+} from '#node/wire/grant-text.ts';
 import { decodeGrantChain, encodeGrantChain, openShareTerms } from '#node/wire/grants.ts';
 import { decodeGrant, decodeMembership, decodeReceipt, decodeRootStatement, decodeSealOrder } from '#node/wire/statements.ts';
 import * as samples from './samples.ts';
@@ -34,6 +42,11 @@ const decoders: Decoder[] = [
   ...samples.roots.map((root) => justRead(root.body.kind, root.bytes, decodeRootStatement)),
   ...samples.workerGrant.map((link) => justRead('grant', link.bytes, decodeGrant)),
   justRead('grant chain', encodeGrantChain(samples.workerGrant), decodeGrantChain),
+  justRead('grant text', Buffer.from(encodeGrantText(samples.grantText)), (bytes) =>
+    decodeGrantText(Buffer.from(bytes).toString('latin1')),
+  ),
+  justRead('ask', Buffer.from(encodeAsk(samples.grantAsk)), (bytes) => decodeAsk(Buffer.from(bytes).toString('latin1'))),
+  justRead('grant keys', encodeGrantKeys(samples.grantKeys), decodeGrantKeys),
   justRead('share terms', samples.rootBodies.share.sealedTerms, (bytes) => openShareTerms(samples.shareSecret, bytes)),
   justRead('membership', samples.membership.bytes, decodeMembership),
   justRead('receipt', samples.receipt.bytes, decodeReceipt),

@@ -16,7 +16,8 @@ import { newSegmentKey } from '#node/core/encryption.ts';
 import { pieceBytes, pieceId, plainToCipherBytes, segmentId } from '#node/core/segments.ts';
 import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
 import { signCut } from '#node/wire/cuts.ts';
-import { extendGrant, sealShareTerms } from '#node/wire/grants.ts';
+import { encodeGrantKeys, type GrantAsk, type GrantKeys, type GrantText } from '#node/wire/grant-text.ts';
+import { encodeGrantChain, extendGrant, sealShareTerms } from '#node/wire/grants.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
 import { decodeCutStatement, signStatement } from '#node/wire/statements.ts';
 import * as calls from '#node/wire/calls.ts';
@@ -203,6 +204,29 @@ export const sealOrder = signStatement(keeper, {
   logId: log.publicKey,
   issuedMs: atMs,
 });
+
+export const grantKeys: GrantKeys = {
+  bucketName: 'photos',
+  bucketSecret: secretOfBucket,
+  repairKeys: [{ epoch: 1, key: bucketRepairKey(keyOfEpoch, bucketId) }],
+};
+export const grantText: GrantText = {
+  chains: [encodeGrantChain(appGrant)],
+  sealedKeys: sealTo(boxPublicKey(app.seed), encodeGrantKeys(grantKeys), fill(0x66)),
+  farm: control.publicKey,
+  farmers: [{ farmer: farmer.publicKey, url: 'https://10.0.0.7:4433' }],
+  seed: app.seed,
+};
+export const grantAsk: GrantAsk = {
+  audience: app.publicKey,
+  box: boxPublicKey(app.seed),
+  name: 'Photo book',
+  bucketName: 'photos',
+  prefix: 'photos/',
+  verbs: ['read', 'list'],
+  budgetBytes: null,
+  forMs: 24 * hourMs,
+};
 
 // ---- batches --------------------------------------------------------------------------------
 

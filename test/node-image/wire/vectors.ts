@@ -12,6 +12,7 @@ import { pieceId, plainToCipherBytes, segmentGeometry, segmentId, shardBytes, st
 import * as calls from '#node/wire/calls.ts';
 import { encode } from '#node/wire/codec.ts';
 import { ownerPart, placementEntry, repairPart, sealedPlacements } from '#node/wire/entries.ts';
+import { encodeAsk, encodeGrantKeys, encodeGrantText } from '#node/wire/grant-text.ts';
 import { encodeGrantChain, shareTerms } from '#node/wire/grants.ts';
 import { placementTag } from '#node/wire/placements.ts';
 import { LEAF_BYTES, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
@@ -91,6 +92,8 @@ function merkleVector() {
   return { hashes, root: pieceRoot(hashes), range: { first: 3, count: 5, proof: rangeProof(hashes, 3, 5) } };
 }
 
+const textBytes = (text: string) => new Uint8Array(Buffer.from(text.split(':')[1]!, 'base64url'));
+
 /** Type in PROTOCOL.md, value as it is in memory (bytes as hex), bytes on the wire. */
 function structVectors() {
   const heads = Object.entries(s.callHeads).flatMap(([name, { call, answer }]) => {
@@ -113,6 +116,9 @@ function structVectors() {
     { type: 'placement-entry', value: s.placementEntry, bytes: encode(placementEntry, s.placementEntry) },
     { type: 'placements', value: [s.sealedPlacement], bytes: encode(sealedPlacements, [s.sealedPlacement]) },
     { type: 'grant-chain', value: { links: s.workerGrant.map(({ bytes }) => bytes) }, bytes: encodeGrantChain(s.workerGrant) },
+    { type: 'grant-text', value: s.grantText, bytes: textBytes(encodeGrantText(s.grantText)) },
+    { type: 'grant-keys', value: s.grantKeys, bytes: encodeGrantKeys(s.grantKeys) },
+    { type: 'grant-ask', value: s.grantAsk, bytes: textBytes(encodeAsk(s.grantAsk)) },
     { type: 'share-terms', value: s.shareTerms, bytes: encode(shareTerms, s.shareTerms) },
     ...heads,
     ...bodies,
