@@ -3,8 +3,9 @@
 // Nothing is missing and some pieces sit on leaving farmers: copy each straight from its holder. As soon
 // as one piece must be rebuilt, `required` pieces are read anyway and all n are computed to check them
 // against the signed root, so the moving pieces come out of the same pass.
-import { choosePlaces } from '#node/core/placement.ts';
+import { choosePlaces, type PlacementCandidate } from '#node/core/placement.ts';
 import { promiseOf } from '#node/core/schemes.ts';
+import { countByDomain, domainLimit, domainSizes } from '#node/core/spread.ts';
 import { movesUpTo, type FarmerState, type SegmentHealth, type SegmentHolders } from '#node/core/segment-health.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 
@@ -62,6 +63,7 @@ export function repairPlan(input: PlanInput): RepairPlan {
   const { segment, health } = input;
   if (!health.queued) return { copies: [], rebuilds: [], sources: [], unplaced: [], blocked: null };
   const sources = sourcesOf(input);
+  if (health.crowded.length > 0) return spreadPlan(input, sources);
   const canRebuild = new Set(sources.map(({ pieceNumber }) => pieceNumber)).size >= segment.scheme.required;
   // Missing pieces first: they are what is lacking; moving ones still count where they are.
   const wanted = [...(canRebuild ? health.missing : []), ...health.leaving].slice(0, roomFor(input));
@@ -76,6 +78,33 @@ export function repairPlan(input: PlanInput): RepairPlan {
     unplaced: wanted.slice(places.length),
     blocked: !canRebuild && health.missing.length > 0 ? 'NotEnoughSources' : tasks.length === 0 ? 'NoPlaces' : null,
   };
+}
+
+/** Copies out of a crowded domain, as far as others have room below the limit. The old holders keep what they have. */
+function spreadPlan(input: PlanInput, sources: PieceSource[]): RepairPlan {
+  const { segment, health, farmers } = input;
+  const domainOf = new Map(farmers.map(({ farmer, domain }) => [farmer, domain]));
+  const isActive = ({ state }: FarmerFacts): boolean => state === 'Online' || state === 'Offline';
+  const limit = domainLimit(domainSizes(farmers.filter(isActive)), health.healthy, promiseOf(segment.scheme));
+  // What stays where it counts now: everything but the pieces that get a second holder.
+  const stays = health.counted.filter((farmer, number) => farmer !== null && !health.crowded.includes(number));
+  const placed = stays.filter((farmer) => farmer !== null);
+  const takers = new Set(takersOf(input));
+  // Who has a piece of it already would count once for two.
+  for (const holders of segment.holders) for (const farmer of holders) takers.delete(farmer);
+  const copies: CopyTask[] = [];
+  for (const pieceNumber of health.crowded) {
+    const counts = countByDomain(placed, (farmer) => domainOf.get(farmer));
+    const open = farmers.filter(({ farmer, domain }) => takers.has(farmer) && (counts.get(domain) ?? 0) < limit);
+    const [to] = choosePlaces({ farmers: open.map(candidateOf), count: 1, f: limit, seed: input.seed });
+    if (to === undefined) break;
+    takers.delete(to);
+    placed.push(to);
+    const copy = copyOf({ pieceNumber, to }, sources);
+    if (copy) copies.push(copy);
+  }
+  const unplaced = health.crowded.slice(copies.length);
+  return { copies, rebuilds: [], sources, unplaced, blocked: copies.length === 0 ? 'NoPlaces' : null };
 }
 
 /** How many pieces may get a new place before every farmer that stays has one. */
@@ -94,20 +123,13 @@ function copyOf(task: PieceTask, sources: PieceSource[]): CopyTask | null {
  * New holders, in the order of `wanted`: only farmers that answer, stay, have room and don't count for
  * this segment yet. Domains are filled with an eye on the pieces that stay.
  */
-function choosePieces({ segment, health, farmers, pieceBytes, seed }: PlanInput, wanted: number[]): PublicKey[] {
+function choosePieces(input: PlanInput, wanted: number[]): PublicKey[] {
+  const { segment, health, farmers, seed } = input;
   const counted = health.counted.filter((farmer) => farmer !== null);
   const leaving = new Set(health.leaving.map((number) => health.counted[number]));
-  const takers = new Set(
-    farmers
-      .filter(({ state, answers, freeBytes }) => state === 'Online' && answers && (freeBytes ?? Infinity) > pieceBytes)
-      .map(({ farmer }) => farmer),
-  );
+  const takers = new Set(takersOf(input));
   return choosePlaces({
-    farmers: farmers.map(({ farmer, domain, freeBytes }) => ({
-      farmer,
-      domain,
-      ...(freeBytes === undefined ? {} : { freeBytes }),
-    })),
+    farmers: farmers.map(candidateOf),
     count: wanted.length,
     f: promiseOf(segment.scheme),
     seed,
@@ -115,6 +137,18 @@ function choosePieces({ segment, health, farmers, pieceBytes, seed }: PlanInput,
     exclude: new Set(farmers.map(({ farmer }) => farmer).filter((farmer) => !takers.has(farmer))),
   });
 }
+
+function takersOf({ farmers, pieceBytes }: PlanInput): PublicKey[] {
+  return farmers
+    .filter(({ state, answers, freeBytes }) => state === 'Online' && answers && (freeBytes ?? Infinity) > pieceBytes)
+    .map(({ farmer }) => farmer);
+}
+
+const candidateOf = ({ farmer, domain, freeBytes }: FarmerFacts): PlacementCandidate => ({
+  farmer,
+  domain,
+  ...(freeBytes === undefined ? {} : { freeBytes }),
+});
 
 /** Every holder that isn't known to be lost, those that answer and stay first; silent ones are a last try. */
 function sourcesOf({ segment, farmers }: PlanInput): PieceSource[] {

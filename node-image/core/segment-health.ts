@@ -4,6 +4,7 @@
 // A farmer counts once for a segment, whatever it holds of it: two pieces on one farmer go together.
 // So pieces are matched to distinct farmers, the best farmers first.
 import { promiseOf } from '#node/core/schemes.ts';
+import { countByDomain, domainLimit, type DomainSizes } from '#node/core/spread.ts';
 import type { PublicKey, Scheme } from '#node/wire/types.ts';
 
 /** Offline = silent, but not for long enough to be lost. Leaving = drains; holds what it has until it is moved. */
@@ -33,16 +34,20 @@ export interface SegmentHealth {
   missing: number[];
   /** Pieces that count on a leaving farmer only: to be moved. */
   leaving: number[];
+  /** Pieces that are in a failure domain with too many of them and nowhere else, where another has room. */
+  crowded: number[];
   /** How many farmers may still go: healthy − required. Below zero: unreadable. */
   margin: number;
   state: HealthState;
-  /** At or below `repair` and below `optimal`, or with pieces to move for which there is a farmer. */
+  /** At or below `repair` and below `optimal`, or with pieces to move for which there is a farmer or a domain. */
   queued: boolean;
 }
 
 /** Farmers that may hold pieces for good: in the roster, active, not lost. */
 export interface FarmSize {
   activeFarmers: number;
+  /** Failure domains of those; without, nothing is crowded. */
+  domains?: { of(farmer: PublicKey): string | undefined; sizes: DomainSizes };
 }
 
 /** Judges one segment. `stateOf` answers for any farmer, also for those that no roster knows (Lost). */
@@ -65,16 +70,42 @@ export function segmentHealth(
   const margin = healthy - scheme.required;
   const underRepair = healthy <= scheme.repair && healthy < scheme.optimal;
   const toMove = leaving.length > 0 && staying < movesUpTo(scheme, farm);
+  // Only once nothing else is to do: pieces that are missing or on their way get places by domain anyway.
+  const isWhole = missing.length === 0 && leaving.length === 0;
+  const crowded = isWhole && !underRepair && farm.domains ? crowdedPieces(segment, counted, stateOf, farm.domains) : [];
   return {
     counted,
     healthy,
     staying,
     missing,
     leaving,
+    crowded,
     margin,
     state: stateFor(margin, promiseOf(scheme), underRepair),
-    queued: underRepair || toMove,
+    queued: underRepair || toMove || crowded.length > 0,
   };
+}
+
+/**
+ * Pieces beyond the limit of a domain. A piece that was copied out of it stays there too, so what counts is what
+ * would be lost with the domain, and not who is counted.
+ */
+function crowdedPieces(
+  { scheme, holders }: SegmentHolders,
+  counted: readonly (PublicKey | null)[],
+  stateOf: (farmer: PublicKey) => FarmerState,
+  { of, sizes }: NonNullable<FarmSize['domains']>,
+): number[] {
+  const found = counted.filter((farmer) => farmer !== null);
+  const limit = domainLimit(sizes, found.length, promiseOf(scheme));
+  for (const [domain, count] of countByDomain(found, of)) {
+    if (count <= limit) continue;
+    const without = new Matching(scheme.total);
+    without.grow(holders, (farmer) => stateOf(farmer) !== 'Lost' && (of(farmer) ?? farmer) !== domain);
+    const only = numbersWhere(without.farmers, (farmer) => farmer === null);
+    if (only.length > limit) return only.slice(limit);
+  }
+  return [];
 }
 
 /**
@@ -87,13 +118,17 @@ export function movesUpTo(scheme: Scheme, farm: FarmSize): number {
 
 /**
  * Order of repair, lowest first: what can still go, then what stays. Unreadable segments come last, since
- * nothing but the return of a farmer helps them, and pieces to move come after pieces that are missing.
+ * nothing but the return of a farmer helps them, and pieces to move come after pieces that are missing, those that
+ * are only crowded after those that must leave.
  */
-export function urgency({ margin, staying, missing }: Pick<SegmentHealth, 'margin' | 'staying' | 'missing'>): number {
-  const later = margin < 0 ? 2 * LATER : missing.length > 0 ? 0 : LATER;
+export function urgency(health: Pick<SegmentHealth, 'margin' | 'staying' | 'missing' | 'crowded'>): number {
+  const { margin, staying, missing, crowded } = health;
+  const later = margin < 0 ? 3 * LATER : crowded.length > 0 ? 2 * LATER : missing.length > 0 ? 0 : LATER;
   return later + Math.max(0, margin) * 256 + staying;
 }
 const LATER = 256 * 256;
+/** Urgencies of segments with nothing to do but to spread. */
+export const CROWDED_URGENCY = { from: 2 * LATER, below: 3 * LATER };
 
 /** A log replica set stands by the same words: acknowledged at f + 1, so f members may be lost. */
 export function replicaSetHealth(

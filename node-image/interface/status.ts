@@ -76,6 +76,8 @@ export const farmReportSchema = z.object({
   segments: z.int(),
   segmentsAtRisk: z.int(),
   segmentsQueued: z.int(),
+  /** Of those: whole, but with too many pieces in one failure domain while others have room. */
+  segmentsCrowded: z.int(),
   segmentsUnreadable: z.int(),
   /** Live segments by their own scheme: {"4/5/6/6": 120}. A farm can't shrink below the highest optimal number. */
   segmentsByScheme: z.record(z.string(), z.int()),

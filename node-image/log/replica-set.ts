@@ -2,6 +2,7 @@
 import type { KeyPair } from '#node/core/keys.ts';
 import { chooseReplicas } from '#node/core/placement.ts';
 import { replicaCount } from '#node/core/schemes.ts';
+import { countByDomain, domainLimit, domainSizes, mostCrowded } from '#node/core/spread.ts';
 import { signRootStatement, rootView, type ReplicaSet } from '#node/wire/root-view.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
@@ -72,8 +73,33 @@ export function nextMemberChange(input: {
     return staying.length >= target && staying.length > promise ? change(going[0], undefined) : null;
   }
   if (set.members.length < target && add) return change(undefined, add);
-  if (set.members.length > target) return change(set.members.at(-1), undefined);
+  const crowding = crowdingOf(set.members, active, promise);
+  // The newest of those that stand closest together.
+  if (set.members.length > target) return change(crowding.member ?? set.members.at(-1), undefined);
+  if (crowding.member && crowding.isMendable) {
+    const others = set.members.filter((member) => member !== crowding.member);
+    const open = active.filter(({ farmer, domain }) => others.includes(farmer) || crowding.hasRoom(domain));
+    const [better] = chooseReplicas({ farmers: open, replicas: others.length + 1, f: promise, seed: bucketId, placed: others });
+    if (better) return change(crowding.member, better);
+  }
   return set.f !== Math.min(promise, set.members.length - 1) ? change(undefined, undefined) : null;
+}
+
+/** Where members stand closest together: the last of the fullest domain, and whether another has room for it. */
+function crowdingOf(
+  members: readonly PublicKey[],
+  active: readonly LogFarmer[],
+  promise: number,
+): { member: PublicKey | undefined; isMendable: boolean; hasRoom(domain: string): boolean } {
+  const domains = new Map(active.map(({ farmer, domain }) => [farmer, domain]));
+  const counts = countByDomain(members, (farmer) => domains.get(farmer));
+  const limit = domainLimit(domainSizes(active), members.length, promise);
+  const fullest = mostCrowded(counts, 1);
+  return {
+    member: members.findLast((member) => domains.get(member) === fullest),
+    isMendable: mostCrowded(counts, limit) !== null,
+    hasRoom: (domain) => (counts.get(domain) ?? 0) < limit,
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
 // Who answers, who is silent, who is gone. Silence counts only while somebody listens: a repairer that
 // was stopped, asleep or cut off for an hour has not heard an hour of silence.
-import type { FarmerState } from '#node/core/segment-health.ts';
+import { domainSizes } from '#node/core/spread.ts';
+import type { FarmerState, FarmSize } from '#node/core/segment-health.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 
@@ -36,7 +37,7 @@ export class FarmerWatch {
   #roster = new Map<PublicKey, RosterMember>();
   readonly #limits: WatchLimits;
   /** Counted when asked for; null after a change. */
-  #active: number | null = null;
+  #size: FarmSize | null = null;
 
   constructor(offlineAfterMs: number) {
     this.#limits = { offlineAfterMs, lostAfterMs: Infinity };
@@ -44,7 +45,7 @@ export class FarmerWatch {
 
   /** A new configuration: farmers that it doesn't name are forgotten (and lost). */
   configure(config: FarmConfig): void {
-    this.#active = null;
+    this.#size = null;
     this.#limits.lostAfterMs = config.lostAfterMs;
     this.#roster = new Map(config.roster.map((member) => [member.farmer, member]));
     for (const farmer of this.#contacts.keys()) if (!this.#roster.has(farmer)) this.#contacts.delete(farmer);
@@ -52,14 +53,14 @@ export class FarmerWatch {
 
   heard(farmer: PublicKey, nowMs: number): void {
     if (!this.#roster.has(farmer)) return;
-    this.#active = null;
+    this.#size = null;
     this.#contacts.set(farmer, { lastSeenMs: nowMs, silentMs: 0, answers: true });
   }
 
   /** It was asked and didn't answer; `listenedMs` since it was asked before (at most what one round takes). */
   silent(farmer: PublicKey, listenedMs: number): void {
     if (!this.#roster.has(farmer)) return;
-    this.#active = null;
+    this.#size = null;
     const before = this.#contacts.get(farmer) ?? { lastSeenMs: 0, silentMs: 0, answers: false };
     this.#contacts.set(farmer, { ...before, silentMs: before.silentMs + listenedMs, answers: false });
   }
@@ -80,9 +81,12 @@ export class FarmerWatch {
     return farmerState(this.#roster.get(farmer), this.#contacts.get(farmer), this.#limits);
   }
 
-  /** Farmers that may hold pieces for good. */
-  activeFarmers(): number {
-    this.#active ??= this.members().filter(({ farmer }) => ['Online', 'Offline'].includes(this.state(farmer))).length;
-    return this.#active;
+  /** Farmers that may hold pieces for good, and their failure domains. */
+  size(): FarmSize {
+    if (this.#size) return this.#size;
+    const active = this.members().filter(({ farmer }) => ['Online', 'Offline'].includes(this.state(farmer)));
+    const of = (farmer: PublicKey): string | undefined => this.#roster.get(farmer)?.domain;
+    this.#size = { activeFarmers: active.length, domains: { of, sizes: domainSizes(active) } };
+    return this.#size;
   }
 }

@@ -39,6 +39,7 @@ export class Judge {
   /** As the index was last judged by. */
   readonly #known = new Map<PublicKey, FarmerState>();
   #activeFarmers = -1;
+  #domains: string | null = null;
 
   constructor(index: SegmentIndex, watch: FarmerWatch, runtime: Runtime) {
     this.#index = index;
@@ -49,7 +50,7 @@ export class Judge {
   /** Health of one segment as of now, noted in the index. */
   judge(segment: IndexedSegment): SegmentHealth {
     const stateOf = (farmer: PublicKey) => this.#watch.state(farmer);
-    const farm = { activeFarmers: this.#watch.activeFarmers() };
+    const farm = this.#watch.size();
     const health = segmentHealth(segment, stateOf, farm);
     this.#index.setHealth(segment.id, health, piecesToMove(segment, health, stateOf, farm));
     return health;
@@ -65,8 +66,10 @@ export class Judge {
   /** Looks whose state has changed and judges their segments again. True when anything had. */
   async followStates(signal: AbortSignal): Promise<boolean> {
     const changed = this.#index.farmers().filter((farmer) => this.#known.get(farmer) !== this.#watch.state(farmer));
-    const activeFarmers = this.#watch.activeFarmers();
+    const { activeFarmers } = this.#watch.size();
     const resized = activeFarmers !== this.#activeFarmers;
+    // Where the farmers are decides what is crowded, and may do so for any segment.
+    if (this.#movedDomains()) await this.#pages((after) => this.#index.allSegments(after, PAGE), signal);
     // The number of farmers decides which spare pieces of leaving ones must move.
     const concerned = resized
       ? new Set([...changed, ...this.#index.farmers().filter((farmer) => this.#watch.state(farmer) === 'Leaving')])
@@ -77,6 +80,21 @@ export class Judge {
       await this.#pages((after) => this.#index.segmentsOn(farmer, after, PAGE), signal);
     }
     return resized || changed.length > 0;
+  }
+
+  /** True when domains that several farmers share have changed. */
+  #movedDomains(): boolean {
+    const sizes = this.#watch.size().domains?.sizes ?? new Map<string, number>();
+    const shared = this.#watch.members().filter(({ domain }) => (sizes.get(domain) ?? 0) > 1);
+    const now = [
+      ...shared.map(({ farmer, domain }) => `${farmer} ${domain}`).sort(),
+      ...[...sizes].filter(([, size]) => size > 1).map(([domain, size]) => `${domain} ${size}`),
+      `${shared.length > 0 ? sizes.size : 0}`,
+    ].join('\n');
+    const before = this.#domains;
+    this.#domains = now;
+    // At first all segments are judged anyway.
+    return before !== null && before !== now;
   }
 
   async #pages(next: (after: number) => number[], signal: AbortSignal): Promise<void> {

@@ -43,7 +43,14 @@ export interface ReportFacts {
 export const NO_FACTS: Omit<ReportFacts, 'version' | 'repairer' | 'startedMs' | 'nowMs'> = {
   config: null,
   readThroughMs: 0,
-  totals: { segments: 0, queued: 0, byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 }, margin: null, byScheme: {} },
+  totals: {
+    segments: 0,
+    queued: 0,
+    crowded: 0,
+    byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 },
+    margin: null,
+    byScheme: {},
+  },
   replicaSets: [],
   stateOf: () => 'Lost',
   lastSeenMs: () => 0,
@@ -74,6 +81,7 @@ export function farmReport(facts: ReportFacts): FarmReport {
     segments: totals.segments,
     segmentsAtRisk: totals.byState.AtRisk,
     segmentsQueued: totals.queued,
+    segmentsCrowded: totals.crowded,
     segmentsUnreadable: totals.byState.Unreadable,
     segmentsByScheme: totals.byScheme,
     repairedPieces: facts.repairedPieces,

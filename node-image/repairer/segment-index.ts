@@ -3,7 +3,7 @@
 import { fromHex } from '#node/core/ids.ts';
 import { pieceId } from '#node/core/segments.ts';
 import { schemeText } from '#node/core/schemes.ts';
-import { urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
+import { CROWDED_URGENCY, urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
 import type { BucketId, Cut, CutHead, Hash, PieceId, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
@@ -50,6 +50,8 @@ export interface Move {
 export interface IndexTotals {
   segments: number;
   queued: number;
+  /** Of those: only because a failure domain has too many of their pieces. */
+  crowded: number;
   byState: Record<HealthState, number>;
   /** Least margin over live segments; null without any. */
   margin: number | null;
@@ -449,14 +451,21 @@ export class SegmentIndex {
       const n = num(row['n']);
       segments += n;
       byState[HEALTH_STATES[num(row['state'])]!] += n;
-      if (row['required'] !== null) {
+      if (num(row['required']) > 0) {
         const name = schemeText(schemeOf(row));
         byScheme[name] = (byScheme[name] ?? 0) + n;
       }
       margin = Math.min(margin ?? Infinity, num(row['margin']));
     }
     const queued = num(this.#db.get('SELECT count(*) AS n FROM segments WHERE queued = 1')!['n']);
-    return { segments, queued, byState, margin, byScheme };
+    const crowded = num(
+      this.#db.get(
+        'SELECT count(*) AS n FROM segments WHERE queued = 1 AND urgency >= ? AND urgency < ?',
+        CROWDED_URGENCY.from,
+        CROWDED_URGENCY.below,
+      )!['n'],
+    );
+    return { segments, queued, crowded, byState, margin, byScheme };
   }
 
   farmerCounts(farmer: PublicKey): FarmerCounts {

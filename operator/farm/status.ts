@@ -309,7 +309,7 @@ function sizeBelowActual({ observed: { farm, volumes } }: StatusInput): Verdict 
   };
 }
 
-function domainSpread({ plan }: StatusInput): Verdict | undefined {
+function domainSpread({ plan, observed: { report } }: StatusInput): Verdict | undefined {
   if (!plan) return undefined;
   const type = 'DomainSpread';
   const { roster, redundancy } = plan.config;
@@ -325,6 +325,15 @@ function domainSpread({ plan }: StatusInput): Verdict | undefined {
   const sizes = new Map<string, number>();
   for (const { state, domain } of roster) if (state === 'Active') sizes.set(domain, (sizes.get(domain) ?? 0) + 1);
   const places = [...sizes.values()].reduce((sum, size) => sum + Math.min(size, promise), 0);
+  const crowded = report?.segmentsCrowded ?? 0;
+  if (places >= redundancy.total && crowded > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: 'Spreading',
+      message: `${rounded(crowded)} segments have more than ${promise} pieces in one failure domain; the repairer copies them to others.`,
+    };
+  }
   if (places >= redundancy.total) {
     return {
       type,

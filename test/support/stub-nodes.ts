@@ -145,6 +145,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
         segments: stub.segments.length,
         segmentsAtRisk: healthy.filter(({ one, count }) => count <= one.required).length,
         segmentsQueued: missing,
+        segmentsCrowded: 0,
         segmentsUnreadable: healthy.filter(({ one, count }) => count < one.required).length,
         segmentsByScheme: Object.fromEntries(
           stub.segments.map(nameOf).map((name, _, all): [string, number] => [name, all.filter((one) => one === name).length]),

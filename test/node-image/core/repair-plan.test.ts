@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { repairPlan, type FarmerFacts, type PlanInput } from '#node/core/repair-plan.ts';
-import { segmentHealth, type FarmerState } from '#node/core/segment-health.ts';
+import { segmentHealth, type FarmerState, type SegmentHolders } from '#node/core/segment-health.ts';
+import { domainLimit, domainSizes } from '#node/core/spread.ts';
 import { promiseOf } from '#node/core/schemes.ts';
 import type { Scheme } from '#node/wire/types.ts';
 
@@ -14,6 +15,14 @@ interface World {
   /** Farmer numbers by piece; default: piece i on farmer i. */
   holders?: number[][];
   pieceBytes?: number;
+}
+
+/** Judged as the repairer does, domains included. */
+function judged(segment: SegmentHolders, facts: readonly FarmerFacts[]) {
+  const stateOf = (farmer: string): FarmerState => facts.find((one) => one.farmer === farmer)?.state ?? 'Lost';
+  const active = facts.filter(({ state }) => state === 'Online' || state === 'Offline');
+  const of = (farmer: string) => facts.find((one) => one.farmer === farmer)?.domain;
+  return segmentHealth(segment, stateOf, { activeFarmers: active.length, domains: { of, sizes: domainSizes(active) } });
 }
 
 function planFor({ scheme = SIX, farmers, holders, pieceBytes = 1000 }: World) {
@@ -33,7 +42,7 @@ function planFor({ scheme = SIX, farmers, holders, pieceBytes = 1000 }: World) {
   };
   const stateOf = (farmer: string): FarmerState => facts.find((one) => one.farmer === farmer)?.state ?? 'Lost';
   const activeFarmers = facts.filter(({ state }) => state === 'Online' || state === 'Offline').length;
-  const health = segmentHealth(segment, stateOf, { activeFarmers });
+  const health = judged(segment, facts);
   const input: PlanInput = { segment, health, farmers: facts, pieceBytes, seed: 'seed' };
   return { plan: repairPlan(input), input, facts, segment, stateOf, activeFarmers };
 }
@@ -75,6 +84,33 @@ describe('repair plan', () => {
     const lost = { state: 'Lost' } as const;
     const { plan } = planFor({ farmers: farmers(9, { 0: lost, 1: lost, 2: lost, 3: { state: 'Leaving' } }) });
     expect(plan).toMatchObject({ copies: [{ pieceNumber: 3, from: [name(3)] }], rebuilds: [], blocked: 'NotEnoughSources' });
+  });
+
+  it('copies out of a domain that has too many pieces, where another has room', () => {
+    const zones = (...names: string[]) => names.map((domain) => ({ domain }));
+    const { plan, input, segment, facts } = planFor({ farmers: zones('a', 'a', 'a', 'b', 'b', 'c', 'c', 'c') });
+    expect(input.health).toMatchObject({ state: 'Healthy', queued: true, missing: [], leaving: [] });
+    expect(plan.copies).toHaveLength(1);
+    const [copy] = plan.copies;
+    expect(['a', 'c'].map((domain) => facts.filter((one) => one.domain === domain).map(({ farmer }) => farmer))).toEqual([
+      expect.arrayContaining(copy!.from),
+      expect.arrayContaining([copy!.to]),
+    ]);
+    const holders = segment.holders.map((some, number) => (number === copy!.pieceNumber ? [...some, copy!.to] : some));
+    expect(judged({ ...segment, holders }, facts)).toMatchObject({ crowded: [], queued: false });
+    // Too few domains: as even as it can be, so nothing to do. And nothing while something else is to do.
+    expect(planFor({ farmers: zones('a', 'a', 'a', 'b', 'b', 'b') }).input.health.crowded).toEqual([]);
+    expect(planFor({ farmers: zones('a', 'a', 'a', 'a', 'b', 'b', 'b') }).plan.copies).toHaveLength(1);
+    const leaving = planFor({ farmers: [...zones('a', 'a', 'a', 'b', 'b', 'c', 'c'), { domain: 'c', state: 'Leaving' }] });
+    expect(leaving.input.health.crowded).toHaveLength(1);
+    expect(
+      planFor({ farmers: [{ domain: 'a', state: 'Leaving' }, ...zones('a', 'a', 'b', 'b', 'c', 'c')] }).input.health.crowded,
+    ).toEqual([]);
+    // Room only where it would be crowded again, or on farmers that are away or full: later.
+    for (const more of [{ answers: false, state: 'Offline' as const }, { freeBytes: 10 }]) {
+      const later = planFor({ farmers: [...zones('a', 'a', 'a', 'b', 'b', 'c'), { domain: 'c', ...more }] });
+      expect(later.plan).toMatchObject({ copies: [], rebuilds: [], blocked: 'NoPlaces' });
+    }
   });
 
   it('says when there is no place, and fills what places there are', () => {
@@ -164,7 +200,7 @@ describe('repair plan, for any farm', () => {
     fc.assert(
       fc.property(world, (one) => {
         let { segment, health, ...rest } = planFor(one).input;
-        const { stateOf, activeFarmers } = planFor(one);
+        const { facts } = planFor(one);
         for (let round = 0; ; round++) {
           const plan = repairPlan({ segment, health, ...rest });
           const tasks = [...plan.copies, ...plan.rebuilds];
@@ -174,10 +210,50 @@ describe('repair plan, for any farm', () => {
             ...tasks.filter((task) => task.pieceNumber === pieceNumber).map(({ to }) => to),
           ]);
           segment = { ...segment, holders };
-          const after = segmentHealth(segment, stateOf, { activeFarmers });
-          expect(after.staying).toBe(health.staying + tasks.length);
-          expect(round).toBeLessThan(SIX.total);
+          const after = judged(segment, facts);
+          if (health.crowded.length === 0) expect(after.staying).toBe(health.staying + tasks.length);
+          else expect(after.healthy).toBe(health.healthy);
+          expect(round).toBeLessThan(2 * SIX.total);
           health = after;
+        }
+      }),
+    );
+  });
+
+  it('spreads what was placed badly, until no domain has more than must be', () => {
+    const layout = fc.record({
+      domains: fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 6, maxLength: 14 }),
+      order: fc.shuffledSubarray(
+        Array.from({ length: 14 }, (_, i) => i),
+        { minLength: 14 },
+      ),
+    });
+    fc.assert(
+      fc.property(layout, ({ domains, order }) => {
+        const places = order.filter((i) => i < domains.length).slice(0, SIX.total);
+        const { facts, ...first } = planFor({
+          farmers: domains.map((domain) => ({ domain })),
+          holders: places.map((i) => [i]),
+        });
+        let { segment } = first;
+        for (let round = 0; ; round++) {
+          expect(round).toBeLessThan(SIX.total);
+          const health = judged(segment, facts);
+          const { copies } = repairPlan({ segment, health, farmers: facts, pieceBytes: 1000, seed: 'seed' });
+          if (copies.length === 0) break;
+          segment = {
+            ...segment,
+            holders: segment.holders.map((some, number) => [
+              ...some,
+              ...copies.filter(({ pieceNumber }) => pieceNumber === number).map(({ to }) => to),
+            ]),
+          };
+        }
+        const limit = domainLimit(domainSizes(facts), SIX.total, promiseOf(SIX));
+        for (const domain of new Set(domains)) {
+          const inIt = new Set(facts.filter((one) => one.domain === domain).map(({ farmer }) => farmer));
+          const lost = segment.holders.filter((some) => some.every((farmer) => inIt.has(farmer))).length;
+          expect(lost).toBeLessThanOrEqual(limit);
         }
       }),
     );

@@ -27,6 +27,7 @@ describe('segment health', () => {
       staying: 6,
       missing: [],
       leaving: [],
+      crowded: [],
       margin: 2,
       state: 'Healthy',
       queued: false,

@@ -159,6 +159,7 @@ describe('what the roster asks for', () => {
   });
   const settings = fc.record({
     states: roster,
+    domains: fc.array(fc.nat(3), { minLength: 12, maxLength: 12 }),
     members: fc.uniqueArray(fc.nat(11), { minLength: 1, maxLength: 9 }),
     f: fc.nat(4),
     promise: fc.nat(4),
@@ -166,8 +167,8 @@ describe('what the roster asks for', () => {
 
   it('comes to an end, one member at a time, with as many good members as there can be', () => {
     fc.assert(
-      fc.property(settings, ({ states, members, f, promise }) => {
-        const farmers = states.map((state, i) => ({ farmer: farmerNames[i]!, domain: farmerNames[i]!, state }));
+      fc.property(settings, ({ states, domains, members, f, promise }) => {
+        const farmers = states.map((state, i) => ({ farmer: farmerNames[i]!, domain: `zone-${domains[i]}`, state }));
         let set: ReplicaSet = { epoch: 1, f: Math.min(f, members.length - 1), members: members.map((i) => farmerNames[i]!) };
         for (let step = 0; ; step++) {
           expect(step).toBeLessThan(40);
@@ -183,10 +184,32 @@ describe('what the roster asks for', () => {
         const active = farmers.filter(({ state }) => state === 'Active').map(({ farmer }) => farmer);
         const good = set.members.filter((member) => active.includes(member));
         expect(good.length).toBeGreaterThanOrEqual(Math.min(replicaCount(promise, active.length), active.length));
+        // No domain has more than f, or no more than must be.
+        if (good.length === set.members.length) {
+          const inDomain = (who: readonly string[], domain: string) =>
+            farmers.filter((one) => one.domain === domain && who.includes(one.farmer)).length;
+          const zones = [...new Set(farmers.map(({ domain }) => domain))];
+          const room = (limit: number) => zones.reduce((sum, zone) => sum + Math.min(limit, inDomain(active, zone)), 0);
+          let least = Math.max(1, promise);
+          while (room(least) < good.length) least++;
+          for (const zone of zones) expect(inDomain(good, zone)).toBeLessThanOrEqual(least);
+        }
         // Nobody stays who could be done without.
         if (good.length > promise && good.length >= replicaCount(promise, active.length)) expect(set.members).toEqual(good);
       }),
     );
+  });
+
+  it('is another member where too many are in one domain and another has room', () => {
+    const zones = ['a', 'a', 'a', 'b', 'b', 'c', 'c'];
+    const farmers = zones.map((domain, i) => ({ farmer: farmerNames[i]!, domain, state: 'Active' as const }));
+    const set = { epoch: 3, f: 2, members: farmerNames.slice(0, 5) };
+    const change = nextMemberChange({ set, farmers, bucketId: BUCKET, promise: 2 });
+    expect(change).toMatchObject({ remove: farmerNames[2], f: 2 });
+    expect([farmerNames[5], farmerNames[6]]).toContain(change?.add);
+    // One too many: it goes from the fullest domain.
+    const smaller = nextMemberChange({ set, farmers, bucketId: BUCKET, promise: 1 });
+    expect(smaller).toMatchObject({ remove: farmerNames[2] });
   });
 
   it('is nothing where all members stay and are enough', () => {

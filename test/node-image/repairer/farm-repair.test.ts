@@ -101,6 +101,27 @@ describe('repair on a farm', () => {
     await expectWhole(handle, written);
   });
 
+  it('spreads over failure domains what has come to stand too close together', async () => {
+    world = await RepairWorld.start(9);
+    const one = await world.write(OBJECT);
+    const handle = world.startRepairer();
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segmentsCrowded: 0, segmentsQueued: 0 });
+    // Zone a has four pieces, b two, and c none: two pieces must get a holder in c.
+    const zoneOf = (farmer: string) => 'aaaabb'[one.placement.farmers.indexOf(farmer)] ?? 'c';
+    world.farm.change({ roster: world.farm.current().roster.map((member) => ({ ...member, domain: zoneOf(member.farmer) })) });
+    await handle.repair.askFarmers();
+    expect(handle.repair.report()).toMatchObject({ state: 'Healthy', segmentsCrowded: 1, segmentsQueued: 1 });
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ state: 'Healthy', segmentsCrowded: 0, segmentsQueued: 0, repairedPieces: 2 });
+    expect(handle.repaired.every(({ copied }) => copied)).toBe(true);
+    // The whole zone a may go now.
+    for (const { farmer, state } of world.farm.current().roster)
+      if (state === 'Active' && zoneOf(farmer) === 'a') world.farm.setState(farmer, 'Lost');
+    await handle.repair.askFarmers();
+    expect(handle.repair.report()).toMatchObject({ segmentsUnreadable: 0 });
+  });
+
   it('counts a silent farmer as healthy until lostAfter, then rebuilds elsewhere; back again, it is one more holder', async () => {
     world = await RepairWorld.start(7);
     const one = await world.write(OBJECT);

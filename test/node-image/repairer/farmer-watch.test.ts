@@ -35,7 +35,7 @@ describe('farmer watch', () => {
     expect(watch.state(key(1))).toBe('Leaving');
     watch.silent(key(1), 600_000);
     expect(watch.state(key(1))).toBe('Lost');
-    expect(watch.activeFarmers()).toBe(1);
+    expect(watch.size().activeFarmers).toBe(1);
   });
 
   it('counts nobody as silent before it has listened', () => {

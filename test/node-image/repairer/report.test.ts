@@ -9,6 +9,7 @@ const key = (index: number) => String(index).padStart(64, '0');
 const NOTHING: IndexTotals = {
   segments: 0,
   queued: 0,
+  crowded: 0,
   byState: { Healthy: 0, Degraded: 0, AtRisk: 0, Unreadable: 0 },
   margin: null,
   byScheme: {},
@@ -58,6 +59,7 @@ describe('farm report', () => {
     const totals: IndexTotals = {
       segments: 9,
       queued: 2,
+      crowded: 0,
       byState: { Healthy: 7, Degraded: 2, AtRisk: 0, Unreadable: 0 },
       margin: 1,
       byScheme: { '4/5/6/6': 9 },

@@ -189,6 +189,7 @@ describe('segment index', () => {
     expect(index.totals()).toEqual({
       segments: 4,
       queued: 3,
+      crowded: 0,
       byState: { Healthy: 1, Degraded: 1, AtRisk: 1, Unreadable: 1 },
       margin: -1,
       byScheme: { '2/2/3/3': 3, '2/3/4/4': 1 },
