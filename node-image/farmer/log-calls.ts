@@ -60,7 +60,8 @@ export const logCalls: Record<LogOperation, Handler> = {
     const log = context.logs.held(owner, logId);
     // Whoever may only write reads his own log, to end it where he lost its state.
     const isOwn = ({ view: known, from }: Asker) => known.logs.some((one) => one.logId === logId && one.writer === from);
-    const may = (asker: Asker, bucketId: BucketId) => mayReadLogs(asker, bucketId) || isOwn(asker);
+    const may = (asker: Asker, bucketId: BucketId) =>
+      mayReadLogs(asker, bucketId) || (isOwn(asker) && maySeeHeads(asker, bucketId));
     const view = await readableView(context, owner, log?.bucketId ?? '', may);
     if (!log) throw new CallError('NotFound', 'No batch of this log is here.');
     const epoch = view.sets.get(log.bucketId)?.epoch ?? 0;

@@ -16,13 +16,9 @@ import { ACCOUNT_BUCKET_ID, type RootStatement, type Verb } from '#node/wire/typ
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
 
 const HOUR_MS = 3_600_000;
-const [ownerKey, keeper, app, thief, appLog] = ['owner', 'keeper', 'app', 'thief', 'app log'].map(testKey) as [
-  KeyPair,
-  KeyPair,
-  KeyPair,
-  KeyPair,
-  KeyPair,
-];
+const [ownerKey, keeper, app, thief, appLog, keeperLog] = ['owner', 'keeper', 'app', 'thief', 'app log', 'keeper log'].map(
+  testKey,
+) as [KeyPair, KeyPair, KeyPair, KeyPair, KeyPair, KeyPair];
 const owner = ownerKey.publicKey;
 const bucketId = '12'.repeat(16);
 const signal = AbortSignal.timeout(60_000);
@@ -46,6 +42,7 @@ beforeEach(async () => {
   const members = farm.farmers.map(({ keyPair }) => keyPair.publicKey);
   const set = { kind: 'replica-set', owner, bucketId, epoch: 1, f: 1, members, issuedMs: 1 } as const;
   for (let i = 0; i < 3; i++) await putRoots(i, [say(ownerKey, role), say(keeper, set)]);
+  await append(null);
 });
 afterEach(() => farm.stop());
 
@@ -92,15 +89,16 @@ function putPiece(as: KeyPair, pieceId = randomBytes(32).toString('hex')) {
   const footer = { segmentRoot: toHex(segmentRoot(roots)), index: 0, total: 2, path: rootPath(roots, 0) };
   return call(as, 'piece.put', { owner, pieceId }, once(piece, footerBytes(pieceFooter.encode(footer))));
 }
-/** Opens the app's log at farmer i under the chain; `as` brings its first batch. */
-async function append(chain: GrantChain, bucket = bucketId, as = app, i = 0) {
-  const opening = { kind: 'log-opened', owner, bucketId: bucket, logId: appLog.publicKey, writer: app.publicKey } as const;
-  await putRoots(i, [say(app, { ...opening, openedMs: nowMs, grant: encodeGrantChain(chain) })]);
+/** Opens a log and appends its first batch: the app's, under the chain, or (null) the bridge the keeper's. */
+async function append(chain: GrantChain | null, bucket = bucketId) {
+  const [writer, logKey] = chain ? [app, appLog] : [keeper, keeperLog];
+  const opening = { kind: 'log-opened', owner, bucketId: bucket, logId: logKey.publicKey, writer: writer.publicKey } as const;
+  await putRoots(0, [say(writer, { ...opening, openedMs: nowMs, grant: chain && encodeGrantChain(chain) })]);
   const keys = { ownerPartKey: new Uint8Array(32), repairPartKey: new Uint8Array(32) };
   const position = { seq: 1, prevHash: NO_HASH, timeMs: nowMs, salt: new Uint8Array(32) };
-  const batch = encodeBatch({ logKey: appLog, position, entries: [], heads: [], repair: { added: [], released: [] }, ...keys });
-  const head = { owner, bucketId: bucket, logId: appLog.publicKey, epoch: 1, firstSeq: 1 };
-  return call(as, 'log.append', head, once(frameAll([batch.bytes])), i);
+  const batch = encodeBatch({ logKey, position, entries: [], heads: [], repair: { added: [], released: [] }, ...keys });
+  const head = { owner, bucketId: bucket, logId: logKey.publicKey, epoch: 1, firstSeq: 1 };
+  return call(chain ? app : farm.bridge, 'log.append', head, once(frameAll([batch.bytes])));
 }
 const revocation = (revoked: string) => say(keeper, { kind: 'revocation', owner, bucketId, revoked, logs: [], issuedMs: nowMs });
 
@@ -112,7 +110,7 @@ async function reach(as: KeyPair): Promise<string> {
     get: await call(as, 'piece.get', { owner, pieceId, firstLeaf: 0, leafCount: 0 }),
     put: await putPiece(as),
     heads: await call(as, 'log.heads', { owner, bucketId }),
-    read: await call(as, 'log.read', { owner, logId: appLog.publicKey, fromSeq: 1, maxBytes: 10 }),
+    read: await call(as, 'log.read', { owner, logId: keeperLog.publicKey, fromSeq: 1, maxBytes: 10 }),
     other: await call(as, 'log.heads', { owner, bucketId: '99'.repeat(16) }),
   };
   return Object.entries(results)
@@ -143,7 +141,6 @@ describe('a grant', () => {
     ['delete', 'heads'],
     ['share', ''],
   ])('to %s reaches: %s', async (verb, what) => {
-    expect(await append(grant(['write']), bucketId, farm.bridge)).toBe('Ok');
     expect(await present(grant([verb]))).toBe('Ok');
     expect(await reach(app)).toBe(what);
   });
@@ -159,7 +156,6 @@ describe('a grant', () => {
   });
 
   it('ends by time, and when the farmer starts anew it is shown again', async () => {
-    await append(grant(['write']), bucketId, farm.bridge);
     await present(grant(['read']));
     nowMs += 24 * HOUR_MS;
     expect(await reach(app)).toBe('get heads read');
@@ -204,7 +200,6 @@ describe('what was taken back', () => {
   });
 
   it('can not be learnt for an hour: no more writes, reading goes on', async () => {
-    await append(grant(['write']), bucketId, farm.bridge);
     await present(grant(['read', 'write']));
     for (const i of [1, 2]) farm.net.detach(farm.farmers[i]!.keyPair.publicKey);
     nowMs += HOUR_MS - 1;
