@@ -167,7 +167,12 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
         // The same account: the copy names the same segments, no byte moves. The repair part brings each in
         // once more, so that it stays alive when the source goes.
         const added = content.segments.map((segment) => moves.refreshed(from, segment.segmentId));
-        const version = await to.commit([keyLock(key)], () => putDecision(bucket, to, { ...common, content, added }));
+        const version = await to.commit([keyLock(key)], () => {
+          // With the source its pieces may be on their way out.
+          if (content.segments.some(({ segmentId }) => catalog.references(from.bucketId, segmentId) === 0))
+            throw new ObjectsError('NoSuchKey', 'The source was deleted a moment ago');
+          return putDecision(bucket, to, { ...common, content, added });
+        });
         return required(version);
       }
       const bytes = readContent(tools, from, content, { offset: 0, length: sizeBytes }, signal);

@@ -3,6 +3,7 @@ import { schemeForAnswering, promiseOf } from '#node/core/schemes.ts';
 import type { PublicKey, Scheme, SegmentKey, SegmentPlacement } from '#node/wire/types.ts';
 import type { Client } from './client.ts';
 import { CallError } from '#node/net/net.ts';
+import { confirmHolders } from './confirm-holders.ts';
 import { AttemptFailed, overheadBytes, SegmentAttempt } from './segment-attempt.ts';
 import { SegmentSource, type SegmentRecords } from './segment-source.ts';
 
@@ -65,7 +66,8 @@ export async function putSegments(client: Client, order: PutOrder): Promise<PutR
       if (sizeBytes !== null && source.readBytes > sizeBytes) throw wrongLength(sizeBytes, source.readBytes);
     }
     if (sizeBytes !== null && source.readBytes !== sizeBytes) throw wrongLength(sizeBytes, source.readBytes);
-    return { plainBytes: source.readBytes, segments: await Promise.all(segments) };
+    const stored = await Promise.all(segments);
+    return { plainBytes: source.readBytes, segments: await confirmed(client, order.owner, stored, signal) };
   } catch (error) {
     abort.abort(error);
     // Not waited for: a source that hangs may hang in this too.
@@ -73,6 +75,22 @@ export async function putSegments(client: Client, order: PutOrder): Promise<PutR
     await Promise.allSettled(segments);
     throw error;
   }
+}
+
+/** A long upload's first pieces may be old by now, and their farmers leave. */
+async function confirmed(
+  client: Client,
+  owner: PublicKey,
+  segments: StoredSegment[],
+  signal: AbortSignal,
+): Promise<StoredSegment[]> {
+  return await Promise.all(
+    segments.map(async ({ key, placement }) => {
+      const now = await confirmHolders(client, owner, placement, signal);
+      if (now) return { key, placement: now };
+      throw new PutError('NotEnoughFarmers', 'Too many farmers went away before the upload was at its end. Try again.');
+    }),
+  );
 }
 
 function wrongLength(announced: number, got: number): PutError {

@@ -1,6 +1,7 @@
 // Segments through real farmers: what goes in comes out, whatever farmers do in between.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Client } from '#node/client/client.ts';
+import { confirmHolders, RECEIPT_COUNTS_MS } from '#node/client/confirm-holders.ts';
 import { getRange } from '#node/client/segment-reader.ts';
 import { putSegments, type PutResult } from '#node/client/segment-writer.ts';
 import { promiseOf } from '#node/core/schemes.ts';
@@ -187,6 +188,32 @@ describe('a put while farmers fail', () => {
       expect(holders(stored)).not.toContain(world.name(0));
       expect(holders(stored)).not.toContain(world.name(1));
     }
+  });
+
+  it('names no farmer that is lost by the time all is stored, and asks again those that leave and after a day', async () => {
+    world = await startTestFarm({ farmers: 8, config: { redundancy: { required: 2, repair: 3, optimal: 4, total: 5 } } });
+    const client = world.client();
+    const stored = await put(client, seededBytes(1000, 1));
+    const { placement } = stored.segments[0]!;
+    const [first, second] = holders(stored);
+    const later = { ...client, runtime: { ...client.runtime, nowMs: () => Date.now() + RECEIPT_COUNTS_MS + 1000 } };
+    const confirm = (by: Client) => confirmHolders(by, owner, placement, signal());
+    const without = (...gone: string[]) => {
+      const farmers = placement.farmers.map((one) => (gone.includes(one ?? '') ? null : one));
+      // Four of five keep the promise of two.
+      return farmers.filter((one) => one !== null).length >= 4 ? { ...placement, farmers } : null;
+    };
+    expect([await confirm(client), await confirm(later)]).toEqual([placement, placement]);
+    world.kill(first!);
+    expect([await confirm(client), await confirm(later)]).toEqual([placement, without(first!)]);
+    world.farm.setState(first!, 'Leaving');
+    expect(await confirm(client)).toEqual(without(first!));
+    world.revive(first!);
+    expect(await confirm(client)).toEqual(placement);
+    world.farm.setState(first!, 'Lost');
+    expect(await confirm(client)).toEqual(without(first!));
+    world.farm.setState(second!, 'Lost');
+    expect(await confirm(client)).toBeNull();
   });
 
   it('believes no receipt that is not for what was sent', async () => {
