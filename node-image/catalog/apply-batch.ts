@@ -4,7 +4,9 @@
 import type {
   BucketEntry,
   BucketId,
+  CheckpointEntry,
   Clock,
+  OwnerEntry,
   PartEntry,
   PublicKey,
   PutEntry,
@@ -13,7 +15,8 @@ import type {
   UploadEntry,
 } from '#node/wire/types.ts';
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
-import { CatalogError, type AppliedBatch, type LogPosition } from './catalog.ts';
+import { CatalogError, type AppliedBatch, type LogPosition, type RestoreStep, type Uncovered } from './catalog.ts';
+import type { RepairRecord } from '#node/wire/checkpoints.ts';
 
 /** A live version as the rules need it. */
 interface LiveVersion {
@@ -32,6 +35,8 @@ interface StoredPart {
   segmentIds: string[];
 }
 
+export type HeldCheckpoint = Pick<CheckpointEntry, 'number' | 'previous' | 'segments'>;
+
 /** Storage of one adapter; called inside one transaction. */
 export interface Tables {
   position(owner: PublicKey, bucketId: BucketId, logId: PublicKey): LogPosition | null;
@@ -41,7 +46,8 @@ export interface Tables {
   putBucket(owner: PublicKey, entry: BucketEntry, logId: PublicKey): void;
 
   liveVersions(bucketId: BucketId, key: string): LiveVersion[];
-  addVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
+  /** False where the version is there already: a checkpoint may have brought it by its rewrite. */
+  addVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): boolean;
   removeVersion(bucketId: BucketId, key: string, versionId: string): void;
   setCurrent(bucketId: BucketId, key: string, versionId: string, isCurrent: boolean): void;
   /** The same version with its bytes elsewhere. */
@@ -72,6 +78,15 @@ export interface Tables {
   addMove(move: SealedPlacement): void;
 
   addUsage(bucketId: BucketId, objects: number, bytes: number, uploadBytes: number): void;
+
+  /** Checkpoints that still hold their segments. */
+  checkpoints(owner: PublicKey, bucketId: BucketId): HeldCheckpoint[];
+  addCheckpoint(owner: PublicKey, bucketId: BucketId, checkpoint: HeldCheckpoint): void;
+  removeCheckpoint(owner: PublicKey, bucketId: BucketId, number: number): void;
+  /** Bytes of entries since the newest checkpoint, without inline bytes, and of these; null = there is one now. */
+  addUncovered(owner: PublicKey, bucketId: BucketId, bytes: Uncovered | null): void;
+  /** Everything that came out of this bucket's logs, positions too. */
+  clear(owner: PublicKey, bucketId: BucketId): void;
 }
 
 /** False = it was applied before. */
@@ -84,17 +99,84 @@ export function applyBatch(tables: Tables, batch: AppliedBatch): boolean {
   }
   for (const placement of batch.repair?.added ?? []) tables.addPlacement(bucketId, placement);
   for (const move of batch.placements) tables.addMove(move);
-  for (const entry of batch.entries) {
-    if (entry.kind === 'put') applyPut(tables, bucketId, logId, entry);
-    else if (entry.kind === 'delete')
-      changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, entry.names));
-    else if (entry.kind === 'bucket') applyBucket(tables, owner, logId, entry);
-    else if (entry.kind === 'upload') applyUpload(tables, bucketId, entry);
-    else applyPart(tables, bucketId, entry);
-  }
+  for (const entry of batch.entries) applyEntry(tables, owner, bucketId, logId, entry);
   for (const cut of batch.repair?.cuts ?? []) for (const segmentId of cut.dropped) tables.dropSegment(segmentId);
+  tables.addUncovered(owner, bucketId, uncovered(batch));
+  if (batch.entries.some(({ kind }) => kind === 'checkpoint')) tables.addUncovered(owner, bucketId, null);
   tables.setPosition(owner, bucketId, { logId, seq: batch.seq, hash: batch.hash });
   return true;
+}
+
+function applyEntry(tables: Tables, owner: PublicKey, bucketId: BucketId, logId: PublicKey, entry: OwnerEntry): void {
+  switch (entry.kind) {
+    case 'put':
+      return applyPut(tables, bucketId, logId, entry);
+    case 'delete':
+      return changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, entry.names));
+    case 'bucket':
+      return applyBucket(tables, owner, logId, entry);
+    case 'upload':
+      return applyUpload(tables, bucketId, entry);
+    case 'part':
+      return applyPart(tables, bucketId, entry);
+    case 'checkpoint':
+      return applyCheckpoint(tables, owner, bucketId, entry);
+  }
+}
+
+/** The last checkpoint and the one that it names as the one before hold their segments, no others. */
+function applyCheckpoint(tables: Tables, owner: PublicKey, bucketId: BucketId, entry: HeldCheckpoint): void {
+  const held = tables.checkpoints(owner, bucketId);
+  if (held.some(({ number }) => number === entry.number)) return;
+  tables.addCheckpoint(owner, bucketId, entry);
+  for (const segmentId of entry.segments) tables.addReferences(bucketId, segmentId, 1);
+  const all = [...held, entry];
+  const last = all.reduce((best, one) => (one.number > best.number ? one : best));
+  for (const { number, segments } of all) {
+    if (number === last.number || number === last.previous) continue;
+    tables.removeCheckpoint(owner, bucketId, number);
+    for (const segmentId of segments) tables.addReferences(bucketId, segmentId, -1);
+  }
+}
+
+/** About what the batch has in it: enough to say when a checkpoint is due. */
+function uncovered({ entries, repair, placements }: AppliedBatch): Uncovered {
+  let [headBytes, inlineBytes] = [256, 0];
+  for (const entry of entries) {
+    headBytes += 250 + ('key' in entry ? entry.key.length : 0);
+    if ('segments' in entry && entry.kind !== 'checkpoint') headBytes += 90 * (entry.segments?.length ?? 0);
+    if ('inline' in entry) inlineBytes += entry.inline?.length ?? 0;
+  }
+  for (const { farmers } of repair?.added ?? []) headBytes += 140 + 34 * farmers.length;
+  for (const { sealed } of placements) headBytes += sealed.length + 20;
+  return { headBytes, inlineBytes };
+}
+
+/** One step of taking a bucket over from a checkpoint: see Catalog.restore. */
+export function applyRestored(tables: Tables, { owner, bucketId, step }: RestoreStep): void {
+  if (step.kind === 'begin') return tables.clear(owner, bucketId);
+  if (step.kind === 'end') {
+    for (const position of step.positions) tables.setPosition(owner, bucketId, position);
+    return;
+  }
+  for (const record of step.repairRecords) applyRepairRecord(tables, bucketId, record);
+  for (const record of step.ownerRecords) {
+    if (record.kind === 'entry' && record.entry.kind === 'put') restorePut(tables, bucketId, record.logId, record.entry);
+    else if (record.kind === 'entry') applyEntry(tables, owner, bucketId, record.logId, record.entry);
+    else tables.addTombstone(bucketId, record.key, record.versionId);
+  }
+}
+
+/** The one record of its version: what replaced or rewrote it is merged in. */
+function restorePut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
+  changeKey(tables, bucketId, entry.key, () => {
+    addVersion(tables, bucketId, logId, entry);
+  });
+}
+
+function applyRepairRecord(tables: Tables, bucketId: BucketId, record: RepairRecord): void {
+  if (record.kind === 'moves') for (const sealed of record.sealed) tables.addMove({ tag: record.tag, sealed });
+  else if (record.placement && record.live) tables.addPlacement(bucketId, record.placement);
 }
 
 function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
@@ -103,12 +185,16 @@ function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: P
     const rewrite = tables.takeRewrite(bucketId, entry.key, entry.versionId);
     if (!tables.takeTombstone(bucketId, entry.key, entry.versionId)) {
       const put = rewrite ?? { entry, logId };
-      tables.addVersion(bucketId, put.entry, put.logId);
-      for (const segment of put.entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
+      addVersion(tables, bucketId, put.logId, put.entry);
     }
     // Only now: a copy onto itself replaces the only other version that names its segments.
     remove(tables, bucketId, entry.key, entry.replaces);
   });
+}
+
+function addVersion(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
+  if (!tables.addVersion(bucketId, entry, logId)) return;
+  for (const segment of entry.segments ?? []) tables.addReferences(bucketId, segment.segmentId, 1);
 }
 
 /** A version that is gone stays gone: a rewrite brings none back. */

@@ -8,6 +8,7 @@ import type {
   Clock,
   Hash,
   OwnerEntry,
+  PackedBytes,
   PublicKey,
   RepairPart,
   Scheme,
@@ -16,6 +17,7 @@ import type {
   SegmentKey,
   SegmentPlacement,
 } from '#node/wire/types.ts';
+import type { OwnerRecord, RepairRecord } from '#node/wire/checkpoints.ts';
 
 /** What a batch of a log says, opened. `placements` come from repairers' logs. */
 export interface AppliedBatch {
@@ -68,10 +70,28 @@ export interface CutFacts {
   dropped: SegmentId[];
 }
 
-/** What opens a version or a part. An empty object has inline of length 0. */
+/** What opens a version or a part: inline, packed or segments. An empty object has inline of length 0. */
 export interface Content {
   inline: Uint8Array | null;
   segments: SegmentKey[];
+  /** Where a checkpoint put a small object's bytes. */
+  packed?: PackedBytes;
+}
+
+/** About how many bytes of entries the newest checkpoint doesn't cover: without inline bytes, and these. */
+export interface Uncovered {
+  headBytes: number;
+  inlineBytes: number;
+}
+
+/** A bucket taken over from a checkpoint, in many steps: begin forgets what there was, end makes it count. */
+export interface RestoreStep {
+  owner: PublicKey;
+  bucketId: BucketId;
+  step:
+    | { kind: 'begin' }
+    | { kind: 'records'; ownerRecords: readonly OwnerRecord[]; repairRecords: readonly RepairRecord[] }
+    | { kind: 'end'; positions: readonly LogPosition[] };
 }
 
 export interface BucketRow {
@@ -136,6 +156,12 @@ export interface Catalog {
    * Errors: CatalogError Gap (the batch before is missing), Closed.
    */
   apply(batch: AppliedBatch): Promise<void>;
+  /**
+   * Takes a bucket over from a checkpoint. Until its end the bucket has no positions: who stops in between begins
+   * again. What is read meanwhile is not whole.
+   */
+  restore(step: RestoreStep): Promise<void>;
+  uncovered(owner: PublicKey, bucketId: BucketId): Uncovered;
   /** Positions of all logs of a bucket. */
   positions(owner: PublicKey, bucketId: BucketId): LogPosition[];
 

@@ -1,21 +1,23 @@
 // The catalog in memory: for tests and simulation. Same rules, plain maps.
-import type {
-  BucketEntry,
-  Clock,
-  PartEntry,
-  PutEntry,
-  SealedPlacement,
-  SegmentPlacement,
-  UploadEntry,
+import {
+  ACCOUNT_BUCKET_ID,
+  type BucketEntry,
+  type Clock,
+  type PartEntry,
+  type PutEntry,
+  type SealedPlacement,
+  type SegmentPlacement,
+  type UploadEntry,
 } from '#node/wire/types.ts';
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
-import { applyBatch, type Tables } from './apply-batch.ts';
+import { applyBatch, applyRestored, type HeldCheckpoint, type Tables } from './apply-batch.ts';
 import {
   CatalogError,
   type Catalog,
   type Content,
   type ListRow,
   type LogPosition,
+  type Uncovered,
   type UploadRow,
   type Usage,
   type VersionRow,
@@ -43,10 +45,19 @@ interface State {
   rows: Map<string, { owner: string; entry: BucketEntry; logId: string }>;
   positions: Map<string, LogPosition[]>;
   moves: Map<string, SealedPlacement[]>;
+  checkpoints: Map<string, HeldCheckpoint[]>;
+  uncovered: Map<string, Uncovered>;
 }
 
 export function createMemoryCatalog(): Catalog {
-  const state: State = { buckets: new Map(), rows: new Map(), positions: new Map(), moves: new Map() };
+  const state: State = {
+    buckets: new Map(),
+    rows: new Map(),
+    positions: new Map(),
+    moves: new Map(),
+    checkpoints: new Map(),
+    uncovered: new Map(),
+  };
   const settings = new Map<string, Uint8Array>();
   const tables = memoryTables(state);
   const bucket = (bucketId: string) => bucketOf(state, bucketId);
@@ -68,6 +79,8 @@ export function createMemoryCatalog(): Catalog {
 
   return {
     apply: (batch) => write(() => applyBatch(tables, batch)),
+    restore: (step) => write(() => applyRestored(tables, step)),
+    uncovered: (owner, bucketId) => state.uncovered.get(`${owner}/${bucketId}`) ?? NOTHING_UNCOVERED,
     positions: (owner, bucketId) => [...(state.positions.get(`${owner}/${bucketId}`) ?? [])],
     buckets: (owner) =>
       rows()
@@ -84,7 +97,9 @@ export function createMemoryCatalog(): Catalog {
       const version = bucket(bucketId)
         .keys.get(key)
         ?.find((one) => one.versionId === versionId);
-      return version === undefined ? null : { inline: version.inline, segments: version.segments };
+      if (version === undefined) return null;
+      const { inline, segments, packed } = version;
+      return { inline, segments, ...(packed ? { packed } : {}) };
     },
     list(bucketId, query) {
       const all = [...bucket(bucketId).keys.keys()].sort(compareKeys).flatMap((key) => listRow(current(bucketId, key)) ?? []);
@@ -159,6 +174,8 @@ export function createMemoryCatalog(): Catalog {
   };
 }
 
+const NOTHING_UNCOVERED: Uncovered = { headBytes: 0, inlineBytes: 0 };
+
 function bucketOf(state: State, bucketId: string): Bucket {
   const known = state.buckets.get(bucketId);
   if (known !== undefined) return known;
@@ -202,8 +219,10 @@ function memoryTables(state: State): Tables {
     addVersion(bucketId, entry, logId) {
       const { kind: _, replaces: __, rewritten: ___, segments = [], inline = null, partSizes = null, ...row } = entry;
       const versions = bucket(bucketId).keys.get(entry.key) ?? [];
+      if (versions.some(({ versionId }) => versionId === entry.versionId)) return false;
       const version = { ...row, segments, inline, partSizes, logId, writtenAt: writtenAt(entry), isCurrent: false };
       bucket(bucketId).keys.set(entry.key, [...versions, version]);
+      return true;
     },
     rewriteVersion(bucketId, entry, logId) {
       const { inline = null, segments = [] } = entry;
@@ -285,6 +304,29 @@ function memoryTables(state: State): Tables {
         uploadBytes: usage.uploadBytes + uploadBytes,
       };
     },
+    checkpoints: (owner, bucketId) => [...(state.checkpoints.get(`${owner}/${bucketId}`) ?? [])],
+    addCheckpoint(owner, bucketId, checkpoint) {
+      const held = state.checkpoints.get(`${owner}/${bucketId}`) ?? [];
+      state.checkpoints.set(`${owner}/${bucketId}`, [...held, checkpoint]);
+    },
+    removeCheckpoint(owner, bucketId, number) {
+      const held = state.checkpoints.get(`${owner}/${bucketId}`) ?? [];
+      state.checkpoints.set(
+        `${owner}/${bucketId}`,
+        held.filter((one) => one.number !== number),
+      );
+    },
+    addUncovered(owner, bucketId, bytes) {
+      const before = state.uncovered.get(`${owner}/${bucketId}`) ?? NOTHING_UNCOVERED;
+      const headBytes = before.headBytes + (bytes?.headBytes ?? 0);
+      const inlineBytes = before.inlineBytes + (bytes?.inlineBytes ?? 0);
+      state.uncovered.set(`${owner}/${bucketId}`, bytes === null ? NOTHING_UNCOVERED : { headBytes, inlineBytes });
+    },
+    clear(owner, bucketId) {
+      for (const of of [state.positions, state.checkpoints, state.uncovered]) of.delete(`${owner}/${bucketId}`);
+      if (bucketId !== ACCOUNT_BUCKET_ID) state.buckets.delete(bucketId);
+      else for (const [name, row] of state.rows) if (row.owner === owner) state.rows.delete(name);
+    },
   };
 }
 
@@ -295,7 +337,7 @@ function seekIn<Row>(sorted: Row[], position: (row: Row) => Buffer): Seek<Row> {
 
 function versionRow(version: Version | null): VersionRow | null {
   if (version === null) return null;
-  const { isCurrent: _, inline: __, segments: ___, writtenAt: ____, ...row } = version;
+  const { isCurrent: _, inline: __, segments: ___, packed: ____, writtenAt: _____, ...row } = version;
   return row;
 }
 

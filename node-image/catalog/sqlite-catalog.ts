@@ -107,6 +107,15 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
       await writer.send({ kind: 'apply', batch });
       if (batch.entries.some(({ kind }) => kind === 'bucket')) named.clear();
     },
+    async restore(restore) {
+      await writer.send({ kind: 'restore', restore });
+      named.clear();
+    },
+    uncovered(owner, bucketId) {
+      const row = get('SELECT head_bytes, inline_bytes FROM uncovered WHERE owner = ? AND bucket = ?', owner, bucketId);
+      if (row === undefined) return { headBytes: 0, inlineBytes: 0 };
+      return { headBytes: number(row, 'head_bytes'), inlineBytes: number(row, 'inline_bytes') };
+    },
     positions: (owner, bucketId) =>
       all('SELECT log, seq, hash FROM positions WHERE owner = ? AND bucket = ?', owner, bucketId).map((row) => ({
         logId: text(row, 'log'),

@@ -29,5 +29,9 @@ export const SCHEMA = `
   CREATE INDEX segments_unnamed ON segments (bucket) WHERE refs <= 0;
   CREATE INDEX segments_by_scheme ON segments (bucket, optimal, required) WHERE refs > 0;
   CREATE TABLE moves (tag TEXT, sealed BLOB, PRIMARY KEY (tag, sealed)) WITHOUT ROWID;
+  CREATE TABLE checkpoints (owner TEXT, bucket TEXT, number INTEGER, previous INTEGER, segments TEXT,
+    PRIMARY KEY (owner, bucket, number)) WITHOUT ROWID;
+  CREATE TABLE uncovered (owner TEXT, bucket TEXT, head_bytes INTEGER, inline_bytes INTEGER,
+    PRIMARY KEY (owner, bucket)) WITHOUT ROWID;
   CREATE TABLE settings (name TEXT PRIMARY KEY, sealed BLOB) WITHOUT ROWID;
 `;

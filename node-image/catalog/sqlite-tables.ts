@@ -1,8 +1,8 @@
 // The rules' storage (apply-batch.ts) on SQLite: used by the writer's thread, inside its transaction.
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
-import type { PutEntry } from '#node/wire/types.ts';
 import type { Tables } from './apply-batch.ts';
 import type { Content } from './catalog.ts';
+import { ACCOUNT_BUCKET_ID, type PutEntry } from '#node/wire/types.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
 import type { Sealer } from './seal.ts';
 import { blob, number, text, type Row, type Statements } from './sqlite-rows.ts';
@@ -51,15 +51,9 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
     },
     addVersion(bucketId, entry, logId) {
       const content = contentOf(entry);
-      run(
-        'INSERT INTO contents VALUES (?, ?, ?)',
-        bucketId,
-        entry.versionId,
-        sealer.seal(`${bucketId}/${entry.versionId}`, content),
-      );
       const { wallMs, counter } = writtenAt(entry);
-      run(
-        'INSERT INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      const added = run(
+        'INSERT OR IGNORE INTO versions VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         bucketId,
         keyBytes(entry.key),
         entry.versionId,
@@ -75,6 +69,10 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         wallMs,
         counter,
       );
+      if (added === 0) return false;
+      const sealed = sealer.seal(`${bucketId}/${entry.versionId}`, content);
+      run('INSERT INTO contents VALUES (?, ?, ?)', bucketId, entry.versionId, sealed);
+      return true;
     },
     rewriteVersion(bucketId, entry, logId) {
       const { key, versionId } = entry;
@@ -190,6 +188,39 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         bytes = bytes + excluded.bytes, upload_bytes = upload_bytes + excluded.upload_bytes`;
       run(sql, bucketId, objects, bytes, uploadBytes);
     },
+
+    checkpoints: (owner, bucketId) =>
+      all('SELECT number, previous, segments FROM checkpoints WHERE owner = ? AND bucket = ?', owner, bucketId).map((row) => ({
+        number: number(row, 'number'),
+        previous: number(row, 'previous'),
+        segments: JSON.parse(text(row, 'segments')) as string[],
+      })),
+    addCheckpoint(owner, bucketId, { number: one, previous, segments }) {
+      run('INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)', owner, bucketId, one, previous, JSON.stringify(segments));
+    },
+    removeCheckpoint(owner, bucketId, one) {
+      run('DELETE FROM checkpoints WHERE owner = ? AND bucket = ? AND number = ?', owner, bucketId, one);
+    },
+    addUncovered(owner, bucketId, bytes) {
+      if (bytes === null) {
+        run('DELETE FROM uncovered WHERE owner = ? AND bucket = ?', owner, bucketId);
+        return;
+      }
+      const sql = `INSERT INTO uncovered VALUES (?, ?, ?, ?) ON CONFLICT (owner, bucket) DO UPDATE SET
+        head_bytes = head_bytes + excluded.head_bytes, inline_bytes = inline_bytes + excluded.inline_bytes`;
+      run(sql, owner, bucketId, bytes.headBytes, bytes.inlineBytes);
+    },
+    clear(owner, bucketId) {
+      for (const table of ['positions', 'checkpoints', 'uncovered'])
+        run(`DELETE FROM ${table} WHERE owner = ? AND bucket = ?`, owner, bucketId);
+      // All accounts' own logs have one bucket id.
+      if (bucketId === ACCOUNT_BUCKET_ID) {
+        run('DELETE FROM buckets WHERE owner = ?', owner);
+        return;
+      }
+      for (const table of ['usage', 'versions', 'contents', 'rewrites', 'tombstones', 'uploads', 'parts', 'segments'])
+        run(`DELETE FROM ${table} WHERE bucket = ?`, bucketId);
+    },
   };
 }
 
@@ -198,9 +229,10 @@ interface KeptRewrite {
   logId: string;
 }
 
-const contentOf = ({ inline, segments }: { inline?: Uint8Array; segments?: Content['segments'] }): Content => ({
+const contentOf = ({ inline, segments, packed }: Pick<PutEntry, 'inline' | 'segments' | 'packed'>): Content => ({
   inline: inline ?? null,
   segments: segments ?? [],
+  ...(packed ? { packed } : {}),
 });
 
 const segmentIds = (content: Content): string => JSON.stringify(content.segments.map((segment) => segment.segmentId));

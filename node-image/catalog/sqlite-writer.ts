@@ -3,8 +3,8 @@
 // commits may be missing, never half there; they are replayed from the logs, which are what is durable.
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import { applyBatch } from './apply-batch.ts';
-import { CatalogError, type AppliedBatch } from './catalog.ts';
+import { applyBatch, applyRestored } from './apply-batch.ts';
+import { CatalogError, type AppliedBatch, type RestoreStep } from './catalog.ts';
 import { createSealer } from './seal.ts';
 import { preparedStatements, text } from './sqlite-rows.ts';
 import { SCHEMA, SCHEMA_VERSION } from './sqlite-schema.ts';
@@ -12,6 +12,7 @@ import { sqliteTables } from './sqlite-tables.ts';
 
 export type WriterRequest =
   | { id: number; kind: 'apply'; batch: AppliedBatch }
+  | { id: number; kind: 'restore'; restore: RestoreStep }
   | { id: number; kind: 'setting'; name: string; value: Uint8Array | null }
   | { id: number; kind: 'close' };
 export interface WriterResult {
@@ -70,6 +71,7 @@ function attempt(request: WriterRequest): WriterResult {
   db.exec('SAVEPOINT one');
   try {
     if (request.kind === 'apply') applyBatch(tables, request.batch);
+    else if (request.kind === 'restore') applyRestored(tables, request.restore);
     else saveSetting(request.name, request.value);
     db.exec('RELEASE one');
     return { id: request.id, error: null };

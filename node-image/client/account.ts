@@ -13,18 +13,15 @@ import {
 } from '#node/core/keys.ts';
 import { concat } from '#node/core/bytes.ts';
 import { GrantError } from '#node/core/grants.ts';
-import { emptyView, mergeEntries, resolve } from '#node/core/log-merge.ts';
 import { OpenError } from '#node/core/sealing.ts';
-import { fetchRoots } from '#node/log/roots.ts';
-import type { LogLink } from '#node/log/log-link.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { readBatches, readHeads, type PartKeys } from '#node/log/log-reader.ts';
+import type { ReadKeys } from '#node/log/checkpoint-reader.ts';
 import type { WriterKeys } from '#node/log/log-writer.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { encodeCallHead, farmMembers } from '#node/wire/calls.ts';
+import { ownerManifestKey, repairManifestKey } from '#node/wire/checkpoints.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { collect } from '#node/wire/framing.ts';
-import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
 import { signRootStatement, type RootView } from '#node/wire/root-view.ts';
 import { decodeMembership, verifyMembership } from '#node/wire/statements.ts';
 import {
@@ -33,17 +30,12 @@ import {
   type BucketEntry,
   type BucketId,
   type PublicKey,
-  type PutEntry,
   type RootStatement,
-  type SealedPlacement,
-  type SegmentId,
-  type SegmentPlacement,
   type Signed,
-  type WarrantStatement,
 } from '#node/wire/types.ts';
+import { openBucketReader, type BucketReader } from './bucket-reader.ts';
 import type { Client } from './client.ts';
 import { snapshotOfMembers, type FarmSnapshot } from './farm-view.ts';
-import { getRange, GetError } from './segment-reader.ts';
 
 /** What opens an account. */
 export interface AccountAccess {
@@ -141,12 +133,14 @@ export function accessOf(view: RootView, subject: KeyPair): AccountAccess | null
 // ---- keys -----------------------------------------------------------------------------------
 
 /** Keys for reading a bucket: owner parts, and repair parts of all warrants so far. Throws GrantError WrongBucket. */
-export function bucketKeys(access: Access, view: RootView, bucketId: BucketId): PartKeys {
+export function bucketKeys(access: Access, view: RootView, bucketId: BucketId): ReadKeys {
   const secret = secretOf(access, bucketId);
   const repairKeys = repairKeysOf(access, view, bucketId);
   return {
     ownerPartKey: (logId) => ownerPartKey(secret, logId),
     repairPartKeys: (logId) => repairKeys.map(({ key }) => repairPartKey(key, logId)),
+    ownerManifestKey: ownerManifestKey(secret),
+    repairManifestKeys: repairKeys.map(({ key }) => repairManifestKey(key)),
   };
 }
 
@@ -209,92 +203,18 @@ function isMember({ farmer, membership }: { farmer: PublicKey; membership: Uint8
   }
 }
 
+/** A bucket that this opens, straight from the farmers. Rejects with LogError; NoReplicaSet = it was never written. */
+export async function openBucket(client: Client, access: Access, bucketId: BucketId, signal: AbortSignal): Promise<BucketReader> {
+  const { owner } = access;
+  return await openBucketReader(client, { owner, bucketId, keysOf: (view) => bucketKeys(access, view, bucketId), signal });
+}
+
 /** From the account's log, without the deleted ones. Rejects with LogError; an account that never wrote has none. */
-export async function listBuckets(link: LogLink, access: AccountAccess, signal: AbortSignal): Promise<BucketEntry[]> {
+export async function listBuckets(client: Client, access: AccountAccess, signal: AbortSignal): Promise<BucketEntry[]> {
   try {
-    const { merged } = await readMerged(link, access, ACCOUNT_BUCKET_ID, signal);
-    return [...merged.buckets.values()].map(({ entry }) => entry).filter(({ deleted }) => !deleted);
+    return await (await openBucket(client, access, ACCOUNT_BUCKET_ID, signal)).buckets();
   } catch (error) {
     if (error instanceof LogError && error.code === 'NoReplicaSet') return [];
     throw error;
   }
-}
-
-/** A bucket's current versions, straight from its logs. */
-export interface BucketContent {
-  owner: PublicKey;
-  /** By key. */
-  current: Map<string, PutEntry>;
-  placements: Map<SegmentId, SegmentPlacement>;
-  /** What repairers wrote down, by tag. */
-  moves: Map<string, SealedPlacement[]>;
-  warrants: readonly WarrantStatement[];
-}
-
-/** Rejects with LogError. */
-export async function readBucketContent(
-  link: LogLink,
-  input: { access: Access; bucketId: BucketId; signal: AbortSignal },
-): Promise<BucketContent> {
-  const { merged, ...rest } = await readMerged(link, input.access, input.bucketId, input.signal);
-  const current = new Map<string, PutEntry>();
-  for (const [key, state] of merged.keys) {
-    const winner = resolve(state);
-    if (winner) current.set(key, winner.entry);
-  }
-  return { owner: input.access.owner, current, ...rest };
-}
-
-async function readMerged(link: LogLink, access: Access, bucketId: BucketId, signal: AbortSignal) {
-  const { view } = await fetchRoots(link, access.owner, signal);
-  const state = await readHeads(link, { owner: access.owner, bucketId, view, signal });
-  const keys = bucketKeys(access, state.view, bucketId);
-  const merged = emptyView();
-  const placements = new Map<SegmentId, SegmentPlacement>();
-  const moves = new Map<string, SealedPlacement[]>();
-  for await (const batch of readBatches(link, { state, since: new Map(), keys, signal })) {
-    mergeEntries(merged, batch.log.logId, batch.entries ?? []);
-    for (const placement of batch.repair?.added ?? []) placements.set(placement.segmentId, placement);
-    for (const sealed of batch.placements) moves.set(sealed.tag, [...(moves.get(sealed.tag) ?? []), sealed]);
-  }
-  return { merged, placements, moves, warrants: state.view.warrants };
-}
-
-/** Bytes of an object that `readBucketContent` found. Throws GetError. */
-export async function* readObject(
-  client: Client,
-  input: { content: BucketContent; entry: PutEntry; offset?: number; length?: number; signal: AbortSignal },
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const { content, entry, signal } = input;
-  const offset = input.offset ?? 0;
-  const length = input.length ?? entry.sizeBytes - offset;
-  if (entry.inline) {
-    if (length > 0) yield entry.inline.subarray(offset, offset + length);
-    return;
-  }
-  const segments = (entry.segments ?? []).map((key) => {
-    const placement = content.placements.get(key.segmentId);
-    if (!placement) throw new GetError('Damaged', `The logs don't say where segment ${key.segmentId} lies.`);
-    return { key, placement, moved: movesOf(content, placement) };
-  });
-  yield* getRange(client, { owner: content.owner, segments, offset, length, signal });
-}
-
-/** Holders by piece number that placement entries name, of those that count. */
-export function movesOf(
-  content: Pick<BucketContent, 'owner' | 'moves' | 'warrants'>,
-  placement: SegmentPlacement,
-): Map<number, PublicKey[]> {
-  const found = new Map<number, PublicKey[]>();
-  for (const sealed of content.moves.get(placementTag(placement.secret)) ?? []) {
-    try {
-      const entry = openPlacement(placement.secret, sealed);
-      if (placementProblem(entry, { owner: content.owner, placement }, content.warrants) !== null) continue;
-      found.set(entry.pieceNumber, [...(found.get(entry.pieceNumber) ?? []), entry.farmer]);
-    } catch (error) {
-      // Whoever forges entries gets nothing but a line that doesn't count.
-      if (!(error instanceof WireError)) throw error;
-    }
-  }
-  return found;
 }

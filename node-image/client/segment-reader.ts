@@ -15,7 +15,7 @@ import { LEAF_BYTES, type PublicKey, type SegmentKey, type SegmentPlacement } fr
 import type { Client } from './client.ts';
 import { fetchWindow, TooFewHolders, type FetchedWindow, type Holder } from './window-fetch.ts';
 
-interface ReadableSegment {
+export interface ReadableSegment {
   key: SegmentKey;
   placement: SegmentPlacement;
   /** Further holders by piece number, from placement entries. */

@@ -61,14 +61,16 @@ function mergeEntry(view: MergedView, { entry, logId }: Logged): void {
     case 'part': {
       const { parts } = uploadState(view, entry.uploadId);
       parts.set(entry.partNumber, later(parts.get(entry.partNumber), { entry, logId }));
+      return;
     }
+    case 'checkpoint':
+    // It names segments and says nothing of objects.
   }
 }
 
 function mergePut(state: KeyState, put: Logged<PutEntry>): void {
   const { versionId, replaces } = put.entry;
-  const before = state.versions.get(versionId);
-  state.versions.set(versionId, before && compareContents(before, put) >= 0 ? before : put);
+  state.versions.set(versionId, laterPut(state.versions.get(versionId), put));
   for (const name of replaces) state.named.add(name);
 }
 
@@ -113,6 +115,10 @@ function compareContents(a: Logged<PutEntry>, b: Logged<PutEntry>): number {
   return compareClocks(writtenAt(a.entry), writtenAt(b.entry)) || compareLogged(a, b);
 }
 
+export function laterPut(before: Logged<PutEntry> | undefined, now: Logged<PutEntry>): Logged<PutEntry> {
+  return before && compareContents(before, now) >= 0 ? before : now;
+}
+
 /** One writer never uses a clock twice for one thing; if a broken one does, all readers still take the same. */
 function tieText({ entry }: Logged): string {
   return JSON.stringify(entry, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value));
@@ -122,12 +128,12 @@ function compareText(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
-function later<Entry extends OwnerEntry>(before: Logged<Entry> | undefined, now: Logged<Entry>): Logged<Entry> {
+export function later<Entry extends OwnerEntry>(before: Logged<Entry> | undefined, now: Logged<Entry>): Logged<Entry> {
   return before && compareLogged(before, now) >= 0 ? before : now;
 }
 
 /** Closed stays closed: a late 'open' of a slower clock or a faster one must not bring an upload back. */
-function laterUpload(before: Logged<UploadEntry> | undefined, now: Logged<UploadEntry>): Logged<UploadEntry> {
+export function laterUpload(before: Logged<UploadEntry> | undefined, now: Logged<UploadEntry>): Logged<UploadEntry> {
   if (before && before.entry.state !== now.entry.state) return before.entry.state === 'closed' ? before : now;
   return later(before, now);
 }

@@ -20,7 +20,7 @@ const SCHEMA = `
     hash BLOB NOT NULL, sealed INTEGER NOT NULL, first_seq INTEGER NOT NULL, drop_stamp INTEGER, UNIQUE (owner, log));
   CREATE INDEX logs_by_bucket ON logs (owner, bucket);
   CREATE TABLE batches (log INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, ${PLACE}, PRIMARY KEY (log, seq)) WITHOUT ROWID;
-  CREATE TABLE statements (owner INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (owner, hash)) WITHOUT ROWID;
+  CREATE TABLE statements (owner INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY (owner, hash)) WITHOUT ROWID;
   CREATE TABLE names (name BLOB NOT NULL, owner INTEGER NOT NULL, PRIMARY KEY (name, owner)) WITHOUT ROWID;
   CREATE TABLE others (stamp INTEGER PRIMARY KEY, ${PLACE}, uses INTEGER NOT NULL);
   CREATE TABLE late (stamp INTEGER PRIMARY KEY, kind TEXT NOT NULL, ${PLACE}, meta BLOB NOT NULL, body BLOB);

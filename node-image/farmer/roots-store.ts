@@ -1,7 +1,7 @@
 // Root statements: the union of all that count, and what they mean, kept for the owners that are in use.
 import { blake3 } from '#node/core/hash.ts';
 import { CallError } from '#node/net/net.ts';
-import { rootView, type RootView } from '#node/wire/root-view.ts';
+import { rootView, withoutOvertaken, type RootView } from '#node/wire/root-view.ts';
 import { decodeRootStatement, MAX_STATEMENTS } from '#node/wire/statements.ts';
 import type { PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { keyedQueue } from './limits.ts';
@@ -51,12 +51,15 @@ export class RootsStore {
       const before = this.#load(owner).statements;
       const fresh = given.filter((one) => !this.#store.index.hasStatement(owner, blake3(one.bytes)));
       if (fresh.length === 0) return given.length;
-      const refused = new Set(rootView(owner, [...before, ...fresh]).rejected.map(({ statement }) => keyOf(statement)));
-      const kept = unique(fresh).filter((one) => !refused.has(keyOf(one)));
+      const view = rootView(owner, [...before, ...fresh]);
+      const refused = new Set(view.rejected.map(({ statement }) => keyOf(statement)));
+      const kept = withoutOvertaken(view, unique(fresh)).filter((one) => !refused.has(keyOf(one)));
       if (before.length + kept.length > MAX_STATEMENTS) {
         throw new CallError('Full', `An owner has at most ${MAX_STATEMENTS} root statements.`);
       }
       await Promise.all(kept.map((one) => this.#store.log.append('statement', [one.bytes], metaOf(owner, one))));
+      const left = new Set(withoutOvertaken(view, before));
+      for (const one of before) if (!left.has(one)) this.#store.index.removeStatement(owner, blake3(one.bytes));
       this.#known.delete(owner);
       if (kept.length > 0) for (const listener of this.#listeners) listener(owner);
       return given.filter((one) => !refused.has(keyOf(one))).length;
@@ -95,6 +98,7 @@ function metaOf(owner: PublicKey, { body }: Signed<RootStatement>): Uint8Array {
     'log-closed': () => [],
     revocation: () => [],
     share: () => [],
+    checkpoint: () => [],
   }[body.kind]();
   return encodeMeta('statement', { owner, names });
 }

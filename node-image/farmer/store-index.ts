@@ -271,9 +271,19 @@ export class StoreIndex {
 
   #addStatement(ref: RecordRef, stamp: number, meta: StatementMeta, bytes: Uint8Array): void {
     const owner = this.#ownerId(meta.owner);
-    if (!this.#db.run('INSERT OR IGNORE INTO statements VALUES (?, ?, ?)', [owner, blake3(bytes), bytes])) return;
+    if (!this.#db.run('INSERT OR IGNORE INTO statements VALUES (?, ?, ?, ?)', [owner, blake3(bytes), bytes, stamp])) return;
     for (const name of meta.names) this.#db.run('INSERT OR IGNORE INTO names VALUES (?, ?)', [fromHex(name), owner]);
     this.#holdOther(ref, stamp, 1);
+  }
+
+  /** One that a newer has overtaken. Its names stay: the newer one has the same. */
+  removeStatement(owner: PublicKey, hash: Uint8Array): void {
+    this.transaction(() => {
+      const row = this.#db.get('SELECT id FROM owners WHERE owner = ?', [fromHex(owner)]);
+      const sql = 'DELETE FROM statements WHERE owner = ? AND hash = ? RETURNING stamp';
+      const gone = row && this.#db.get(sql, [number(row['id']), hash]);
+      if (gone) this.#unuse(number(gone['stamp']));
+    });
   }
 
   // ---- what is needed -------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import { toHex } from '#node/core/ids.ts';
 import { blake3 } from '#node/core/hash.ts';
 import { nearest, rootQuorums } from '#node/core/rendezvous.ts';
-import { rootView, type RootView } from '#node/wire/root-view.ts';
+import { rootView, withoutOvertaken, type RootView } from '#node/wire/root-view.ts';
 import type { PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { getStatements, putStatements } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
@@ -45,8 +45,9 @@ export async function fetchRoots(
       `Only ${answers.size} of ${needed} needed farmers gave the owner's root statements (${reasons(errors)}). Try again.`,
     );
   }
-  const statements = union([...known, ...[...answers.values()].flat()]);
-  return { view: rootView(owner, statements), statements };
+  const all = union([...known, ...[...answers.values()].flat()]);
+  const view = rootView(owner, all);
+  return { view, statements: withoutOvertaken(view, all) };
 }
 
 /** Each once. */

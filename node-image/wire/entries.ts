@@ -23,9 +23,11 @@ import {
   MAX_KEY_BYTES,
   MAX_SEGMENT_BYTES,
   type BucketEntry,
+  type CheckpointEntry,
   type Clock,
   type DeleteEntry,
   type OwnerEntry,
+  type PackedBytes,
   type PartEntry,
   type PlacementEntry,
   type PublicKey,
@@ -41,6 +43,8 @@ import {
 /** 5 TiB in whole segments, and some. A batch's 8 MiB end sooner. */
 const MAX_SEGMENTS = 100_000;
 const MAX_PARTS = 10_000;
+/** A checkpoint of 100 million small objects has some ten thousand: mostly packs. */
+const MAX_CHECKPOINT_SEGMENTS = 100_000;
 /** Entries in a batch; versions that an entry names. */
 const MAX_ENTRIES = 100_000;
 const MAX_CHECKSUMS = 8;
@@ -59,7 +63,7 @@ const checksums = list(
 );
 const clock = struct<Clock>({ wallMs: ms, counter: uint(0xffff_ffff) });
 
-const segmentKey = struct<SegmentKey>({
+export const segmentKey = struct<SegmentKey>({
   segmentId: hex32,
   key: bytes(32),
   commitment: bytes(16),
@@ -68,10 +72,12 @@ const segmentKey = struct<SegmentKey>({
 const segments = list(segmentKey, MAX_SEGMENTS);
 const inline = bytesUpTo(MAX_INLINE_BYTES);
 
-const carries = (value: { inline?: unknown; segments?: unknown }) =>
-  (value.inline === undefined) === (value.segments === undefined)
-    ? 'Exactly one of inline and segments carries the bytes.'
-    : null;
+const packed = struct<PackedBytes>({ segment: segmentKey, offset: uint(MAX_SEGMENT_PLAIN_BYTES), key: bytes(32) });
+
+const carries = (value: { inline?: unknown; segments?: unknown; packed?: unknown }) =>
+  [value.inline, value.segments, value.packed].filter((one) => one !== undefined).length === 1
+    ? null
+    : 'Exactly one of inline, segments and packed carries the bytes.';
 
 const put = struct<Omit<PutEntry, 'kind'>>({
   key,
@@ -87,6 +93,7 @@ const put = struct<Omit<PutEntry, 'kind'>>({
   segments: { ...segments, optional: true },
   partSizes: { ...list(size, MAX_PARTS), optional: true },
   rewritten: { ...clock, optional: true },
+  packed: { ...packed, optional: true },
 });
 const remove = struct<Omit<DeleteEntry, 'kind'>>({ key, clock, names: list(versionId, MAX_ENTRIES) });
 const bucket = struct<Omit<BucketEntry, 'kind'>>({
@@ -118,8 +125,18 @@ const part = struct<Omit<PartEntry, 'kind'>>({
   segments: { ...segments, optional: true },
 });
 
-const ownerEntry = where(union<OwnerEntry>({ put, delete: remove, bucket, upload, part }), (entry) =>
+const checkpoint = struct<Omit<CheckpointEntry, 'kind'>>({
+  number: uint(undefined, 1),
+  clock,
+  previous: uint(),
+  segments: list(hex32, MAX_CHECKPOINT_SEGMENTS),
+});
+
+export const ownerEntry = where(union<OwnerEntry>({ put, delete: remove, bucket, upload, part, checkpoint }), (entry) =>
   entry.kind === 'put' || entry.kind === 'part' ? carries(entry) : null,
+);
+const loggedEntry = where(ownerEntry, (entry) =>
+  entry.kind === 'put' && entry.packed ? 'Only checkpoints hold packed bytes.' : null,
 );
 
 /** Newest head of another log of the owner, as the writer of this batch knew it: rolling one back needs all. */
@@ -132,9 +149,10 @@ export interface OwnerPart {
   entries: OwnerEntry[];
   heads: KnownHead[];
 }
+export const knownHead = struct<KnownHead>({ logId: hex32, seq: uint(), hash: hex32 });
 export const ownerPart = struct<OwnerPart>({
-  entries: list(ownerEntry, MAX_ENTRIES),
-  heads: list(struct<KnownHead>({ logId: hex32, seq: uint(), hash: hex32 }), 1000),
+  entries: list(loggedEntry, MAX_ENTRIES),
+  heads: list(knownHead, 1000),
 });
 
 export const scheme = where(
@@ -145,7 +163,7 @@ export const scheme = where(
       : 'A scheme satisfies required ≤ repair ≤ optimal ≤ total.',
 );
 
-const segmentPlacement = where(
+export const segmentPlacement = where(
   struct<SegmentPlacement>({
     segmentId: hex32,
     secret: bytes(32),
@@ -176,7 +194,5 @@ export const placementEntry = struct<PlacementEntry>({
   receipt: bytesUpTo(MAX_RECEIPT_BYTES),
   path: list(bytes(32), 8),
 });
-export const sealedPlacements = list(
-  struct<SealedPlacement>({ tag: hex(16), sealed: bytesUpTo(MAX_RECEIPT_BYTES + 512) }),
-  MAX_ENTRIES,
-);
+export const sealedPlacement = bytesUpTo(MAX_RECEIPT_BYTES + 512);
+export const sealedPlacements = list(struct<SealedPlacement>({ tag: hex(16), sealed: sealedPlacement }), MAX_ENTRIES);

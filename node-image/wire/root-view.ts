@@ -8,6 +8,7 @@ import { signStatement, verifySigned } from './statements.ts';
 import {
   ACCOUNT_BUCKET_ID,
   type BucketId,
+  type CheckpointStatement,
   type Hash,
   type LogClosedStatement,
   type LogOpenedStatement,
@@ -22,6 +23,11 @@ import {
   type WarrantStatement,
 } from './types.ts';
 
+interface Closing {
+  lastSeq: number;
+  lastHash: Hash;
+  closedMs: number;
+}
 export interface LogView {
   logId: PublicKey;
   bucketId: BucketId;
@@ -32,7 +38,7 @@ export interface LogView {
   /** Where its writer has no role: what counts of it is what these allow (core/grants.ts). */
   grants?: LogGrant[];
   /** It counts up to here. */
-  closed?: { lastSeq: number; lastHash: Hash };
+  closed?: Closing;
 }
 
 export interface ReplicaSet {
@@ -55,6 +61,8 @@ export interface RootView {
   /** Oldest first. */
   revocations: RevocationStatement[];
   shares: ShareStatement[];
+  /** The newest of each bucket and the one before it, newest first. */
+  checkpoints: Map<BucketId, CheckpointStatement[]>;
   /** What doesn't count, and why. */
   rejected: { statement: Signed<RootStatement>; reason: string }[];
 }
@@ -68,7 +76,17 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
     if (reason) rejected.push({ statement, reason });
     else good.push(statement);
   }
-  const view: RootView = { owner, roles: [], logs: [], sets: new Map(), warrants: [], revocations: [], shares: [], rejected };
+  const view: RootView = {
+    owner,
+    roles: [],
+    logs: [],
+    sets: new Map(),
+    warrants: [],
+    revocations: [],
+    shares: [],
+    checkpoints: new Map(),
+    rejected,
+  };
   const pass = (kind: RootStatement['kind'], take: (statement: Signed<RootStatement>) => string | null) => {
     for (const statement of good.filter(({ body }) => body.kind === kind)) {
       const reason = take(statement);
@@ -83,6 +101,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
   pass('log-opened', (statement) => takeLog(view, statement));
   pass('log-closed', (statement) => takeClosing(view, statement));
   pass('replica-set', (statement) => takeSet(view, statement));
+  pass('checkpoint', (statement) => takeCheckpoint(view, statement));
   return view;
 }
 
@@ -204,12 +223,12 @@ function takeClosing(view: RootView, { body, signer }: Signed<RootStatement>): s
 }
 
 /** Two keepers may have sealed at once: the further one loses nothing that either acknowledged. */
-function outdoes(a: LogClosedStatement, b: { lastSeq: number; lastHash: Hash }): boolean {
+function outdoes(a: LogClosedStatement, b: Closing): boolean {
   return a.lastSeq > b.lastSeq || (a.lastSeq === b.lastSeq && a.lastHash < b.lastHash);
 }
 
-function closing({ lastSeq, lastHash }: LogClosedStatement): { lastSeq: number; lastHash: Hash } {
-  return { lastSeq, lastHash };
+function closing({ lastSeq, lastHash, closedMs }: LogClosedStatement): Closing {
+  return { lastSeq, lastHash, closedMs };
 }
 
 function takeSet(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
@@ -219,6 +238,30 @@ function takeSet(view: RootView, { body, signer }: Signed<RootStatement>): strin
   // Statements come in the order of their bytes, so that of two of one epoch all readers take the same.
   if (!before || body.epoch > before.epoch) view.sets.set(body.bucketId, replicaSetOf(body));
   return null;
+}
+
+/** The one before is kept for readers that are on their way through it, and for replicas that drop what both cover. */
+const KEPT_CHECKPOINTS = 2;
+
+function takeCheckpoint(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'checkpoint') return null;
+  if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket makes checkpoints.';
+  const known = view.checkpoints.get(body.bucketId) ?? [];
+  // Two of one number: the first by bytes, for all readers alike.
+  if (known.some(({ number }) => number === body.number)) return null;
+  const newest = [...known, body].sort((a, b) => b.number - a.number).slice(0, KEPT_CHECKPOINTS);
+  view.checkpoints.set(body.bucketId, newest);
+  return null;
+}
+
+/** Without checkpoints that newer ones have overtaken: nobody needs them. */
+export function withoutOvertaken(view: RootView, statements: readonly Signed<RootStatement>[]): Signed<RootStatement>[] {
+  return statements.filter(({ body }) => body.kind !== 'checkpoint' || !isOvertaken(view, body));
+}
+
+function isOvertaken(view: RootView, { bucketId, number }: CheckpointStatement): boolean {
+  const oldest = (view.checkpoints.get(bucketId) ?? [])[KEPT_CHECKPOINTS - 1];
+  return oldest !== undefined && number < oldest.number;
 }
 
 function replicaSetOf({ epoch, f, members }: ReplicaSetStatement): ReplicaSet {

@@ -27,6 +27,7 @@ import {
   type BucketId,
   type CutStatement,
   type GrantStatement,
+  type CheckpointStatement,
   type LogClosedStatement,
   type LogOpenedStatement,
   type Membership,
@@ -60,8 +61,12 @@ const MAX_SHARE_TERMS_BYTES = 2048;
 export const MAX_GRANT_BYTES = 2048;
 /** Five of them (wire/grants.ts). */
 const MAX_CHAIN_BYTES = 11 * 1024;
+/** Logs whose batches replicas may still hold; with 45 bytes each they fit into a statement. */
+export const MAX_COVERED_LOGS = 1500;
+/** A sealed reference to a manifest: key and placement of one segment, with up to 255 pieces. */
+const MAX_REFERENCE_BYTES = 10 * 1024;
 /** The largest is a warrant with all its names. */
-export const MAX_STATEMENT_BYTES = 80 * 1024;
+export const MAX_STATEMENT_BYTES = 96 * 1024;
 /** A bridge that opens a log every ten minutes for months stays below. */
 export const MAX_STATEMENTS = 20_000;
 
@@ -145,6 +150,16 @@ const grant = struct<Omit<GrantStatement, 'kind'>>({
   parent: nullable(hex32),
   nonce: hex(16),
 });
+const checkpoint = struct<Omit<CheckpointStatement, 'kind'>>({
+  owner: hex32,
+  bucketId,
+  number: uint(undefined, 1),
+  horizonMs: ms,
+  covers: list(struct<CheckpointStatement['covers'][number]>({ logId: hex32, seq: uint() }), MAX_COVERED_LOGS),
+  ownerManifest: bytesUpTo(MAX_REFERENCE_BYTES),
+  repairManifest: bytesUpTo(MAX_REFERENCE_BYTES),
+  issuedMs: ms,
+});
 const membership = struct<Omit<Membership, 'kind'>>({ farm: hex32, farmer: hex32, issuedMs: ms });
 const receipt = struct<Omit<Receipt, 'kind'>>({
   farmer: hex32,
@@ -167,6 +182,7 @@ const rootStatement = union<RootStatement>({
   warrant,
   revocation,
   share,
+  checkpoint,
 });
 export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement | GrantStatement;
 const anyBody = union<SignedBody>({
@@ -178,6 +194,7 @@ const anyBody = union<SignedBody>({
   revocation,
   share,
   grant,
+  checkpoint,
   membership,
   receipt,
   seal: sealOrder,

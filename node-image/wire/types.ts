@@ -92,13 +92,24 @@ export interface PutEntry {
   headers: Record<string, string>;
   /** S3 checksums: {algorithm: CRC32|CRC32C|CRC64NVME|SHA1|SHA256, value: base64 (with -N for composite), type: FULL_OBJECT|COMPOSITE}. */
   checksums: { algorithm: string; value: string; type: string }[];
-  /** Exactly one of inline and segments carries the bytes; an empty object has inline of length 0. */
+  /** Exactly one of inline, segments and packed carries the bytes; an empty object has inline of length 0. */
   inline?: Uint8Array;
   segments?: SegmentKey[];
   /** Sizes of multipart parts, in order, where there were any. */
   partSizes?: number[];
   /** The same version once more, its bytes in other segments, as of this clock. `clock` stays what it was. */
   rewritten?: Clock;
+  /** Only in checkpoints: where they put what had come inline. */
+  packed?: PackedBytes;
+}
+/** A small object's bytes inside a pack: AES-256-GCM under a key of its own, `sizeBytes` + 16 from `offset` on. */
+export interface PackedBytes {
+  /** The pack. */
+  segment: SegmentKey;
+  /** Among the pack's plaintext. */
+  offset: number;
+  /** 32 bytes, of this object alone. */
+  key: Uint8Array;
 }
 export interface DeleteEntry {
   kind: 'delete';
@@ -141,7 +152,21 @@ export interface PartEntry {
   inline?: Uint8Array;
   segments?: SegmentKey[];
 }
-export type OwnerEntry = PutEntry | DeleteEntry | BucketEntry | UploadEntry | PartEntry;
+/**
+ * A checkpoint is about to be published: what it is made of is named by this entry and by nothing else. It
+ * and the one it names as `previous` stay, all others let go.
+ */
+export interface CheckpointEntry {
+  kind: 'checkpoint';
+  /** Rises by one with each attempt. */
+  number: number;
+  clock: Clock;
+  /** The newest that was published then; 0 = none. */
+  previous: number;
+  /** Runs, packs and the manifests. */
+  segments: SegmentId[];
+}
+export type OwnerEntry = PutEntry | DeleteEntry | BucketEntry | UploadEntry | PartEntry | CheckpointEntry;
 
 /** The repair part: segments that owner entries of the same batch brought in, and those they let go. */
 export interface RepairPart {
@@ -286,6 +311,25 @@ export interface ShareStatement {
   sealedTerms: Uint8Array;
   issuedMs: number;
 }
+/**
+ * Where the newest checkpoint of a bucket begins. The highest number counts; the one before is kept for who
+ * is reading it. Signed by a keeper or the owner.
+ */
+export interface CheckpointStatement {
+  kind: 'checkpoint';
+  owner: PublicKey;
+  bucketId: BucketId;
+  number: number;
+  /** Entries that it doesn't cover count only if their clock isn't before this. */
+  horizonMs: number;
+  /** How far it covers each log of which replicas may still hold batches. */
+  covers: { logId: PublicKey; seq: number }[];
+  /** The owner manifest, sealed for who may read the bucket. */
+  ownerManifest: Uint8Array;
+  /** The repair manifest, sealed for repairers. */
+  repairManifest: Uint8Array;
+  issuedMs: number;
+}
 export type RootStatement =
   | RoleStatement
   | LogOpenedStatement
@@ -293,7 +337,8 @@ export type RootStatement =
   | ReplicaSetStatement
   | WarrantStatement
   | RevocationStatement
-  | ShareStatement;
+  | ShareStatement
+  | CheckpointStatement;
 
 export type Verb = 'read' | 'list' | 'write' | 'delete' | 'share';
 

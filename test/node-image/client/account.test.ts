@@ -1,15 +1,7 @@
 // The empty laptop: words and one farmer's address find everything; and who has neither finds nothing.
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  accessOf,
-  connectFarm,
-  keeperStatement,
-  listBuckets,
-  movesOf,
-  readBucketContent,
-  readObject,
-  writerKeys,
-} from '#node/client/account.ts';
+import { accessOf, connectFarm, keeperStatement, listBuckets, openBucket, writerKeys } from '#node/client/account.ts';
+import { holdersOf } from '#node/client/bucket-reader.ts';
 import { createClient } from '#node/client/client.ts';
 import { settableFarmView } from '#node/client/farm-view.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
@@ -22,7 +14,7 @@ import { encodeCallHead, pieceRange, type PieceRange } from '#node/wire/calls.ts
 import { readFirstPart } from '#node/wire/framing.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
 import { signStatement } from '#node/wire/statements.ts';
-import { ACCOUNT_BUCKET_ID, type BucketEntry, type SegmentPlacement } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketEntry, type SegmentPlacement, type WarrantStatement } from '#node/wire/types.ts';
 import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from '../log/support/log-world.ts';
 import { chunked, readAll, seededBytes } from './support/test-farm.ts';
 import { testKey } from '#test/support/memory-farmer.ts';
@@ -78,11 +70,12 @@ describe('an empty laptop', () => {
     const farm = await connectFarm(network, world.farm.farmers[0]!.address, within());
     expect(farm.members).toHaveLength(6);
     const client = createClient({ network, farm: settableFarmView(farm), limits: { threads: 0, stallMs: 2000, hedgeMs: 100 } });
-    const [bucket, ...more] = await listBuckets(client.link, access, within());
+    const [bucket, ...more] = await listBuckets(client, access, within());
     expect([bucket!.name, more]).toEqual(['photos', []]);
-    const content = await readBucketContent(client.link, { access, bucketId: bucket!.bucketId, signal: within() });
-    expect([...content.current.keys()].sort()).toEqual(['large', 'small']);
-    const read = (key: string) => readAll(readObject(client, { content, entry: content.current.get(key)!, signal: within() }));
+    const reader = await openBucket(client, access, bucket!.bucketId, within());
+    expect((await Array.fromAsync(reader.list())).map(({ key }) => key)).toEqual(['large', 'small']);
+    expect(await reader.find('gone')).toBeNull();
+    const read = async (key: string) => readAll(reader.read((await reader.find(key))!));
     expect(Buffer.compare(await read('large'), bytes)).toBe(0);
     expect(await read('small')).toEqual(new Uint8Array([1]));
     await client.close();
@@ -93,13 +86,9 @@ describe('an empty laptop', () => {
     await fill(world);
     const other = ownerFromEntropy(new Uint8Array(32).fill(8));
     const access = { owner: other.keyPair.publicKey, accountSecret: other.accountSecret };
-    expect(await listBuckets(world.link(other.keyPair), access, within())).toEqual([]);
-    const stranger = world.link(testKey('stranger'));
-    await expect(readBucketContent(stranger, { access: world.access, bucketId: BUCKET, signal: within() })).rejects.toMatchObject(
-      {
-        code: 'NotEnoughReplicas',
-      },
-    );
+    expect(await listBuckets(world.client({}, other.keyPair.publicKey), access, within())).toEqual([]);
+    const stranger = world.client({}, testKey('stranger').publicKey);
+    await expect(openBucket(stranger, world.access, BUCKET, within())).rejects.toMatchObject({ code: 'NotEnoughReplicas' });
   });
 
   it('leaves out members that the farm’s control key did not sign', async () => {
@@ -167,10 +156,12 @@ describe('moves', () => {
     const proof = await proofOf(placement);
     const good = moveTo(placement, proof, world.farm.farmers[0]!.keyPair, world.farm.current().roster[0]!.membership);
     const stranger = moveTo(placement, proof, testKey('stranger'), null);
-    const content = { owner: world.access.owner, warrants: view.warrants, moves: new Map([[good.tag, [stranger, good]]]) };
-    expect([...movesOf(content, placement)]).toEqual([[1, [world.name(0)]]]);
-    expect([...movesOf({ ...content, warrants: [] }, placement)]).toEqual([]);
-    expect([...movesOf(content, { ...placement, secret: new Uint8Array(32) })]).toEqual([]);
+    const holders = (of: SegmentPlacement, warrants: readonly WarrantStatement[]) => [
+      ...holdersOf(world.access.owner, of, [stranger, good], warrants),
+    ];
+    expect(holders(placement, view.warrants)).toEqual([[1, [world.name(0)]]]);
+    expect(holders(placement, [])).toEqual([]);
+    expect(holders({ ...placement, secret: new Uint8Array(32) }, view.warrants)).toEqual([]);
   });
 
   /** Root of piece 1 and its path to the segment's root, as its holder has them. */

@@ -5,6 +5,20 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '#node/core/ids.ts';
 import * as batches from '#node/wire/batch.ts';
 import * as calls from '#node/wire/calls.ts';
+import {
+  decodeIndexBlock,
+  decodeOwnerManifest,
+  decodeOwnerRecord,
+  decodeRecordBlock,
+  decodeRepairManifest,
+  decodeRepairRecord,
+  encodeIndexBlock,
+  encodeOwnerManifest,
+  encodeOwnerRecord,
+  encodeRecordBlock,
+  encodeRepairManifest,
+  encodeRepairRecord,
+} from '#node/wire/checkpoints.ts';
 import { decode, encode, WireError, type Codec } from '#node/wire/codec.ts';
 import { ownerPart, placementEntry, repairPart, sealedPlacements } from '#node/wire/entries.ts';
 import { frameAll, unframeAll } from '#node/wire/framing.ts';
@@ -40,6 +54,12 @@ const decoders: Decoder[] = [
   codecOf('placement entry', placementEntry, samples.placementEntry),
   codecOf('sealed placements', sealedPlacements, [samples.sealedPlacement]),
   ...samples.roots.map((root) => justRead(root.body.kind, root.bytes, decodeRootStatement)),
+  ...samples.ownerRecords.map((one) => justRead(one.kind, encodeOwnerRecord(one), decodeOwnerRecord)),
+  ...samples.repairRecords.map((one) => justRead(one.kind, encodeRepairRecord(one), decodeRepairRecord)),
+  justRead('block of records', encodeRecordBlock(samples.ownerRecords.map(encodeOwnerRecord)), decodeRecordBlock),
+  justRead('index node', encodeIndexBlock(samples.indexNode), decodeIndexBlock),
+  justRead('owner manifest', encodeOwnerManifest(samples.ownerManifest), decodeOwnerManifest),
+  justRead('repair manifest', encodeRepairManifest(samples.repairManifest), decodeRepairManifest),
   ...samples.workerGrant.map((link) => justRead('grant', link.bytes, decodeGrant)),
   justRead('grant chain', encodeGrantChain(samples.workerGrant), decodeGrantChain),
   justRead('grant text', Buffer.from(encodeGrantText(samples.grantText)), (bytes) =>

@@ -2,6 +2,7 @@
 // vectors with the independent reader only; the last ones hold the product against the vectors.
 import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import zlib from 'node:zlib';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as own from './independent-reader.ts';
@@ -37,6 +38,17 @@ interface Vectors {
   erasure: { required: number; total: number; data: string[]; parity: string[] };
   merkle: { hashes: string[]; root: string; range: { first: number; count: number; proof: string[] } };
   rendezvous: { owner: string; farmers: string[]; nearest: string[] };
+  checkpoint: {
+    ownerManifestKey: string;
+    repairManifestKey: string;
+    records: string[];
+    recordBlock: string;
+    positions: string[];
+    indexNode: unknown[];
+    indexBlock: string;
+    reference: unknown[];
+    packed: Record<'key' | 'plain' | 'sealed', string>;
+  };
   statements: { body: { kind: string }; signer: string; bytes: string }[];
   batches: { header: Record<string, unknown>; hash: string; bytes: string }[];
   structs: { type: string; value: unknown; bytes: string }[];
@@ -107,6 +119,45 @@ describe('the page and the vectors', () => {
     expect(own.rootFromProof(total, piece, [roots[piece]!], path.map(unhex)).toString('hex')).toBe(v.root);
   });
 
+  it('blocks of a run, references and packed bytes', () => {
+    const v = vectors.checkpoint;
+    const { zstdDecompressSync } = zlib;
+    const frames: string[] = [];
+    const block = zstdDecompressSync(unhex(v.recordBlock));
+    for (let at = 0; at < block.length; at += 4 + block.readUInt32BE(at)) {
+      frames.push(block.subarray(at + 4, at + 4 + block.readUInt32BE(at)).toString('hex'));
+    }
+    expect(frames).toEqual(v.records);
+    for (const record of frames) read('owner-record', unhex(record));
+    expect(read('index-node', zstdDecompressSync(unhex(v.indexBlock)))).toEqual(v.indexNode);
+    const position = (key: string, version: string) =>
+      Buffer.concat([Buffer.of(2), Buffer.from(key), Buffer.of(0, 0), unhex(version)]).toString('hex');
+    expect(v.positions).toEqual([position('packed', 'a4'.repeat(16)), position('packed', 'a5'.repeat(16))]);
+    const { packed } = v;
+    const plain = own.openGcm(unhex(packed.key), Buffer.alloc(12), unhex(packed.sealed), Buffer.from('storj/1 packed'));
+    expect(plain.toString('hex')).toBe(packed.plain);
+    expect(hkdf(unhex(vectors.keys['bucketSecret']!), 'storj/1 owner manifest', 32).toString('hex')).toBe(v.ownerManifestKey);
+    const bucketRepair = hkdf(
+      unhex(vectors.keys['repairKey']!),
+      'storj/1 bucket repair key',
+      32,
+      unhex(vectors.keys['bucketId']!),
+    );
+    expect(hkdf(bucketRepair, 'storj/1 repair manifest', 32).toString('hex')).toBe(v.repairManifestKey);
+    const { body } = vectors.statements.find((one) => one.body.kind === 'checkpoint')!;
+    const sealed = unhex((body as unknown as { ownerManifest: string }).ownerManifest);
+    // The CBOR of [owner, bucket id, 3].
+    const name = Buffer.concat([
+      unhex('835820'),
+      unhex(vectors.keys['owner']!),
+      unhex('50'),
+      unhex(vectors.keys['bucketId']!),
+      unhex('03'),
+    ]);
+    const reference = own.openGcm(unhex(v.ownerManifestKey), sealed.subarray(0, 12), sealed.subarray(12), name);
+    expect(withoutNulls(read('reference', reference))).toEqual(v.reference.map(withoutNulls));
+  });
+
   it('the erasure code', () => {
     const { required, data, parity } = vectors.erasure;
     const shards = data.map(unhex);
@@ -129,7 +180,7 @@ describe('the page and the vectors', () => {
 
   it('every statement', () => {
     const kinds = new Set(vectors.statements.map(({ body }) => body.kind));
-    expect(kinds.size).toBe(12);
+    expect(kinds.size).toBe(13);
     for (const { body, signer, bytes } of vectors.statements) {
       const all = unhex(bytes);
       expect(all[0]).toBe(1);

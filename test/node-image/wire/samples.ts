@@ -14,6 +14,13 @@ import {
 import { toHex } from '#node/core/ids.ts';
 import { newSegmentKey } from '#node/core/encryption.ts';
 import { pieceBytes, pieceId, plainToCipherBytes, segmentId } from '#node/core/segments.ts';
+import {
+  ownerManifestKey,
+  repairManifestKey,
+  sealReference,
+  type OwnerRecord,
+  type RepairRecord,
+} from '#node/wire/checkpoints.ts';
 import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
 import { signCut } from '#node/wire/cuts.ts';
 import { encodeGrantKeys, type GrantAsk, type GrantKeys, type GrantText } from '#node/wire/grant-text.ts';
@@ -47,9 +54,10 @@ export const shareSecret = bucketSecret(owner.accountSecret, shareId);
 export const shareTerms = { name: 'holiday', prefix: 'photos/' };
 export const secretOfBucket = bucketSecret(owner.accountSecret, bucketId);
 export const keyOfEpoch = repairKey(owner.accountSecret, 1);
+export const keyOfBucket = bucketRepairKey(keyOfEpoch, bucketId);
 export const partKeys = {
   ownerPartKey: ownerPartKey(secretOfBucket, log.publicKey),
-  repairPartKey: repairPartKey(bucketRepairKey(keyOfEpoch, bucketId), log.publicKey),
+  repairPartKey: repairPartKey(keyOfBucket, log.publicKey),
 };
 
 // ---- a segment, as far as the wire cares ----------------------------------------------------
@@ -75,6 +83,21 @@ const segmentKey = {
   commitment: segment.commitment,
   plainBytes,
 };
+
+// ---- a checkpoint ---------------------------------------------------------------------------
+
+const keptSegment = { key: segmentKey, placement };
+export const checkpointName = { owner: ownerKey.publicKey, bucketId, number: 3 };
+export const reference = [keptSegment];
+const run = { segments: [keptSegment], root: { offset: 900, sizeBytes: 100 }, depth: 1, records: 3, recordBytes: 5000 };
+export const repairManifest = {
+  number: 3,
+  horizonMs: atMs - 7,
+  vector: [{ logId: log.publicKey, seq: 7, hash: id(0x77) }],
+  runs: [run],
+};
+export const ownerManifest = { ...repairManifest, packs: [id(0x68)] };
+export const indexNode = [{ first: Uint8Array.of(2, 65, 0, 0), offset: 0, sizeBytes: 900 }];
 
 // ---- statements -----------------------------------------------------------------------------
 
@@ -142,6 +165,17 @@ export const rootBodies = {
     sealedTerms: sealShareTerms(shareSecret, shareTerms, fill(0x63, 12)),
     issuedMs: atMs + 6,
   },
+  checkpoint: {
+    kind: 'checkpoint',
+    owner: ownerKey.publicKey,
+    bucketId,
+    number: 3,
+    horizonMs: atMs - 7,
+    covers: [{ logId: log.publicKey, seq: 7 }],
+    ownerManifest: sealReference(ownerManifestKey(secretOfBucket), checkpointName, reference, fill(0x66, 12)),
+    repairManifest: sealReference(repairManifestKey(keyOfBucket), checkpointName, reference, fill(0x67, 12)),
+    issuedMs: atMs + 7,
+  },
 } satisfies Record<string, RootStatement>;
 
 export const role = signStatement<RootStatement>(ownerKey, rootBodies.role);
@@ -151,7 +185,8 @@ export const closed = signStatement<RootStatement>(keeper, rootBodies.closed);
 export const set = signStatement<RootStatement>(keeper, rootBodies.set);
 const revocation = signStatement<RootStatement>(keeper, rootBodies.revocation);
 const share = signStatement<RootStatement>(keeper, rootBodies.share);
-export const roots = [role, warrant, opened, closed, set, revocation, share];
+const checkpoint = signStatement<RootStatement>(keeper, rootBodies.checkpoint);
+export const roots = [role, warrant, opened, closed, set, revocation, share, checkpoint];
 
 // ---- a grant --------------------------------------------------------------------------------
 
@@ -284,6 +319,24 @@ export const entries: OwnerEntry[] = [
     checksums: [],
     inline: new Uint8Array(0),
   },
+  { kind: 'checkpoint', number: 3, clock, previous: 2, segments: [id(0x68)] },
+];
+const packedEntry: OwnerEntry = {
+  kind: 'put',
+  key: 'packed',
+  versionId: id(0xa4, 16),
+  clock,
+  replaces: [],
+  sizeBytes: 300,
+  etag: 'e',
+  modifiedMs: atMs,
+  headers: {},
+  checksums: [],
+  packed: { segment: segmentKey, offset: 1000, key: fill(0x69) },
+};
+export const ownerRecords: OwnerRecord[] = [
+  { kind: 'entry', logId: log.publicKey, entry: packedEntry },
+  { kind: 'gone', key: 'packed', versionId: id(0xa5, 16), wallMs: atMs },
 ];
 // An object literal's __proto__ sets the prototype; this is how a client's header of that name arrives.
 const [first] = entries;
@@ -297,6 +350,11 @@ const cut = signCut(keeper, ownerKey.publicKey, atMs, {
 });
 export const cutStatement = decodeCutStatement(cut.statement);
 export const repairPart: RepairPart = { added: [placement], released: [id(0x66)], cuts: [cut] };
+export const repairRecords: RepairRecord[] = [
+  { kind: 'segment', segmentId: placement.segmentId, live: true, placement },
+  { kind: 'segment', segmentId: id(0x66), live: false },
+  { kind: 'moves', tag: id(0x6a, 16), sealed: [fill(0x6b, 40)] },
+];
 export const batch = encodeBatch({
   logKey: log,
   position: { seq: 1, prevHash: NO_HASH, timeMs: atMs, salt: fill(0x71) },

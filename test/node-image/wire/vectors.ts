@@ -2,6 +2,7 @@
 // as vectors.json: a change of that file is a change of the format. To write it anew:
 //   node test/node-image/wire/vectors.ts > test/node-image/wire/vectors.json, then oxfmt
 import { createHash } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
 import { encryptRecord } from '#node/core/encryption.ts';
 import { createCodec } from '#node/core/erasure.ts';
 import { peerIdOf, toHex } from '#node/core/ids.ts';
@@ -16,6 +17,8 @@ import { encodeAsk, encodeGrantKeys, encodeGrantText } from '#node/wire/grant-te
 import { encodeGrantChain, shareTerms } from '#node/wire/grants.ts';
 import { placementTag } from '#node/wire/placements.ts';
 import { LEAF_BYTES, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
+import { ownerFamily } from '#node/core/run-records.ts';
+import * as checkpoints from '#node/wire/checkpoints.ts';
 import * as s from './samples.ts';
 
 /** Bytes as hex, like ids in memory. */
@@ -94,6 +97,22 @@ function merkleVector() {
 
 const textBytes = (text: string) => new Uint8Array(Buffer.from(text.split(':')[1]!, 'base64url'));
 
+/** Blocks as they lie in a run, and bytes in a pack. */
+function checkpointVector() {
+  const records = s.ownerRecords.map(checkpoints.encodeOwnerRecord);
+  return {
+    ownerManifestKey: checkpoints.ownerManifestKey(s.secretOfBucket),
+    repairManifestKey: checkpoints.repairManifestKey(s.keyOfBucket),
+    records,
+    recordBlock: checkpoints.encodeRecordBlock(records),
+    positions: s.ownerRecords.map((one) => new Uint8Array(ownerFamily.positionOf(one))),
+    indexNode: s.indexNode,
+    indexBlock: checkpoints.encodeIndexBlock(s.indexNode),
+    reference: s.reference,
+    packed: { key: s.fill(0x69), plain: s.fill(0x6c, 300), sealed: checkpoints.sealPacked(s.fill(0x69), s.fill(0x6c, 300)) },
+  };
+}
+
 /** Type in PROTOCOL.md, value as it is in memory (bytes as hex), bytes on the wire. */
 function structVectors() {
   const heads = Object.entries(s.callHeads).flatMap(([name, { call, answer }]) => {
@@ -120,6 +139,12 @@ function structVectors() {
     { type: 'grant-keys', value: s.grantKeys, bytes: encodeGrantKeys(s.grantKeys) },
     { type: 'grant-ask', value: s.grantAsk, bytes: textBytes(encodeAsk(s.grantAsk)) },
     { type: 'share-terms', value: s.shareTerms, bytes: encode(shareTerms, s.shareTerms) },
+    ...s.ownerRecords.map((value) => ({ type: 'owner-record', value, bytes: checkpoints.encodeOwnerRecord(value) })),
+    ...s.repairRecords.map((value) => ({ type: 'repair-record', value, bytes: checkpoints.encodeRepairRecord(value) })),
+    { type: 'owner-manifest', value: s.ownerManifest, bytes: checkpoints.encodeOwnerManifest(s.ownerManifest) },
+    { type: 'repair-manifest', value: s.repairManifest, bytes: checkpoints.encodeRepairManifest(s.repairManifest) },
+    { type: 'index-node', value: s.indexNode, bytes: zstdDecompressSync(checkpoints.encodeIndexBlock(s.indexNode)) },
+    { type: 'checkpoint-name', value: s.checkpointName, bytes: encode(checkpoints.checkpointName, s.checkpointName) },
     ...heads,
     ...bodies,
   ];
@@ -190,6 +215,7 @@ export function buildVectors(): unknown {
     erasure: erasureVector(),
     merkle: merkleVector(),
     rendezvous: { owner: s.ownerKey.publicKey, farmers, nearest: nearest(s.ownerKey.publicKey, farmers) },
+    checkpoint: checkpointVector(),
     statements: [...s.roots, ...s.workerGrant, s.membership, s.receipt, s.sealOrder, s.cutStatement].map(
       ({ body, signer, bytes }) => ({
         body,

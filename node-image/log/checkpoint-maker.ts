@@ -1,0 +1,319 @@
+// Making a checkpoint: the runs of the one before, and what the logs say since then, merged as they stream
+// by. Whatever is stored before the statement is published is an orphan if the maker dies; doing it again
+// starts from the checkpoint before.
+import { mergeRuns, runsToMerge } from '#node/core/merge-runs.ts';
+import { ownerSieve, repairSieve } from '#node/core/run-records.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import { NONCE_BYTES } from '#node/core/sealing.ts';
+import {
+  encodeOwnerManifest,
+  encodeRepairManifest,
+  ownerManifestKey,
+  repairManifestKey,
+  sealReference,
+  type KeptSegment,
+  type Manifest,
+  type OwnerManifest,
+  type OwnerRecord,
+  type RepairRecord,
+  type Run,
+} from '#node/wire/checkpoints.ts';
+import { signRootStatement } from '#node/wire/root-view.ts';
+import { MAX_COVERED_LOGS } from '#node/wire/statements.ts';
+import type {
+  BucketId,
+  CheckpointEntry,
+  CheckpointStatement,
+  PublicKey,
+  RepairPart,
+  SegmentId,
+  SegmentPlacement,
+} from '#node/wire/types.ts';
+import {
+  openCheckpoint,
+  newestCheckpoint,
+  ownerRecordsOf,
+  readSince,
+  type Checkpoint,
+  type ReadKeys,
+} from './checkpoint-reader.ts';
+import { Delta, packInline } from './delta.ts';
+import { LogError, type LogLink } from './log-link.ts';
+import { readHeads, type BucketState, type LogState, type SeenHead } from './log-reader.ts';
+import { fetchRoots, publishRoots } from './roots.ts';
+import { OWNER_RUNS, REPAIR_RUNS, type RunFamily } from './run-families.ts';
+import { readRun } from './run-reader.ts';
+import { writeRun } from './run-writer.ts';
+import type { SegmentStore } from './segment-store.ts';
+
+/** Entries that a checkpoint doesn't cover and that are older than this don't count. */
+const HORIZON_MS = 7 * 24 * 3_600_000;
+/** Replicas have dropped what a log closed so long ago held; readers find it in the manifest. */
+const FORGET_CLOSED_MS = 2 * HORIZON_MS;
+
+export interface CheckpointLimits {
+  /** So many bytes of batches without inline bytes, or of these, make a run. They are held in memory. */
+  headBytes: number;
+  inlineBytes: number;
+}
+const CHECKPOINT_LIMITS: CheckpointLimits = { headBytes: 8 * 1024 * 1024, inlineBytes: 48 * 1024 * 1024 };
+
+export interface CheckpointOrder {
+  link: LogLink;
+  store: SegmentStore;
+  owner: PublicKey;
+  bucketId: BucketId;
+  /** Signs the statement: a keeper of the bucket. */
+  keeper: KeyPair;
+  /** For reading what there is. */
+  readKeys: ReadKeys;
+  /** Of the newest epoch, as a writer has them: what is made is sealed under these. */
+  sealKeys: { bucketSecret: Uint8Array; repairKey: Uint8Array };
+  /** Appends the entry, with a clock, to the maker's own log; resolves when it is acknowledged. */
+  record(entry: Omit<CheckpointEntry, 'clock'>, repair: RepairPart): Promise<void>;
+  /** Resolves when the owner's side knows everything that these heads say: what it answers below goes for good. */
+  follow(state: BucketState): Promise<void>;
+  /** Whether anything names the segment. */
+  isLive(segmentId: SegmentId): boolean;
+  /** Whether moves of this tag are about a segment that something still names. */
+  keepsMoves(tag: string): boolean;
+  limits?: CheckpointLimits;
+  signal: AbortSignal;
+}
+
+/** Null where nothing was written since the last one. Rejects with LogError or what the store rejects with. */
+export async function makeCheckpoint(order: CheckpointOrder): Promise<CheckpointStatement | null> {
+  const { link, store, owner, bucketId, readKeys, signal } = order;
+  const state = acknowledgedOnly(await readHeads(link, { owner, bucketId, signal, all: true }));
+  await order.follow(state);
+  const newest = newestCheckpoint(state);
+  const before = newest ? await openCheckpoint(store, newest, readKeys, signal) : null;
+  const making = new Making(order, before);
+  const since = before?.vector ?? new Map<PublicKey, SeenHead>();
+  const { batches } = await readSince(link, { state, since, keys: readKeys, store, signal });
+  for await (const batch of batches) await making.take(batch);
+  return await making.finish(state);
+}
+
+/** Of each log what f + 1 members say that they have: what fewer have may yet turn out not to count. */
+function acknowledgedOnly(state: BucketState): BucketState {
+  const logs = state.logs.map((one): LogState => {
+    const heads = [...state.answers].flatMap(([farmer, { logs: told }]) =>
+      told.filter(({ logId }) => logId === one.log.logId).map(({ seq }) => ({ farmer, seq })),
+    );
+    const enough = heads.map(({ seq }) => seq).sort((a, b) => b - a)[state.set.f] ?? 0;
+    const seq = Math.min(one.seq, enough);
+    return { ...one, seq, holders: heads.filter((head) => head.seq >= seq).map(({ farmer }) => farmer) };
+  });
+  return { ...state, logs };
+}
+
+class Making {
+  readonly #order: CheckpointOrder;
+  readonly #limits: CheckpointLimits;
+  readonly #before: Checkpoint | null;
+  readonly #horizonMs: number;
+  readonly #vector: Map<PublicKey, SeenHead>;
+  /** What this making stored. */
+  readonly #stored = new Map<SegmentId, SegmentPlacement>();
+  /** Checkpoint entries by number. */
+  readonly #entries = new Map<number, CheckpointEntry>();
+  #owner: Run[];
+  #repair: Run[];
+  #packs: Set<SegmentId>;
+  #delta = new Delta();
+  #knowsEntries = false;
+  #isWorthIt = false;
+
+  constructor(order: CheckpointOrder, before: Checkpoint | null) {
+    this.#order = order;
+    this.#limits = order.limits ?? CHECKPOINT_LIMITS;
+    this.#before = before;
+    this.#horizonMs = Math.max(before?.horizonMs ?? 0, order.link.runtime.nowMs() - HORIZON_MS);
+    this.#vector = new Map(before?.vector);
+    if (before && (!before.owner || !before.repair)) {
+      throw new LogError('Damaged', `Checkpoint ${before.number} does not open with the keys of its keeper.`);
+    }
+    this.#owner = before?.owner?.runs ?? [];
+    this.#repair = before?.repair?.runs ?? [];
+    this.#packs = new Set(before?.owner?.packs);
+  }
+
+  async take(batch: Parameters<Delta['add']>[0]): Promise<void> {
+    if (!batch.entries && batch.log.kind === 'entries' && batch.header.kind === 'entries') {
+      throw new LogError('Damaged', `No key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
+    }
+    for (const entry of batch.entries ?? []) if (entry.kind === 'checkpoint') this.#entries.set(entry.number, entry);
+    this.#isWorthIt ||= batch.placements.length > 0 || !!batch.entries?.some(({ kind }) => kind !== 'checkpoint');
+    this.#vector.set(batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
+    this.#delta.add(batch);
+    const { headBytes, inlineBytes } = this.#delta;
+    if (headBytes >= this.#limits.headBytes || inlineBytes >= this.#limits.inlineBytes) await this.#flush();
+  }
+
+  async finish(state: BucketState): Promise<CheckpointStatement | null> {
+    if (!this.#isWorthIt) return null;
+    await this.#flush();
+    await this.#loadEntries();
+    const newest = newestCheckpoint(state);
+    const number = Math.max(newest?.number ?? 0, ...this.#entries.keys()) + 1;
+    const { owner, repair } = this.#manifests(number);
+    const ownerSegments = await this.#keep(encodeOwnerManifest(owner));
+    const repairSegments = await this.#keep(encodeRepairManifest(repair));
+    await this.#record(number, newest?.number ?? 0, [...ownerSegments, ...repairSegments]);
+    return await this.#publish(state, number, ownerSegments, repairSegments);
+  }
+
+  #manifests(number: number): { owner: OwnerManifest; repair: Manifest } {
+    const vector = [...this.#vector].map(([logId, { seq, hash }]) => ({ logId, seq, hash }));
+    const common = { number, horizonMs: this.#horizonMs, vector };
+    return { owner: { ...common, runs: this.#owner, packs: [...this.#packs] }, repair: { ...common, runs: this.#repair } };
+  }
+
+  /** What was collected becomes the newest run of each family, merged with those that it has outgrown. */
+  async #flush(): Promise<void> {
+    const delta = this.#delta;
+    this.#delta = new Delta();
+    if (delta.isEmpty) return;
+    await this.#loadEntries();
+    const { link, store, signal } = this.#order;
+    const ownerRecords = [...delta.ownerRecords()];
+    for (const pack of await packInline(store, link.runtime, ownerRecords, signal)) {
+      this.#stored.set(pack.key.segmentId, pack.placement);
+      this.#packs.add(pack.key.segmentId);
+    }
+    await this.#mergeOwner(ownerRecords, delta.headBytes);
+    const judged = (record: RepairRecord): RepairRecord =>
+      record.kind === 'segment' ? { ...record, live: this.#order.isLive(record.segmentId) } : record;
+    await this.#mergeRepair([...delta.repairRecords()].map(judged), delta.headBytes);
+  }
+
+  async #mergeOwner(fresh: readonly OwnerRecord[], freshBytes: number): Promise<void> {
+    const count = mergeCount(this.#owner, freshBytes);
+    const isBottom = count === this.#owner.length;
+    const previous = this.#before?.number ?? 0;
+    const keeps = ownerSieve({ horizonMs: this.#horizonMs, isBottom, keepsCheckpoint: (number) => number >= previous });
+    // Once everything passes by, packs that no version names any more are let go.
+    const named = new Set<SegmentId>();
+    const noting = (record: OwnerRecord): boolean => {
+      if (record.kind === 'entry' && record.entry.kind === 'put' && record.entry.packed) {
+        named.add(record.entry.packed.segment.segmentId);
+      }
+      return keeps(record);
+    };
+    this.#owner = await this.#merge(OWNER_RUNS, this.#owner, count, fresh, noting);
+    if (isBottom) this.#packs = named;
+  }
+
+  async #mergeRepair(fresh: readonly RepairRecord[], freshBytes: number): Promise<void> {
+    const count = mergeCount(this.#repair, freshBytes);
+    const keeps = repairSieve({ isBottom: count === this.#repair.length, keepsMoves: this.#order.keepsMoves });
+    this.#repair = await this.#merge(REPAIR_RUNS, this.#repair, count, fresh, keeps);
+  }
+
+  async #merge<Rec>(
+    family: RunFamily<Rec>,
+    runs: readonly Run[],
+    count: number,
+    fresh: readonly Rec[],
+    keeps: (record: Rec) => boolean,
+  ): Promise<Run[]> {
+    const { store, signal } = this.#order;
+    const older = runs.slice(0, count).map((run) => readRun({ store, family, run, from: null, signal }));
+    const merged = kept(mergeRuns(family, [listed(fresh), ...older]), keeps);
+    const run = await writeRun(store, family, merged, signal);
+    for (const { key, placement } of run?.segments ?? []) this.#stored.set(key.segmentId, placement);
+    return [...(run ? [run] : []), ...runs.slice(count)];
+  }
+
+  /** Those that the runs of the checkpoint before hold; they come first in the order. */
+  async #loadEntries(): Promise<void> {
+    if (this.#knowsEntries || !this.#before) return;
+    this.#knowsEntries = true;
+    const { store, signal } = this.#order;
+    for await (const record of ownerRecordsOf(this.#before, { store, from: null, signal })) {
+      if (record.kind !== 'entry' || record.entry.kind !== 'checkpoint') break;
+      this.#entries.set(record.entry.number, record.entry);
+    }
+  }
+
+  async #keep(manifest: Uint8Array): Promise<KeptSegment[]> {
+    const segments = await this.#order.store.put(listed([manifest]), this.#order.signal);
+    for (const { key, placement } of segments) this.#stored.set(key.segmentId, placement);
+    return segments;
+  }
+
+  /** The entry that names everything, with the places of what is new; it lets go what only older ones named. */
+  async #record(number: number, previous: number, manifests: readonly KeptSegment[]): Promise<void> {
+    const runs = [...this.#owner, ...this.#repair].flatMap(({ segments }) => segments);
+    const names = [...runs, ...manifests].map(({ key }) => key.segmentId);
+    const segments = [...new Set([...names, ...this.#packs])];
+    const used = new Set([...segments, ...(this.#entries.get(previous)?.segments ?? [])]);
+    const released = new Set(this.#alive(number, previous).flatMap((entry) => entry.segments.filter((id) => !used.has(id))));
+    const added = segments.flatMap((id) => this.#stored.get(id) ?? []);
+    await this.#order.record({ kind: 'checkpoint', number, previous, segments }, { added, released: [...released] });
+  }
+
+  /** Entries that held segments up to now: the last one, and the one that it named as the one before. */
+  #alive(number: number, previous: number): CheckpointEntry[] {
+    const last = Math.max(0, ...[...this.#entries.keys()].filter((one) => one < number));
+    const numbers = [last, this.#entries.get(last)?.previous ?? 0].filter((one) => one !== previous);
+    return [...new Set(numbers)].flatMap((one) => this.#entries.get(one) ?? []);
+  }
+
+  async #publish(
+    state: BucketState,
+    number: number,
+    ownerSegments: readonly KeptSegment[],
+    repairSegments: readonly KeptSegment[],
+  ): Promise<CheckpointStatement> {
+    const { link, owner, bucketId, keeper, sealKeys, signal } = this.#order;
+    const name = { owner, bucketId, number };
+    const seal = (key: Uint8Array, segments: readonly KeptSegment[]) =>
+      sealReference(key, name, segments, link.runtime.random(NONCE_BYTES));
+    const body: CheckpointStatement = {
+      kind: 'checkpoint',
+      ...name,
+      horizonMs: this.#horizonMs,
+      covers: this.#covers(state),
+      ownerManifest: seal(ownerManifestKey(sealKeys.bucketSecret), ownerSegments),
+      repairManifest: seal(repairManifestKey(sealKeys.repairKey), repairSegments),
+      issuedMs: link.runtime.nowMs(),
+    };
+    const { statements: known } = await fetchRoots(link, owner, signal);
+    const statement = signRootStatement(keeper, body);
+    await publishRoots(link, { owner, statements: [statement], known, also: state.set.members, signal });
+    return body;
+  }
+
+  #covers(state: BucketState): CheckpointStatement['covers'] {
+    const sinceMs = this.#order.link.runtime.nowMs() - FORGET_CLOSED_MS;
+    const covers = state.logs
+      .filter(({ log }) => (log.closed?.closedMs ?? Infinity) > sinceMs)
+      .flatMap(({ log: { logId } }) => {
+        const head = this.#vector.get(logId);
+        return head ? [{ logId, seq: head.seq }] : [];
+      });
+    if (covers.length > MAX_COVERED_LOGS) {
+      throw new LogError(
+        'TooLarge',
+        `Bucket ${state.bucketId} has ${covers.length} logs at once: no statement can name them all.`,
+      );
+    }
+    return covers;
+  }
+}
+
+function mergeCount(runs: readonly Run[], freshBytes: number): number {
+  return runsToMerge(
+    freshBytes,
+    runs.map(({ recordBytes }) => recordBytes),
+  );
+}
+
+async function* listed<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+async function* kept<T>(items: AsyncIterable<T>, keeps: (item: T) => boolean): AsyncGenerator<T> {
+  for await (const item of items) if (keeps(item)) yield item;
+}
