@@ -1,4 +1,5 @@
 // From one farmer's address to the farm: who it is, who else is there, and staying up to date.
+import { lookup } from 'node:dns/promises';
 import { connectFarm } from '#node/client/account.ts';
 import type { FarmSnapshot } from '#node/client/farm-view.ts';
 import { IdError, publicKeyOf } from '#node/core/ids.ts';
@@ -45,14 +46,16 @@ export async function findFarm(
 ): Promise<FarmSnapshot> {
   const failures: string[] = [];
   for (const hint of hints) {
-    try {
-      const farm = await connectFarm(network, await addressOf(hint, signal), signal);
-      if (expected === undefined || farm.controlKey === expected) return farm;
-      failures.push(`${hint.url} belongs to another farm`);
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      signal.throwIfAborted();
-      failures.push(`${hint.url}: ${error.message}`);
+    for await (const address of addressesOf(hint, signal)) {
+      try {
+        const farm = await connectFarm(network, await address(), signal);
+        if (expected === undefined || farm.controlKey === expected) return farm;
+        failures.push(`${hint.url} belongs to another farm`);
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error;
+        signal.throwIfAborted();
+        failures.push(`${hint.url}: ${error.message}`);
+      }
     }
   }
   throw new StorjError(
@@ -61,9 +64,22 @@ export async function findFarm(
   );
 }
 
-async function addressOf({ url, farmer }: FarmerHint, signal: AbortSignal): Promise<FarmerAddress> {
-  if (farmer !== null) return { farmer, url };
+/** A name may stand for many farmers (a headless Service): each of its addresses, and who answers there. */
+async function* addressesOf(
+  { url, farmer }: FarmerHint,
+  signal: AbortSignal,
+): AsyncGenerator<() => Promise<FarmerAddress>, void, undefined> {
+  if (farmer !== null) {
+    yield async () => ({ farmer, url });
+    return;
+  }
   const { hostname, port } = new URL(url);
-  const { publicKey } = await firstContact({ host: hostname.replaceAll(/^\[|\]$/g, ''), port: Number(port) }, signal);
-  return { farmer: publicKey, url };
+  const name = hostname.replaceAll(/^\[|\]$/g, '');
+  const found = await lookup(name, { all: true }).catch(() => [{ address: name, family: 4 }]);
+  for (const { address, family } of found) {
+    yield async () => {
+      const { publicKey } = await firstContact({ host: address, port: Number(port) }, signal);
+      return { farmer: publicKey, url: `https://${family === 6 ? `[${address}]` : address}:${port}` };
+    };
+  }
 }

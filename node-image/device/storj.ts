@@ -29,7 +29,12 @@ export interface BucketInfo {
   createdMs: number;
 }
 
-export interface PutOptions {
+/** `asKnown`: by what this device read last, without asking for newer writes first. For many calls in a row. */
+interface Freshness {
+  asKnown?: boolean;
+}
+
+export interface PutOptions extends Freshness {
   /** Lower-case names: content-type, x-amz-meta-… */
   headers?: Record<string, string>;
   /** For a source that can be read again: an upload of the same thing that was broken off goes on. */
@@ -41,19 +46,19 @@ export interface PutOptions {
 /** All calls throw StorjError. Each sees whatever was acknowledged before it began, by whichever writer. */
 export interface Bucket extends BucketInfo {
   bucketId: BucketId;
-  head(key: string): Promise<ObjectInfo>;
+  head(key: string, options?: Freshness): Promise<ObjectInfo>;
   /** `body` must be read to its end or returned. */
   get(
     key: string,
-    options?: { offset?: number; length?: number; signal?: AbortSignal },
+    options?: { offset?: number; length?: number; signal?: AbortSignal } & Freshness,
   ): Promise<{ info: ObjectInfo; body: AsyncIterable<Uint8Array> }>;
   put(key: string, source: PutSource, options?: PutOptions): Promise<ObjectInfo>;
   /** In byte order of the keys; with a delimiter, what lies behind it is told as one prefix. */
   list(options?: { prefix?: string; delimiter?: string; after?: string }): AsyncGenerator<ListItem, void, undefined>;
   /** False where nothing was there. */
-  remove(key: string): Promise<boolean>;
+  remove(key: string, options?: Freshness): Promise<boolean>;
   /** Names the same segments: no byte moves. */
-  copy(key: string, to: { bucket?: string; key: string }): Promise<ObjectInfo>;
+  copy(key: string, to: { bucket?: string; key: string }, options?: Freshness): Promise<ObjectInfo>;
   move(key: string, to: { bucket?: string; key: string }): Promise<ObjectInfo>;
 }
 
@@ -119,7 +124,8 @@ export function storjOn(parts: StorjParts): Storj {
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf: () => null });
 
   /** Whatever was acknowledged before this call is in the catalog after it. */
-  const fresh = async (bucketId: BucketId): Promise<void> => {
+  const fresh = async (bucketId: BucketId, { asKnown = false }: Freshness = {}): Promise<void> => {
+    if (asKnown && writers.isReady(owner, bucketId)) return;
     const limit = runtime.deadline(READ_LIMIT_MS, stopping.signal);
     try {
       const isNew = !writers.isReady(owner, bucketId);
@@ -130,7 +136,7 @@ export function storjOn(parts: StorjParts): Storj {
     }
   };
 
-  const known = async (): Promise<void> => {
+  const known = async (options: Freshness = {}): Promise<void> => {
     view ??= await refresh(owner, runtime.deadline(READ_LIMIT_MS, stopping.signal)).catch((error: unknown) => {
       throw translated(error);
     });
@@ -140,11 +146,11 @@ export function storjOn(parts: StorjParts): Storj {
         `The farmers of this farm know nothing of owner ${owner.slice(0, 16)}…: are these the right words, and the right farm?`,
       );
     }
-    await fresh(ACCOUNT_BUCKET_ID);
+    await fresh(ACCOUNT_BUCKET_ID, options);
   };
 
-  const found = async (name: string): Promise<BucketRow> => {
-    await known();
+  const found = async (name: string, options: Freshness = {}): Promise<BucketRow> => {
+    await known(options);
     try {
       return objects.bucket(account, name);
     } catch (error) {
@@ -154,9 +160,9 @@ export function storjOn(parts: StorjParts): Storj {
 
   const open = async (name: string): Promise<Bucket> => {
     const row = await found(name);
-    const guarded = async <T>(key: string, work: () => T | Promise<T>): Promise<T> => {
+    const guarded = async <T>(key: string, options: Freshness, work: () => T | Promise<T>): Promise<T> => {
       try {
-        await fresh(row.bucketId);
+        await fresh(row.bucketId, options);
         return await work();
       } catch (error) {
         throw translated(error, `There is no object "${key}" in bucket ${name}.`);
@@ -167,9 +173,9 @@ export function storjOn(parts: StorjParts): Storj {
       name,
       bucketId: row.bucketId,
       createdMs: row.createdMs,
-      head: (key) => guarded(key, () => infoOf(objects.head(row, key))),
-      get: (key, { offset = 0, length, signal } = {}) =>
-        guarded(key, () => {
+      head: (key, options = {}) => guarded(key, options, () => infoOf(objects.head(row, key))),
+      get: (key, { offset = 0, length, signal, ...options } = {}) =>
+        guarded(key, options, () => {
           const version = objects.head(row, key);
           if (offset > version.sizeBytes || (length !== undefined && offset + length > version.sizeBytes)) {
             throw new StorjError('BadRange', `"${key}" has ${version.sizeBytes} bytes; the range goes beyond them.`);
@@ -178,28 +184,28 @@ export function storjOn(parts: StorjParts): Storj {
           return { info: infoOf(version), body: told(objects.read(row, version, range, within(signal))) };
         }),
       put: (key, source, options = {}) =>
-        guarded(key, async () => {
+        guarded(key, options, async () => {
           const order = { row, key, source, ...options, signal: within(options.signal) };
           return infoOf(await putObject({ objects, uploads: parts.uploads }, order));
         }),
       async *list({ prefix = '', delimiter = '', after = '' } = {}) {
-        await guarded(prefix, () => {});
+        await guarded(prefix, {}, () => {});
         for (let next: string | null = after; next !== null;) {
           const page: ReturnType<typeof objects.list> = objects.list(row, { prefix, delimiter, after: next, limit: PAGE });
           for (const item of page.items) yield item.kind === 'prefix' ? item : { kind: 'object', object: listed(item.object) };
           next = page.next;
         }
       },
-      remove: (key) =>
-        guarded(key, async () => {
+      remove: (key, options = {}) =>
+        guarded(key, options, async () => {
           const was = objects.find(row, key) !== null;
           if (was) await objects.delete(row, key, {}, stopping.signal);
           return was;
         }),
-      copy: (key, to) =>
-        guarded(key, async () => {
-          const target = to.bucket === undefined || to.bucket === name ? row : await found(to.bucket);
-          if (target !== row) await fresh(target.bucketId);
+      copy: (key, to, options = {}) =>
+        guarded(key, options, async () => {
+          const target = to.bucket === undefined || to.bucket === name ? row : await found(to.bucket, options);
+          if (target !== row) await fresh(target.bucketId, options);
           const source = objects.head(row, key);
           const order = { from: row, source, key: to.key, headers: source.headers, conditions: {} };
           return infoOf(await objects.copy(target, order, stopping.signal));

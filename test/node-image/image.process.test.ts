@@ -13,7 +13,7 @@ import { buildProductImage, type BuiltImage } from '#node/image.ts';
 import { pushImage } from '#node/oci/push-image.ts';
 import { tarMembers, type TarMember } from '#node/oci/read-tar.ts';
 
-const ENTRIES = { node: 'test/node-image/image-fixture/app.ts' };
+const ENTRIES = { node: 'test/node-image/image-fixture/app.ts', storj: 'test/node-image/image-fixture/app.ts' };
 const MAX_COMPRESSED_BYTES = 65e6;
 
 let folder: string;
@@ -65,6 +65,12 @@ describe('the product image', () => {
     expect(statSync(built.tar).size).toBeLessThan(MAX_COMPRESSED_BYTES);
   });
 
+  it('has `storj` as a program, and as a file for Node where a pod begins', () => {
+    expect(members.get('usr/local/bin/storj')).toMatchObject({ mode: 0o755, type: '0' });
+    expect(members.get('storj')).toMatchObject({ type: '2', linkTo: 'usr/local/bin/storj' });
+    expect(members.has('app/storj.mjs')).toBe(true);
+  });
+
   it('runs Node as a numbered user who is not root', async () => {
     const archive = await tarMembers(built.tar);
     const config = JSON.parse(blob(archive.get(`blobs/${manifest.config.digest.replace(':', '/')}`)).toString()) as {
@@ -82,7 +88,7 @@ describe('the product image', () => {
     const programs = [...members.values()].filter(
       ({ type, mode, path }) => type === '0' && (mode & 0o111) !== 0 && !/\.so[.\d]*$|^lib64\//.test(path),
     );
-    expect(programs.map(({ path }) => path)).toEqual(['usr/local/bin/node']);
+    expect(programs.map(({ path }) => path)).toEqual(['usr/local/bin/node', 'usr/local/bin/storj']);
     expect(
       [...members.values()].filter(({ mode, userId, path }) => userId !== 0 || ((mode & 0o7000) !== 0 && path !== 'tmp')),
     ).toEqual([]);
@@ -91,7 +97,7 @@ describe('the product image', () => {
     );
     expect([...members.keys()].filter((path) => path.endsWith('/libc.so.6'))).toHaveLength(1);
     expect([...members.keys()].filter((path) => path.endsWith('.node'))).toHaveLength(2);
-    const stray = [...members.keys()].filter((path) => !/^(app|etc|lib|lib64|usr|tmp)(\/|$)/.test(path));
+    const stray = [...members.keys()].filter((path) => !/^(app|etc|lib|lib64|usr|tmp|storj)(\/|$)/.test(path));
     expect(stray).toEqual([]);
   });
 

@@ -8,6 +8,8 @@ export interface ClientPod {
   /** Something that waits. */
   command: string[];
   secret: string;
+  /** More of its environment. */
+  env?: object[];
   /** Files below /client. */
   files?: Record<string, string>;
 }
@@ -25,10 +27,7 @@ export async function startClientPod(place: Place, pod: ClientPod): Promise<void
         imagePullPolicy: 'IfNotPresent',
         command: pod.command,
         envFrom: [{ secretRef: { name: pod.secret } }],
-        env: [
-          { name: 'HOME', value: '/work' },
-          { name: 'TMPDIR', value: '/work' },
-        ],
+        env: [{ name: 'HOME', value: '/work' }, { name: 'TMPDIR', value: '/work' }, ...(pod.env ?? [])],
         volumeMounts: [
           { name: 'files', mountPath: '/client' },
           { name: 'work', mountPath: '/work' },

@@ -1,4 +1,5 @@
-// storj cp, storj mv: between files and objects, and among objects, where no byte moves.
+// storj cp, storj mv: between files and objects, and among objects, where no byte moves. The farmers are asked
+// once what there is, not for each object again.
 import { rm as removeFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Storj } from '#node/device/open-storj.ts';
@@ -98,7 +99,7 @@ async function* uploads(
     to: nameOf({ bucket: target.bucket, key }),
     async copy(progress) {
       const { source, resumeAs } = await fileSource(file);
-      return (await bucket.put(key, source, { resumeAs, onProgress: share(progress), signal })).sizeBytes;
+      return (await bucket.put(key, source, { resumeAs, onProgress: share(progress), asKnown: true, signal })).sizeBytes;
     },
     remove: () => removeFile(file),
   });
@@ -117,8 +118,9 @@ async function* downloads(
   const step = (key: string, file: string): Step => ({
     from: nameOf({ bucket: source.bucket, key }),
     to: file,
-    copy: async (progress) => (await download({ bucket, key, file, onProgress: share(progress), signal })).sizeBytes,
-    remove: () => bucket.remove(key),
+    copy: async (progress) =>
+      (await download({ bucket, key, file, onProgress: share(progress), asKnown: true, signal })).sizeBytes,
+    remove: () => bucket.remove(key, { asKnown: true }),
   });
   if (!isDeep) {
     yield step(source.key, (await isFolder(to)) ? join(to, baseName(source.key)) : to);
@@ -139,8 +141,9 @@ async function* copies(storj: Storj, source: Remote, target: Remote, isDeep: boo
   const step = (key: string, toKey: string): Step => ({
     from: nameOf({ bucket: source.bucket, key }),
     to: nameOf({ bucket: target.bucket, key: toKey }),
-    copy: async () => (await bucket.copy(key, { bucket: target.bucket, key: toKey })).sizeBytes,
-    remove: async () => (source.bucket === target.bucket && key === toKey ? undefined : await bucket.remove(key)),
+    copy: async () => (await bucket.copy(key, { bucket: target.bucket, key: toKey }, { asKnown: true })).sizeBytes,
+    remove: async () =>
+      source.bucket === target.bucket && key === toKey ? undefined : await bucket.remove(key, { asKnown: true }),
   });
   if (!isDeep) yield step(source.key, keyInto(target, source.key));
   else for await (const { key, path } of keysBelow(storj, source)) yield step(key, `${base}${path}`);

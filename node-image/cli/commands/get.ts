@@ -31,7 +31,14 @@ export const get: Command = {
     const file = (await isFolder(given)) ? join(given, baseName(target.key)) : given;
     const { sizeBytes } = await bucket.head(target.key);
     const progress = out.progress(baseName(target.key), sizeBytes);
-    const info = await download({ bucket, key: target.key, file, onProgress: (done) => progress.to(done), signal });
+    const info = await download({
+      bucket,
+      key: target.key,
+      file,
+      onProgress: (done) => progress.to(done),
+      asKnown: true,
+      signal,
+    });
     progress.end();
     out.say({ from: nameOf(target), file, sizeBytes: info.sizeBytes, etag: info.etag }, `${nameOf(target)} → ${file}`);
   },

@@ -47,10 +47,11 @@ export async function download(input: {
   key: string;
   file: string;
   onProgress: (doneBytes: number) => void;
+  asKnown?: boolean;
   signal: AbortSignal;
 }): Promise<ObjectInfo> {
-  const { bucket, key, file, onProgress, signal } = input;
-  const info = await bucket.head(key);
+  const { bucket, key, file, onProgress, asKnown = false, signal } = input;
+  const info = await bucket.head(key, { asKnown });
   await mkdir(dirname(file), { recursive: true });
   const part = join(dirname(file), `.${basename(file)}.${info.versionId.slice(0, 12)}.part`);
   const md5 = createHash('md5');
@@ -61,7 +62,7 @@ export async function download(input: {
     if (doneBytes > 0)
       for await (const chunk of createReadStream(part, { highWaterMark: CHUNK_BYTES })) md5.update(chunk as Buffer);
     onProgress(doneBytes);
-    const { info: now, body } = await bucket.get(key, { offset: doneBytes, signal });
+    const { info: now, body } = await bucket.get(key, { offset: doneBytes, asKnown: true, signal });
     if (now.versionId !== info.versionId) throw changed(key);
     for await (const chunk of body) {
       md5.update(chunk);

@@ -10,29 +10,42 @@ const AT_ONCE = 32;
 
 export const rm: Command = {
   name: 'rm',
-  usage: 'rm BUCKET/KEY [--recursive]',
-  summary: 'Deletes an object, or all below a prefix',
+  usage: 'rm BUCKET/KEY… [--recursive]',
+  summary: 'Deletes objects, or all below a prefix',
   details: ['', '  -r, --recursive   every object whose key begins with KEY; BUCKET/ alone empties the bucket'],
   options: { recursive: { type: 'boolean', short: 'r' } },
-  takes: [1, 1],
+  takes: [1, Infinity],
   async run({ args, flags, out, open }) {
     const isDeep = flags['recursive'] === true;
-    const target = isDeep ? remote(args[0]!) : remoteObject(args[0]!);
+    const targets = args.map(isDeep ? remote : remoteObject);
     const storj = await open();
-    const bucket = await storj.bucket(target.bucket);
     if (isDeep) {
-      const removed = await removeBelow(bucket, target.key);
-      return out.say({ removed }, `${removed} objects deleted`);
+      for (const { bucket, key } of targets) {
+        const removed = await removeBelow(await storj.bucket(bucket), key);
+        out.say({ removed, below: nameOf({ bucket, key }) }, `${removed} objects deleted below ${nameOf({ bucket, key })}`);
+      }
+      return;
     }
-    if (!(await bucket.remove(target.key))) throw new StorjError('NoSuchKey', `There is no ${nameOf(target)}.`);
-    out.say({ removed: 1, key: target.key }, `${nameOf(target)} deleted`);
+    const missing: string[] = [];
+    const buckets = new Map<string, Bucket>();
+    for (const { bucket } of targets) if (!buckets.has(bucket)) buckets.set(bucket, await storj.bucket(bucket));
+    await eachOf(asyncOf(targets), AT_ONCE, async (target) => {
+      const name = nameOf(target);
+      if (await buckets.get(target.bucket)!.remove(target.key)) out.say({ removed: name }, `${name} deleted`);
+      else missing.push(name);
+    });
+    if (missing.length > 0) throw new StorjError('NoSuchKey', `There is no ${missing.join(', ')}.`);
   },
 };
+
+async function* asyncOf<T>(items: readonly T[]): AsyncGenerator<T, void, undefined> {
+  yield* items;
+}
 
 async function removeBelow(bucket: Bucket, prefix: string): Promise<number> {
   let removed = 0;
   await eachOf(bucket.list({ prefix }), AT_ONCE, async (item) => {
-    if (item.kind === 'object' && (await bucket.remove(item.object.key))) removed++;
+    if (item.kind === 'object' && (await bucket.remove(item.object.key, { asKnown: true }))) removed++;
   });
   return removed;
 }

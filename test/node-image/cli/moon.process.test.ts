@@ -86,10 +86,8 @@ async function write(name: string, count: number, sizeBytes: number): Promise<vo
   await storj('cp', '-r', from, `sj://${BUCKET}/`);
 }
 async function remove(...keys: string[]): Promise<void> {
-  for (const key of keys) {
-    await storj('rm', `${BUCKET}/${key}`);
-    expected.delete(key);
-  }
+  await storj('rm', ...keys.map((key) => `${BUCKET}/${key}`));
+  for (const key of keys) expected.delete(key);
 }
 
 beforeAll(async () => {
