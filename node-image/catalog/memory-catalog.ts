@@ -323,7 +323,7 @@ function memoryTables(state: State): Tables {
       state.uncovered.set(`${owner}/${bucketId}`, bytes === null ? NOTHING_UNCOVERED : { headBytes, inlineBytes });
     },
     clear(owner, bucketId) {
-      for (const of of [state.positions, state.checkpoints, state.uncovered]) of.delete(`${owner}/${bucketId}`);
+      for (const table of [state.positions, state.checkpoints, state.uncovered]) table.delete(`${owner}/${bucketId}`);
       if (bucketId !== ACCOUNT_BUCKET_ID) state.buckets.delete(bucketId);
       else for (const [name, row] of state.rows) if (row.owner === owner) state.rows.delete(name);
     },
