@@ -1,7 +1,7 @@
 // The bridge put together, without a process around it: everything between the network and the S3 server.
 import type { Log } from '#node/admin/log.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
-import { createClient, type Client } from '#node/client/client.ts';
+import { createClient, type Client, type ClientLimits } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
@@ -18,7 +18,7 @@ import type { BridgeMetrics } from './metrics.ts';
 import { createObjectStore } from './object-store.ts';
 import { createOpenWriters, type OpenWriters } from './open-writers.ts';
 import { createRewriter, type Rewriter } from './rewriter.ts';
-import { createSavedLogs } from './saved-logs.ts';
+import type { SavedLogs } from './saved-logs.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export interface Bridge {
@@ -40,8 +40,8 @@ export interface Bridge {
 }
 
 export interface BridgeParts {
-  /** For the state of the own logs. */
-  logsFolder: string;
+  /** The state of the own logs; closed with the bridge. */
+  saved: SavedLogs;
   self: KeyPair;
   network: Network;
   catalog: Catalog;
@@ -49,25 +49,21 @@ export interface BridgeParts {
   metrics: BridgeMetrics;
   log: Log;
   runtime: Runtime;
+  limits?: Partial<ClientLimits>;
   /** How often cuts are stated; for tests. */
   cutTimes?: Partial<CutTimes>;
   signal: AbortSignal;
 }
 
 export function assembleBridge(parts: BridgeParts): Bridge {
-  const { logsFolder, self, network, catalog, config, metrics, log, runtime, cutTimes, signal } = parts;
+  const { saved, self, network, catalog, config, metrics, log, runtime, cutTimes, signal } = parts;
   const farmView = settableFarmView(farmSnapshot(config));
-  const client = createClient({ network, farm: farmView, runtime });
+  const client = createClient({ network, farm: farmView, runtime, ...(parts.limits ? { limits: parts.limits } : {}) });
   const onTrouble = (what: string, error: unknown) => {
     metrics.trouble();
     log.warn({ what, why: why(error) }, 'something failed and is tried again');
   };
   const accounts = createAccounts({ link: client.link, bridge: self, onNew: () => upkeep.nudge() });
-  const saved = createSavedLogs({
-    folder: logsFolder,
-    secret: self.seed,
-    random: (bytes) => runtime.random(bytes),
-  });
   const knownHeads = (owner: string, except: string) =>
     writers
       .all()

@@ -18,6 +18,7 @@ import { tlsIdentity } from '#node/net/tls-identity.ts';
 import { assembleBridge, type Bridge } from './assembly.ts';
 import { bridgeStatus, factsOf } from './bridge-status.ts';
 import { bridgeMetrics, type BridgeMetrics } from './metrics.ts';
+import { createSavedLogs } from './saved-logs.ts';
 import { startS3Server, type RequestRecord } from './s3/server.ts';
 
 /** Requests that are served at once; more are told to slow down. */
@@ -83,9 +84,13 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     const first = await config.first(signal);
     await mkdir(settings.dataDir, { recursive: true, mode: 0o700 });
     const catalog = await openCatalog(settings.dataDir, self, log);
-    const logsFolder = join(settings.dataDir, 'logs');
+    const saved = createSavedLogs({
+      folder: join(settings.dataDir, 'logs'),
+      secret: self.seed,
+      random: (bytes) => systemRuntime.random(bytes),
+    });
     const bridge = assembleBridge({
-      logsFolder,
+      saved,
       self,
       network,
       catalog,

@@ -196,7 +196,8 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
           repair: { added: [], released: names.flatMap((versionId) => segmentIds(bucketId, key, versionId)) },
           growth: { objects: 0, bytes: 0 },
           result: null,
-          isDone: () => !catalog.liveVersions(bucketId, key).some((versionId) => names.includes(versionId)),
+          // Another bridge may have replaced what we meant to delete: then that has to go.
+          isDone: () => catalog.liveVersions(bucketId, key).length === 0,
         };
       });
     },

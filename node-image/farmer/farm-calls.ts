@@ -25,8 +25,10 @@ export const farmCalls: Record<FarmOperation, Handler> = {
     return { head: encodeAnswerHead('roots.put', { kept: await roots.put(owner, statements) }) };
   },
 
-  async 'roots.get'({ roots, owners, keyPair }, head) {
+  async 'roots.get'({ roots, owners, peers, from, keyPair, signal }, head) {
     const { owner } = decodeCallHead('roots.get', head);
+    // The others' questions are answered at once, or a farm that starts whole would wait for itself.
+    if (!peers.farmers.has(from)) await owners.complete(owner, signal);
     const statements = roots.statements(owner);
     const others = owners.nearest(owner).filter(({ farmer }) => farmer !== keyPair.publicKey);
     const nearest = statements.length > 0 ? [] : others;

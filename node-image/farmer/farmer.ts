@@ -39,6 +39,7 @@ export interface FarmerOptions {
   /** Instead of the folder's `segments`. */
   disk?: Disk;
   segmentBytes?: number;
+  indexPath?: string;
   observe?: CallObserver;
   onError?: (error: unknown) => void;
 }
@@ -60,9 +61,10 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const onError = options.onError ?? (() => {});
   const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
   const randomLife = () => Buffer.from(runtime.random(8)).readBigUInt64LE();
-  const segmentBytes = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
+  const { segmentBytes, indexPath } = options;
+  const forTests = { ...(segmentBytes === undefined ? {} : { segmentBytes }), ...(indexPath === undefined ? {} : { indexPath }) };
   const lock = options.lock ?? lockFolder(folder, join(folder, 'lock'));
-  const store = await Store.open({ folder, disk, nowMs, randomLife, ...segmentBytes }).catch((error: unknown) => {
+  const store = await Store.open({ folder, disk, nowMs, randomLife, ...forTests }).catch((error: unknown) => {
     lock.release();
     throw error;
   });
@@ -71,7 +73,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const stopped = new AbortController();
   const farmers = () => (config.current()?.roster ?? []).filter(({ state }) => state !== 'Lost');
   const promise = () => promiseOf(config.current()?.redundancy ?? NO_SCHEME);
-  const owners = ownerLookup({ roots, farmers, promise, network, runtime });
+  const owners = ownerLookup({ roots, farmers, generation: () => config.current()?.generation ?? 0, promise, network, runtime });
   const grants = presentedGrants({ owners, runtime });
   const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
   const behind = catchUp({ store, roots, logs, network, addressOf, runtime });

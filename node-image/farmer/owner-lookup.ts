@@ -15,6 +15,8 @@ export const MAX_STATEMENTS_BYTES = 16 * 1024 * 1024;
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 const ASK_MS = 3000;
+/** The dead among the others are waited for so long, once. */
+const COMPLETE_MS = 1000;
 
 export interface OwnerLookup {
   /** What is known of the owner here, else at the nearest farmers; an empty view where nobody knows it. */
@@ -25,6 +27,12 @@ export interface OwnerLookup {
   refresh(owner: PublicKey, signal: AbortSignal): Promise<void>;
   /** When so many answered that nothing published before was missed; null = not since the start. */
   refreshedMs(owner: PublicKey): number | null;
+  /**
+   * A farmer that became one of the nearest a moment ago, or was away, may lack what readers rely on: before it
+   * answers for an owner it asks the others, once after each start and each change of the roster. Rejects with
+   * CallError 'Unavailable' while too few of them answer.
+   */
+  complete(owner: PublicKey, signal: AbortSignal): Promise<void>;
   /** Those who should have an owner's statements, nearest first. */
   nearest(owner: PublicKey): FarmerAddress[];
 }
@@ -33,15 +41,19 @@ export interface OwnerLookupOptions {
   roots: RootsStore;
   /** Farmers that may be asked, this one included. */
   farmers: () => FarmerAddress[];
+  /** Of the roster. */
+  generation: () => number;
   /** f of the farm's scheme. */
   promise: () => number;
   network: Network;
   runtime: Runtime;
 }
 
-export function ownerLookup({ roots, farmers, promise, network, runtime }: OwnerLookupOptions): OwnerLookup {
+export function ownerLookup({ roots, farmers, generation, promise, network, runtime }: OwnerLookupOptions): OwnerLookup {
   const remembered = new Map<PublicKey, { view: RootView; untilMs: number }>();
   const refreshed = new Map<PublicKey, number>();
+  /** Owner → roster generation under which the others were asked. */
+  const completed = new Map<PublicKey, number>();
   const addresses = (owner: PublicKey) => {
     const known = new Map(farmers().map((address) => [address.farmer, address]));
     return nearest(owner, [...known.keys()]).map((farmer) => known.get(farmer)!);
@@ -73,6 +85,21 @@ export function ownerLookup({ roots, farmers, promise, network, runtime }: Owner
     async refresh(owner, signal) {
       if (roots.knows(owner)) await roots.put(owner, await ask(owner, signal));
       else await learn(owner, signal);
+    },
+    async complete(owner, signal) {
+      const asOf = generation();
+      const near = addresses(owner);
+      if (completed.get(owner) === asOf || !near.some(({ farmer }) => farmer === network.self)) return;
+      const others = near.filter(({ farmer }) => farmer !== network.self);
+      const bounded = runtime.deadline(COMPLETE_MS, signal);
+      const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
+      const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+      if (given.some((statements) => statements.length > 0)) await roots.put(owner, given.flat());
+      // Whoever has nothing may be as new as we are, and counts only where everybody was heard.
+      const holders = given.filter((statements) => statements.length > 0).length + (roots.knows(owner) ? 1 : 0);
+      if (given.length < others.length && holders < near.length - promise())
+        throw new CallError('Unavailable', "The farmer still takes the owner's statements from the others. Try again.");
+      keep(completed, owner, asOf);
     },
     refreshedMs: (owner) => refreshed.get(owner) ?? null,
   };

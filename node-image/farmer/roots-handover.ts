@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
 
 const PUT_MS = 15_000;
 const PAGE = 500;
-const RETRY_MS = 30_000;
+const RETRY_MS = 5000;
 /** Whoever brings statements here mostly brings them to the others too: a moment later there is less to pass on. */
 const GATHER_MS = 500;
 

@@ -18,6 +18,8 @@ export interface StoreOptions {
   nowMs: () => number;
   randomLife: () => bigint;
   segmentBytes?: number;
+  /** For tests: `:memory:` = made anew at each start. */
+  indexPath?: string;
 }
 
 /** Three numbers that are always true. */
@@ -56,7 +58,7 @@ export class Store {
   static async open(options: StoreOptions): Promise<Store> {
     const { folder, nowMs } = options;
     const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
-    const path = join(folder, 'index.sqlite');
+    const path = options.indexPath ?? join(folder, 'index.sqlite');
     const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
     return new Store({ ...opened, space: spaceGauge(disk, nowMs), nowMs });
   }

@@ -9,6 +9,7 @@ import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
 import { bridgeStatus } from '#node/bridge/bridge-status.ts';
 import { bridgeMetrics } from '#node/bridge/metrics.ts';
 import type { Account } from '#node/bridge/objects.ts';
+import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import { createClient } from '#node/client/client.ts';
@@ -32,7 +33,7 @@ async function start(folder: string): Promise<Bridge> {
   const stopping = new AbortController();
   const catalog = await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: self.seed });
   const bridge = assembleBridge({
-    logsFolder: join(root, folder),
+    saved: createSavedLogs({ folder: join(root, folder), secret: self.seed, random: (bytes) => systemRuntime.random(bytes) }),
     self,
     network: farm.networkOf(self),
     catalog,

@@ -14,6 +14,7 @@ import { readBatches, readHeads } from '#node/log/log-reader.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { readCut } from '#node/wire/cuts.ts';
 import { ACCOUNT_BUCKET_ID, type Cut } from '#node/wire/types.ts';
+import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { bodyOf, never } from './memory-bridge.ts';
 
@@ -45,7 +46,7 @@ async function startBridge() {
   const folder = join(root, randomBytes(8).toString('hex'));
   const network = farm.networkOf(farm.bridge);
   const bridge = assembleBridge({
-    logsFolder: folder,
+    saved: createSavedLogs({ folder: folder, secret: farm.bridge.seed, random: (bytes) => systemRuntime.random(bytes) }),
     self: farm.bridge,
     network,
     catalog: createMemoryCatalog(),

@@ -235,6 +235,7 @@ describe('what was taken back', () => {
         localView: () => rootView(owner, []),
         nearest: () => [],
         refresh: async (of) => void asked.push(of),
+        complete: async () => {},
         refreshedMs: () => nowMs,
       },
     });

@@ -1,0 +1,516 @@
+// The life of one world, from its seed: clients that write, read and delete, and everything that goes wrong
+// meanwhile. Never more than f farmers lose what they had, or lie, within one repair window; beside that anything
+// may die at any moment, be cut off, come back, or come twice.
+import type { Account } from '#node/bridge/objects.ts';
+import { ObjectsError } from '#node/bridge/objects.ts';
+import { bridgeStatus } from '#node/bridge/bridge-status.ts';
+import { wordsFromEntropy } from '#node/core/keys.ts';
+import { isProven, isQuiet } from '#operator/farm/drain.ts';
+import type { FarmerStatus } from '#node/interface/status.ts';
+import { checkDisks, checkFromWords, checkLogs, readThroughBridge } from './checks.ts';
+import { liars } from './liars.ts';
+import { bodyOf, MARKER, MIN_BODY_BYTES, type Write } from './model.ts';
+import { cheat } from './cheating-repairer.ts';
+import { BUCKET_NAME, BridgeDied, SimSavedLogs, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
+
+/** A run that has fired so many timers isn't one. */
+const MAX_TIMERS = 400_000;
+const KEYS = 4;
+/** Sizes of farms, by seed. Small ones are cheap and have all the promises. */
+const FARMERS = [3, 4, 3, 5, 3, 4, 3, 6];
+
+export interface Outcome {
+  seed: number;
+  hash: string;
+  violation: string | null;
+  story: readonly string[];
+  acknowledged: number;
+  virtualMs: number;
+}
+
+/** The whole life of the world of this seed. */
+export async function runSeed(seed: number): Promise<Outcome> {
+  const world = new World(seed, FARMERS[seed % FARMERS.length]!);
+  const life = new Life(world);
+  let violation: string | null = null;
+  try {
+    await world.time.drive(life.live(), MAX_TIMERS);
+  } catch (error) {
+    violation =
+      error instanceof Violation
+        ? error.message
+        : `the simulation failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    world.note(`BROKEN: ${violation}`);
+  } finally {
+    world.end();
+  }
+  return {
+    seed,
+    hash: world.hash,
+    violation,
+    story: world.story,
+    acknowledged: world.model.writes.filter(({ ackMs }) => ackMs !== null).length,
+    virtualMs: world.time.sinceStartMs,
+  };
+}
+
+class Life {
+  readonly #world: World;
+  /** Farmers that have lost or falsified something since the last repair. */
+  readonly #faulty = new Set<FarmerHome>();
+  /** Farmers that nothing repairs: liars, and those whose disk rots unnoticed. */
+  readonly #hopeless = new Set<FarmerHome>();
+  /** What a back-up of the bridge's volume would have. */
+  #backup: SimSavedLogs | null = null;
+  #isCalm = false;
+  #leaving: Promise<void> | null = null;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  async live(): Promise<void> {
+    const world = this.#world;
+    await this.#begin();
+    const { dice } = world;
+    world.net.weather = {
+      lost: dice.pick([0, 0.01, 0.05]),
+      slow: dice.pick([0, 0.02, 0.15]),
+      replayed: dice.pick([0, 0, 0.05]),
+    };
+    const clients = Array.from({ length: dice.between(1, 3) }, (_, i) => this.#client(`client-${i}`, dice.between(4, 9)));
+    const fate = this.#fate();
+    const repairing = this.#repairRounds();
+    await Promise.all(clients);
+    this.#isCalm = true;
+    await fate;
+    await this.#settle();
+    await repairing;
+    await this.#judge();
+  }
+
+  async #begin(): Promise<void> {
+    const world = this.#world;
+    for (let i = 0; i < FARMERS[world.seed % FARMERS.length]!; i++) await world.addFarmer();
+    world.bridge = world.startBridge();
+    const { accounts, desired, objects } = world.bridge.bridge;
+    const { owner } = await accounts.introduce(
+      wordsFromEntropy(new Uint8Array(32).fill(7)),
+      world.bridge.process.runtime.deadline(60_000),
+    );
+    await desired.serveAccount(owner);
+    await objects.createBucket(this.#account(), BUCKET_NAME, world.bridge.process.runtime.deadline(60_000));
+    if (world.dice.chance(0.8)) world.startRepairer();
+  }
+
+  #account(): Account {
+    return { accessKeyId: 'sim', owner: this.#world.owner.keyPair.publicKey, bucketName: null, displayName: 'sim' };
+  }
+
+  // ---- clients ----------------------------------------------------------------------------------
+
+  async #client(name: string, calls: number): Promise<void> {
+    const world = this.#world;
+    const { dice } = world;
+    for (let i = 0; i < calls; i++) {
+      await world.sleep(dice.chance(0.2) ? dice.between(2000, 20_000) : dice.between(1, 800));
+      const key = `secret-name-${dice.between(1, KEYS)}`;
+      const home = world.zombie && dice.chance(0.4) ? world.zombie : world.bridge;
+      const what = dice.share();
+      if (what < 0.08) {
+        await checkFromWordsIfItAnswers(world, `${name} with the words`);
+        continue;
+      }
+      if (!home) continue;
+      if (what < 0.3) await this.#read(name, home, key);
+      else if (what < 0.45) await this.#write(name, home, { key, kind: 'delete', sizeBytes: 0 });
+      else await this.#write(name, home, { key, kind: 'put', sizeBytes: this.#size() });
+    }
+  }
+
+  #size(): number {
+    const { dice } = this.#world;
+    return dice.chance(0.5) ? dice.between(MIN_BODY_BYTES, 900) : dice.between(65_537, 90_000);
+  }
+
+  async #read(name: string, home: BridgeHome, key: string): Promise<void> {
+    const world = this.#world;
+    try {
+      const found = await Promise.race([readThroughBridge(world, key, home), home.died]);
+      world.note(`${name} reads ${key} through ${home.name}: ${found}`);
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      world.note(`${name} can't read ${key} through ${home.name}: ${String(error)}`);
+    }
+  }
+
+  async #write(name: string, home: BridgeHome, what: Pick<Write, 'key' | 'kind' | 'sizeBytes'>): Promise<void> {
+    const world = this.#world;
+    const write = world.model.begin({ ...what, startMs: world.time.nowMs, via: home.name });
+    const told = `${name}: ${write.kind} ${write.id} of ${write.key} (${write.sizeBytes} bytes) by ${home.name}`;
+    world.note(`${told} begins`);
+    try {
+      const isReal = await Promise.race([this.#ask(home, write), home.died]);
+      if (isReal) write.ackMs = world.time.nowMs;
+      world.note(`${told} is ${isReal ? 'acknowledged' : 'nothing to do'}`);
+    } catch (error) {
+      if (!(error instanceof BridgeDied) && !(error instanceof ObjectsError)) throw error;
+      world.note(`${told} failed: ${error.message}`);
+    } finally {
+      write.endMs = world.time.nowMs;
+    }
+  }
+
+  /** False for the deletion of what isn't there: that is no write, but something that was read. */
+  async #ask({ bridge, process }: BridgeHome, write: Write): Promise<boolean> {
+    const { objects } = bridge;
+    const signal = process.runtime.deadline(120_000);
+    const bucket = objects.bucket(this.#account(), BUCKET_NAME);
+    if (write.kind === 'delete') {
+      const isThere = objects.find(bucket, write.key) !== null;
+      await objects.delete(bucket, write.key, {}, signal);
+      return isThere;
+    }
+    const bytes = bodyOf(write);
+    const source = (async function* () {
+      yield bytes;
+    })();
+    const body = { source, sizeBytes: bytes.length, facts: () => ({ etag: String(write.id), checksums: [] }) };
+    await objects.put(bucket, { key: write.key, headers: { 'x-amz-meta-secret': MARKER }, body, conditions: {} }, signal);
+    return true;
+  }
+
+  // ---- what goes wrong --------------------------------------------------------------------------
+
+  async #fate(): Promise<void> {
+    const { dice } = this.#world;
+    const kinds = Object.entries(this.#faults());
+    // Some worlds know few misfortunes, so that each gets room.
+    const known = kinds.filter(() => dice.chance(0.5));
+    while (!this.#isCalm) {
+      await this.#world.sleep(dice.chance(0.3) ? dice.between(1, 300) : dice.between(300, 8000));
+      if (this.#isCalm) return;
+      const [, strike] = dice.pick(known.length > 0 ? known : kinds);
+      await strike();
+    }
+  }
+
+  #faults(): Record<string, () => void | Promise<void>> {
+    const world = this.#world;
+    const { dice } = world;
+    const up = () => world.farmers.filter(({ running }) => running);
+    return {
+      crash: () => {
+        const home = dice.pick(world.farmers);
+        world.killFarmer(home, { power: dice.chance(0.7) });
+        world.time.after(dice.between(50, 15_000), () => void this.#revive(home));
+      },
+      blackout: () => {
+        for (const home of up()) {
+          world.killFarmer(home, { power: true });
+          world.time.after(dice.between(50, 8000), () => void this.#revive(home));
+        }
+      },
+      partition: () => {
+        const names = [...world.farmers.map(({ name }) => name), world.bridge?.name ?? '', world.zombie?.name ?? ''];
+        const some = new Set(names.filter(() => dice.chance(0.4)));
+        world.note(`cut off from the others: ${[...some].join(', ')}`);
+        for (const a of names) for (const b of names) if (some.has(a) && !some.has(b)) world.net.cut(a, b);
+        world.time.after(dice.between(500, 25_000), () => {
+          world.note('the network is whole again');
+          world.net.heal();
+        });
+      },
+      skew: () => {
+        const processes = [...up().map(({ running }) => running!.process), ...(world.bridge ? [world.bridge.process] : [])];
+        const process = dice.pick(processes);
+        process.skewMs = dice.between(-120_000, 120_000);
+        world.note(`the clock of ${process.name} is off by ${process.skewMs} ms`);
+      },
+      bridgeCrash: () =>
+        this.#restartBridge(() => ({
+          saved: world.bridge!.saved,
+          ...(dice.chance(0.5) ? { catalog: world.bridge!.catalog } : {}),
+        })),
+      bridgeLoss: () => this.#restartBridge(() => ({})),
+      bridgeBackup: () => {
+        if (!this.#backup || dice.chance(0.4)) this.#backup = world.bridge?.saved.copy() ?? null;
+        else this.#restartBridge(() => ({ saved: this.#backup!.copy() }));
+      },
+      zombie: () => {
+        if (!world.bridge || this.#leaving) return;
+        if (world.zombie) world.killBridge(world.zombie);
+        world.zombie = world.bridge;
+        const saved = dice.chance(0.5) ? world.bridge.saved.copy() : undefined;
+        world.bridge = world.startBridge(saved ? { saved } : {});
+        this.#serve(world.bridge);
+      },
+      repairerCrash: () => {
+        const repairer = world.repairer;
+        world.killRepairer();
+        world.startRepairer(repairer && dice.chance(0.5) ? { states: repairer.states } : {});
+      },
+      cheat: () => cheat(world),
+      lose: () => this.#loseVolume(),
+      setBack: () => this.#setBack(),
+      rot: () => {
+        const home = this.#breakable({ forGood: true });
+        if (!home) return;
+        world.note(`the disk of ${home.name} rots`);
+        home.disk.rot(dice.between(1, 4));
+      },
+      lie: () => {
+        const home = this.#breakable({ forGood: true });
+        if (!home?.running) return;
+        const [name, lie] = dice.pick(Object.entries(liars(world, home)));
+        world.note(`${home.name} begins to lie: ${name}`);
+        home.lie = lie;
+        world.net.attach(home.keyPair.publicKey, lie(home.running.service));
+      },
+      leave: () => {
+        this.#leaving ??= this.#leave().finally(() => (this.#leaving = null));
+      },
+    };
+  }
+
+  /** A farmer that may lose what it has: never more than f at once. */
+  #breakable({ forGood = false } = {}): FarmerHome | null {
+    const world = this.#world;
+    const candidates = world.farmers.filter((home) => world.stateOf(home.keyPair.publicKey) === 'Active');
+    const home = world.dice.pick(candidates);
+    if (!this.#faulty.has(home) && this.#faulty.size >= world.f) return null;
+    this.#faulty.add(home);
+    if (forGood) this.#hopeless.add(home);
+    return home;
+  }
+
+  async #revive(home: FarmerHome): Promise<void> {
+    const world = this.#world;
+    if (home.running || !world.farmers.includes(home)) return;
+    await world.startFarmer(home);
+  }
+
+  #restartBridge(on: () => Parameters<World['startBridge']>[0]): void {
+    const world = this.#world;
+    if (!world.bridge) return;
+    const next = on();
+    world.killBridge(world.bridge);
+    world.time.after(world.dice.between(1, 6000), () => {
+      if (world.bridge) return;
+      world.bridge = world.startBridge(next);
+      this.#serve(world.bridge);
+    });
+  }
+
+  #serve({ bridge, died }: BridgeHome): void {
+    Promise.race([bridge.desired.serveAccount(this.#world.owner.keyPair.publicKey), died]).catch(() => {});
+  }
+
+  /** A volume is gone; a new farmer takes the slot. */
+  async #loseVolume(): Promise<void> {
+    const world = this.#world;
+    const home = this.#breakable();
+    if (!home || world.farmers.some((one) => world.stateOf(one.keyPair.publicKey) === 'Lost')) return;
+    world.killFarmer(home, { power: false });
+    world.note(`the volume of ${home.name} is gone`);
+    this.#remove(home, 'Lost');
+    if (world.dice.chance(0.9)) {
+      await world.sleep(world.dice.between(10, 5000));
+      await world.addFarmer();
+    }
+  }
+
+  #remove(home: FarmerHome, how: 'Lost' | 'drained'): void {
+    const world = this.#world;
+    world.farmers.splice(world.farmers.indexOf(home), 1);
+    world.oldDisks.push(home.disk);
+    if (how === 'Lost') world.setState(home.keyPair.publicKey, 'Lost');
+    else world.change({ roster: world.current().roster.filter(({ farmer }) => farmer !== home.keyPair.publicKey) });
+  }
+
+  /** A snapshot of the volume is put back. */
+  async #setBack(): Promise<void> {
+    const world = this.#world;
+    // Nobody notices yet which pieces it lacks.
+    const home = this.#breakable({ forGood: true });
+    if (!home) return;
+    const snapshot = home.disk.copy();
+    await world.sleep(world.dice.between(1000, 30_000));
+    if (!world.farmers.includes(home)) return;
+    world.killFarmer(home, { power: false });
+    world.note(`${home.name} is set back to its snapshot`);
+    home.disk = snapshot;
+    await this.#revive(home);
+  }
+
+  /** The operator drains a farmer, by its own rules, and takes its volume away when they let it. */
+  async #leave(): Promise<void> {
+    const world = this.#world;
+    const home = world.dice.pick(world.farmers);
+    const farmer = home.keyPair.publicKey;
+    if (world.zombie || world.stateOf(farmer) !== 'Active') return;
+    await world.addFarmer();
+    if (world.stateOf(farmer) !== 'Active') return;
+    world.setState(farmer, 'Leaving');
+    const leavingSince = world.current().generation;
+    let floorMs: number | undefined;
+    for (let i = 0; i < 60 && world.farmers.includes(home); i++) {
+      await world.sleep(2000);
+      const { bridge, repairer } = world;
+      const report = repairer?.repair.report();
+      const about = { bridge: world.bridgeKey.publicKey, version: 'sim', startedMs: 0, s3Port: 1 };
+      const quiet = isQuiet(farmer, {
+        leavingSince,
+        hasBridge: true,
+        bridge: bridge ? bridgeStatus(about, world.current(), bridge.bridge) : undefined,
+        farmer: home.running ? ({ farmer, ...dutyOf(home) } as FarmerStatus) : undefined,
+        isReady: home.running !== null,
+        report,
+      });
+      if (quiet.done) floorMs ??= report?.atMs;
+      else floorMs = undefined;
+      if (!quiet.done || !isProven(farmer, { report, floorMs }).done || world.zombie) continue;
+      world.note(`${home.name} is drained, and its volume goes`);
+      world.killFarmer(home, { power: false });
+      this.#remove(home, 'drained');
+      this.#faulty.delete(home);
+      this.#hopeless.delete(home);
+      return;
+    }
+    if (world.farmers.includes(home)) world.setState(farmer, 'Active');
+  }
+
+  // ---- repair -----------------------------------------------------------------------------------
+
+  async #repairRounds(): Promise<void> {
+    const world = this.#world;
+    while (!this.#isCalm) {
+      await world.sleep(world.dice.between(5000, 16_000));
+      await this.#repairRound();
+    }
+  }
+
+  async #repairRound(): Promise<void> {
+    const world = this.#world;
+    const { repairer } = world;
+    if (!repairer) return;
+    const { repair, process } = repairer;
+    const died = new Promise<void>((resolve) => process.onKill(resolve));
+    const round = async () => {
+      await repair.askFarmers();
+      await repair.scan();
+      await repair.repairAllDue();
+    };
+    await Promise.race([round(), died]);
+    if (process.isAlive && this.#isRepaired()) {
+      this.#faulty.clear();
+      for (const home of this.#hopeless) this.#faulty.add(home);
+    }
+  }
+
+  /** Nothing is missing any more of what is known to be missing: a repair window ends. */
+  #isRepaired(): boolean {
+    const world = this.#world;
+    const report = world.repairer?.repair.report();
+    const roster = world.current().roster;
+    const isWhole = roster.every(({ state }) => state === 'Active') && world.farmers.every(({ running }) => running);
+    return isWhole && report?.state === 'Healthy' && report.margin >= world.f && report.atMs - report.readThroughMs < 30_000;
+  }
+
+  // ---- the end ----------------------------------------------------------------------------------
+
+  /** The weather clears, everybody who still has a disk comes back. */
+  async #settle(): Promise<void> {
+    const world = this.#world;
+    world.note('everything calms down');
+    await this.#leaving;
+    world.net.weather = { lost: 0, slow: 0, replayed: 0 };
+    world.net.heal();
+    for (const home of world.farmers) {
+      if (home.running) home.running.process.skewMs = 0;
+      await this.#revive(home);
+    }
+    if (world.zombie) world.killBridge(world.zombie);
+    if (world.bridge) world.bridge.process.skewMs = 0;
+    await world.sleep(3000);
+  }
+
+  async #judge(): Promise<void> {
+    const world = this.#world;
+    await checkFromWords(world, 'the words', 6);
+    await this.#throughBridge();
+    if (world.dice.chance(0.4)) await this.#repairRound();
+    // The promise: as many more farmers as it leaves, and bridge and repairer, may be gone.
+    if (world.bridge) world.killBridge(world.bridge);
+    world.killRepairer();
+    for (const home of world.farmers.toSorted(() => world.dice.share() - 0.5)) {
+      if (this.#faulty.size >= world.f || this.#faulty.has(home)) continue;
+      this.#faulty.add(home);
+      world.killFarmer(home, { power: false });
+    }
+    await checkFromWords(world, 'the words alone, at the end', 6);
+    await checkLogs(world, 6);
+    checkDisks(world);
+    if (world.net.mostInFlight > 600) throw new Violation(`${world.net.mostInFlight} calls were under way at once`);
+  }
+
+  async #throughBridge(): Promise<void> {
+    const world = this.#world;
+    if (!world.bridge) {
+      world.bridge = world.startBridge();
+      this.#serve(world.bridge);
+    }
+    const home = world.bridge;
+    for (const key of world.model.keys()) {
+      for (let tries = 12; ; tries--) {
+        try {
+          world.note(`at the end ${key} through ${home.name}: ${await readThroughBridge(world, key, home)}`);
+          break;
+        } catch (error) {
+          if (error instanceof Violation) throw error;
+          if (tries === 1) throw new Violation(`${home.name}: ${key} can't be read: ${String(error)}`, { cause: error });
+          await world.sleep(10_000);
+        }
+      }
+    }
+    await this.#mustWrite(home);
+  }
+
+  /** Now that everything is well, writing works as well. */
+  async #mustWrite(home: BridgeHome): Promise<void> {
+    const world = this.#world;
+    for (let tries = 10; ; tries--) {
+      const write = world.model.begin({
+        key: 'last',
+        kind: 'put',
+        sizeBytes: this.#size(),
+        startMs: world.time.nowMs,
+        via: home.name,
+      });
+      try {
+        await this.#ask(home, write);
+        write.ackMs = write.endMs = world.time.nowMs;
+        return;
+      } catch (error) {
+        write.endMs = world.time.nowMs;
+        if (tries === 1) throw new Violation(`${home.name} can't write any more: ${String(error)}`, { cause: error });
+        await world.sleep(10_000);
+      }
+    }
+  }
+}
+
+function dutyOf({ running }: FarmerHome): Pick<FarmerStatus, 'cordonedMs' | 'transfersInFlight' | 'lastTransferMs'> {
+  const { cordonedMs, transfersInFlight, lastTransferMs } = running!.farmer.duty;
+  return { cordonedMs, transfersInFlight, lastTransferMs };
+}
+
+/** In the middle of everything it may fail; what it reads must be right. */
+async function checkFromWordsIfItAnswers(world: World, name: string): Promise<void> {
+  try {
+    await checkFromWords(world, name, 1);
+  } catch (error) {
+    if (error instanceof Violation && error.cause === undefined) throw error;
+    world.note(`${name} can't read now`);
+  }
+}
