@@ -24,7 +24,7 @@ import { BUCKET_NAME, Violation, type World } from './world.ts';
 const READ_MS = 120_000;
 
 /** An empty laptop with the words and one farmer's address. What it reads is what everybody may read. */
-export class WordsReader {
+class WordsReader {
   readonly #world: World;
   readonly #process: Process;
 
