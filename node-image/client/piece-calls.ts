@@ -1,6 +1,6 @@
 // The two calls that move pieces, with everything checked that the other side could get wrong.
 import { fromHex } from '#node/core/ids.ts';
-import { leafHash, verifyRange, verifyRootPath } from '#node/core/merkle.ts';
+import { leafHashInPlace, verifyRange, verifyRootPath } from '#node/core/merkle.ts';
 import { pieceId, shardBytes, type SegmentGeometry } from '#node/core/segments.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { decodeAnswerHead, encodeCallHead, pieceRange, type PieceRange } from '#node/wire/calls.ts';
@@ -113,7 +113,7 @@ export async function* getLeaves(
         if (number === hashes.length) throw new PieceError('WrongBytes', 'More bytes than were asked for.');
         at += leaf.fill(chunk.subarray(at));
         if (!leaf.isFull) continue;
-        if (Buffer.compare(leafHash(leaf.bytes), hashes[number]!) !== 0) {
+        if (Buffer.compare(leafHashInPlace(leaf.bytes), hashes[number]!) !== 0) {
           throw new PieceError('WrongBytes', `Leaf ${firstLeaf + number} of piece ${pieceNumber} doesn't have its hash.`);
         }
         yield leaf.bytes;

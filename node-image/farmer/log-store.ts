@@ -118,7 +118,7 @@ export class LogStore {
       for (const { ref } of page) {
         sentBytes += 4 + ref.bodyBytes;
         if (sentBytes > maxBytes && sentBytes > 4 + ref.bodyBytes) return;
-        yield* frame(await this.#store.log.readBody(ref, 0, ref.bodyBytes));
+        yield* frame(await this.#store.log.readBody(ref, 0, new Uint8Array(ref.bodyBytes)));
       }
       if (page.length < PAGE) return;
       from = page.at(-1)!.seq + 1;

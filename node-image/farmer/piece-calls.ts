@@ -29,8 +29,8 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
   async 'piece.get'(context, head): Promise<Answer> {
     const { owner, pieceId, firstLeaf, leafCount } = decodeCallHead('piece.get', head);
     await admit(context, owner, mayFetch, 'read pieces');
-    const body = await context.pieces.get(owner, pieceId, { firstLeaf, leafCount });
-    return { head: encodeAnswerHead('piece.get', {}), body };
+    const answer = await context.pieces.get(owner, pieceId, { firstLeaf, leafCount });
+    return { head: encodeAnswerHead('piece.get', {}), ...answer };
   },
 
   async 'piece.stat'(context, head, body) {

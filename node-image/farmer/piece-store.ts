@@ -1,7 +1,8 @@
 // Pieces: taken as a stream, hashed leaf by leaf on the way, proven against the segment's root before they
 // count, and given back by leaves with what proves them. Memory is bounded by the number of buffers.
+import { concat } from '#node/core/bytes.ts';
 import { toHex } from '#node/core/ids.ts';
-import { leafHash, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
+import { leafHashInPlace, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { CallError } from '#node/net/net.ts';
 import { pieceFooter, pieceRange, type PieceFooter } from '#node/wire/calls.ts';
@@ -120,22 +121,38 @@ export class PieceStore {
     owner: PublicKey,
     pieceId: PieceId,
     { firstLeaf, leafCount }: { firstLeaf: number; leafCount: number },
-  ): Promise<AsyncIterable<Uint8Array>> {
+  ): Promise<{ body: AsyncIterable<Uint8Array>; bodyBytes: number }> {
     const held = this.#store.index.piece(owner, pieceId);
     if (!held) throw new CallError('NotFound', 'No such piece here.');
     const meta = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
     const leaves = meta.leafHashes.length / 32;
     const end = leafCount === 0 ? leaves : firstLeaf + leafCount;
     if (firstLeaf >= leaves || end > leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
-    const head = frame(rangeHead(meta, held.ref.bodyBytes, firstLeaf, end));
+    const head = concat(...frame(rangeHead(meta, held.ref.bodyBytes, firstLeaf, end)));
     const start = firstLeaf * LEAF_BYTES;
-    return this.#stream(head, held.ref, start, Math.min(end * LEAF_BYTES, held.ref.bodyBytes));
+    const endByte = Math.min(end * LEAF_BYTES, held.ref.bodyBytes);
+    return { body: this.#stream(head, held.ref, start, endByte), bodyBytes: head.length + endByte - start };
   }
 
-  async *#stream(head: Uint8Array[], ref: RecordRef, start: number, end: number): AsyncGenerator<Uint8Array> {
-    yield* head;
+  /** The head goes with the first bytes; the next ones are read while these are being sent. */
+  async *#stream(head: Uint8Array, ref: RecordRef, start: number, end: number): AsyncGenerator<Uint8Array> {
+    const read = (at: number, into: Uint8Array) =>
+      this.#store.log.readBody(ref, at, into.subarray(0, Math.min(READ_BYTES, end - at)));
+    const sizeBytes = Math.min(READ_BYTES, end - start);
+    const first = new Uint8Array(head.length + sizeBytes);
+    first.set(head);
+    let reading = read(start, first.subarray(head.length));
+    let [free, busy] = [new Uint8Array(end - start > READ_BYTES ? READ_BYTES : 0), first.subarray(head.length)];
     for (let at = start; at < end; at += READ_BYTES) {
-      yield await this.#store.log.readBody(ref, at, Math.min(READ_BYTES, end - at));
+      const chunk = await reading;
+      const next = at + READ_BYTES;
+      if (next < end) {
+        reading = read(next, free);
+        // Whoever stops reading here never hears of it.
+        reading.catch(() => {});
+      }
+      yield at === start ? first : chunk;
+      [free, busy] = [busy, free];
     }
   }
 
@@ -221,7 +238,9 @@ class Reception {
 
   #hash(bytes: Uint8Array): void {
     this.#sizeBytes += bytes.length;
-    for (let at = 0; at < bytes.length; at += LEAF_BYTES) this.#leafHashes.push(leafHash(bytes.subarray(at, at + LEAF_BYTES)));
+    for (let at = 0; at < bytes.length; at += LEAF_BYTES) {
+      this.#leafHashes.push(leafHashInPlace(bytes.subarray(at, at + LEAF_BYTES)));
+    }
   }
 
   async #reserve(bytes: number): Promise<void> {

@@ -134,12 +134,12 @@ export class SegmentLog {
     }
   }
 
-  /** Part of a record's body, from `position` in it. Rejects with Corrupt where the file is shorter. */
-  async readBody(ref: RecordRef, position: number, sizeBytes: number): Promise<Uint8Array> {
-    return await this.#read(ref, RECORD_HEADER_BYTES + position, sizeBytes);
+  /** Part of a record's body, from `position` in it, fills `into`. Rejects with Corrupt where the file is shorter. */
+  async readBody(ref: RecordRef, position: number, into: Uint8Array): Promise<Uint8Array> {
+    return await this.#read(ref, RECORD_HEADER_BYTES + position, into);
   }
   async readMeta(ref: RecordRef): Promise<Uint8Array> {
-    return await this.#read(ref, RECORD_HEADER_BYTES + ref.bodyBytes, ref.metaBytes);
+    return await this.#read(ref, RECORD_HEADER_BYTES + ref.bodyBytes, new Uint8Array(ref.metaBytes));
   }
 
   /** What is queued is still written. */
@@ -333,15 +333,14 @@ export class SegmentLog {
     release();
   }
 
-  async #read(ref: RecordRef, position: number, sizeBytes: number): Promise<Uint8Array> {
+  async #read(ref: RecordRef, position: number, into: Uint8Array): Promise<Uint8Array> {
     if (this.#isClosed) throw new StoreError('Closed', 'The store is closed.');
-    const into = new Uint8Array(sizeBytes);
     const got = await this.#readers
       .use(ref.segment, (file) => file.read(into, ref.offset + position))
       .catch((error: unknown) => {
         throw diskError(error);
       });
-    if (got < sizeBytes) throw new StoreError('Corrupt', `${segmentName(ref.segment)} ends inside a record.`);
+    if (got < into.length) throw new StoreError('Corrupt', `${segmentName(ref.segment)} ends inside a record.`);
     return into;
   }
 }

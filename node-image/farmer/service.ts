@@ -83,7 +83,7 @@ export function farmerService(parts: FarmerParts): Service {
           report();
           return answer;
         }
-        return { head: answer.head, body: observed(answer.body, seen, report) };
+        return { ...answer, body: observed(answer.body, seen, report) };
       } catch (error) {
         const refusal = refusalOf(error, signal);
         seen.code = refusal instanceof CallError ? refusal.code : 'Failed';

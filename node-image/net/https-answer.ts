@@ -4,6 +4,7 @@ import { MAX_HEAD_BYTES, type PublicKey } from '#node/wire/types.ts';
 import { fromBase64Url, toBase64Url } from './base64-url.ts';
 import { asCallError, HEAD_HEADER, MAX_MESSAGE_BYTES, refusalHeaders, statusOf } from './http-errors.ts';
 import { CallError, type Call, type Operation, type Service } from './net.ts';
+import { ownChunk } from './own-chunk.ts';
 
 const OPERATIONS: Record<Operation, true> = {
   'piece.put': true,
@@ -45,7 +46,7 @@ export async function answerCall({ request, response, peer, service, onError }: 
     body = answer.body;
     response.setHeader(HEAD_HEADER, toBase64Url(answer.head));
     if (!body) response.setHeader('content-length', '0');
-    else response.flushHeaders();
+    else if (answer.bodyBytes !== undefined) response.setHeader('content-length', String(answer.bodyBytes));
     if (body) await writeBody(response, body, gone.signal);
     response.end();
   } catch (error) {
@@ -73,7 +74,7 @@ function callOf(request: IncomingMessage): Call {
 async function writeBody(response: ServerResponse, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
   for await (const chunk of body) {
     signal.throwIfAborted();
-    if (!response.write(chunk)) await drained(response, signal);
+    if (!response.write(ownChunk(chunk))) await drained(response, signal);
   }
 }
 

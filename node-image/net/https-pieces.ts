@@ -12,6 +12,7 @@ import { fromBase64Url, toBase64Url } from './base64-url.ts';
 import { transportError, HEAD_HEADER, MAX_MESSAGE_BYTES, refusalOf } from './http-errors.ts';
 import { answerCall } from './https-answer.ts';
 import { CallError, type Answer, type Call, type FarmerAddress, type Network, type Service } from './net.ts';
+import { ownChunks } from './own-chunk.ts';
 import { provePeer, TLS_OPTIONS, type TlsIdentity } from './tls-identity.ts';
 
 // ---- answering ------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
     path: `/v1/${call.operation}`,
     headers: { [HEAD_HEADER]: toBase64Url(call.head) },
     // Any async iterable is a body to undici; its types name only some.
-    body: (call.body ?? null) as Readable | null,
+    body: (call.body ? ownChunks(call.body) : null) as Readable | null,
     signal,
   });
   const refusal =

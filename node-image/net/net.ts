@@ -33,13 +33,18 @@ export interface Call {
   operation: Operation;
   /** CBOR, at most MAX_HEAD_BYTES. */
   head: Uint8Array;
-  /** Sent as it comes; the sender waits when the receiver is slow. */
+  /**
+   * Sent as it comes; the sender waits when the receiver is slow. A chunk is its sender's again as soon as the
+   * next one is asked for: who keeps it copies it. The same holds for answers.
+   */
   body?: AsyncIterable<Uint8Array>;
 }
 export interface Answer {
   head: Uint8Array;
   /** Must be read to the end or returned (`.return()`), which frees the connection. */
   body?: AsyncIterable<Uint8Array>;
+  /** Of the body, where it is known: cheaper to send. */
+  bodyBytes?: number;
 }
 
 /** The asking side. Rejects with CallError; never hangs longer than the signal allows. */
