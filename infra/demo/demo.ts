@@ -22,7 +22,8 @@ import {
   type Place,
   type Transfer,
 } from './farm-steps.ts';
-import { bucketManifest, clientManifest, farmManifest, namespaceManifest, NAMESPACE, FARM, BUCKET } from './manifests.ts';
+import { startClientPod } from './client-pod.ts';
+import { bucketManifest, farmManifest, namespaceManifest, NAMESPACE, FARM, BUCKET } from './manifests.ts';
 import { contextTarget, localTarget, removeLocalTarget, S3_NODE_PORT, type Target } from './target.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -84,8 +85,13 @@ async function demo(): Promise<void> {
   await step('an S3 client from PyPI (boto3) in a pod, by envFrom', async () => {
     const client = await target.provideImage(await s3ClientImage({ onProgress: say }));
     await kubectl(place, ['delete', 'pod', 's3-client', '--ignore-not-found', '--grace-period=0', '--force', '--wait=true']);
-    await apply(place, clientManifest(client, readFileSync(join(root, 'infra/demo/s3-client.py'), 'utf8')));
-    await kubectl(place, ['wait', 'pod/s3-client', '--for=condition=Ready', '--timeout=120s']);
+    await startClientPod(place, {
+      name: 's3-client',
+      image: client,
+      command: ['python3', '-c', 'import signal; signal.pause()'],
+      secret: `${BUCKET}-s3`,
+      files: { 's3-client.py': readFileSync(join(root, 'infra/demo/s3-client.py'), 'utf8') },
+    });
     return [undefined, client];
   });
 

@@ -49,7 +49,7 @@ export async function apply(place: Pick<Place, 'target'>, manifest: string): Pro
   await place.target.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], { input: manifest });
 }
 
-export async function getFarm(place: Place): Promise<Farm> {
+async function getFarm(place: Place): Promise<Farm> {
   return JSON.parse(await kubectl(place, ['get', `storjfarm/${place.farm}`, '-o', 'json'])) as Farm;
 }
 

@@ -93,7 +93,8 @@ function steadyCapacity(before: string | undefined, now: string, mayWriteNumbers
 }
 
 function capacityOf({ report, volumes }: Observed): string {
-  const bytes = volumes.reduce((sum, volume) => sum + volume.capacityBytes, 0);
+  // What was left with proof is kept, but stores nothing.
+  const bytes = volumes.filter(({ isDrained }) => !isDrained).reduce((sum, volume) => sum + volume.capacityBytes, 0);
   if (bytes === 0) return '';
   if (!report) return bytesText(bytes);
   const used = report.farmers.reduce((sum, farmer) => sum + farmer.pieceBytes, 0);
@@ -280,7 +281,7 @@ function rewriting({ plan, observed: { report } }: StatusInput): Verdict | undef
   };
 }
 
-function storageResizing({ observed, refusedSizes }: StatusInput): Verdict | undefined {
+function storageResizing({ observed, plan, refusedSizes }: StatusInput): Verdict | undefined {
   const type = 'StorageResizing';
   const [refused] = refusedSizes;
   if (refused) {
@@ -291,10 +292,12 @@ function storageResizing({ observed, refusedSizes }: StatusInput): Verdict | und
       message: `${refused[0]}: ${refused[1]} Set spec.farmers.storage.size back, or use a StorageClass that allows growing.`,
     };
   }
-  const resizing = stillResizing(observed.volumes);
-  if (resizing.length === 0) return undefined;
-  const names = resizing.slice(0, 5).map(({ name }) => name);
-  return { type, status: 'True', reason: 'Resizing', message: `${resizing.length} volumes are growing: ${names.join(', ')}.` };
+  // Those that were asked just now look as before in what was observed.
+  const asked = observed.farm.spec.paused ? [] : (plan?.volumes.patch.filter(({ size }) => size !== undefined) ?? []);
+  const names = [...new Set([...stillResizing(observed.volumes), ...asked].map(({ name }) => name))];
+  if (names.length === 0) return undefined;
+  const some = names.slice(0, 5).join(', ');
+  return { type, status: 'True', reason: 'Resizing', message: `${names.length} volumes are growing: ${some}.` };
 }
 
 function sizeBelowActual({ observed: { farm, volumes } }: StatusInput): Verdict | undefined {

@@ -12,10 +12,9 @@ import { createOperatorMetrics } from '#operator/metrics.ts';
 import { createCaches, createOperator } from '#operator/operator.ts';
 import { sleep, systemClock } from '#operator/runtime/clock.ts';
 import { silentLog } from '#operator/runtime/log.ts';
-import { farmConfigSchema } from '#node/interface/config.ts';
 import { playKubelet } from '#test/support/play-kubelet.ts';
-import { createStubNodes, type StubNodes } from '#test/support/stub-nodes.ts';
-import { openTestPlane, waitFor, type TestPlane } from './test-plane.ts';
+import type { StubNodes } from '#test/support/stub-nodes.ts';
+import { openTestPlane, stubbedNodes, waitFor, type TestPlane } from './test-plane.ts';
 
 let plane: TestPlane;
 const stops: AbortController[] = [];
@@ -46,16 +45,7 @@ interface Scene {
 async function scene(): Promise<Scene> {
   const { client } = plane;
   const namespace = await plane.namespace();
-  const config = async (): Promise<FarmConfig | undefined> => {
-    const map = await find(client, configMaps, { namespace, name: 'demo-config' });
-    const parsed = farmConfigSchema.safeParse(JSON.parse(map?.data?.['farm.json'] ?? 'null'));
-    return parsed.success ? parsed.data : undefined;
-  };
-  const nodes = createStubNodes({
-    volumeUidOf: async (pod) => (await find(client, persistentVolumeClaims, { namespace, name: `data-${pod}` }))?.metadata.uid,
-    mountedConfig: config,
-    nowMs: () => Date.now(),
-  });
+  const { nodes, config } = stubbedNodes(plane, namespace);
   const world = new AbortController();
   stops.push(world);
   running.push(

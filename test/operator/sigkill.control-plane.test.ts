@@ -5,15 +5,14 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { apiVersion, storjBuckets, storjFarms } from '#operator/api.ts';
-import { find, listAll } from '#operator/kube/client.ts';
-import { configMaps, persistentVolumeClaims, pods, statefulSets } from '#operator/kube/resources.ts';
+import { listAll } from '#operator/kube/client.ts';
+import { persistentVolumeClaims, pods, statefulSets } from '#operator/kube/resources.ts';
 import { sleep, systemClock } from '#operator/runtime/clock.ts';
-import { farmConfigSchema } from '#node/interface/config.ts';
 import { killAfter, type KillSwitch } from '#test/support/kill-switch.ts';
 import { playKubelet } from '#test/support/play-kubelet.ts';
-import { createStubNodes, type StubNodes } from '#test/support/stub-nodes.ts';
+import type { StubNodes } from '#test/support/stub-nodes.ts';
 import { createTestOperator, type TestOperator } from '#test/support/test-operator.ts';
-import { openTestPlane, type TestPlane } from './test-plane.ts';
+import { openTestPlane, stubbedNodes, type TestPlane } from './test-plane.ts';
 
 let plane: TestPlane;
 beforeAll(async () => {
@@ -38,18 +37,8 @@ interface Life {
 }
 
 async function begin(): Promise<Life> {
-  const { client } = plane;
   const namespace = await plane.namespace();
-  const config = async (): Promise<FarmConfig | undefined> => {
-    const map = await find(client, configMaps, { namespace, name: 'demo-config' });
-    const parsed = farmConfigSchema.safeParse(JSON.parse(map?.data?.['farm.json'] ?? 'null'));
-    return parsed.success ? parsed.data : undefined;
-  };
-  const nodes = createStubNodes({
-    volumeUidOf: async (pod) => (await find(client, persistentVolumeClaims, { namespace, name: `data-${pod}` }))?.metadata.uid,
-    mountedConfig: config,
-    nowMs: () => Date.now(),
-  });
+  const { nodes, config } = stubbedNodes(plane, namespace);
   return { namespace, nodes, config, isBereft: false };
 }
 

@@ -8,7 +8,10 @@ import { readCrd } from '#crds/generate.ts';
 import { storjBuckets, storjFarms } from '#operator/api.ts';
 import { loadCredentials } from '#operator/kube/credentials.ts';
 import { createHttpKube } from '#operator/kube/http-kube.ts';
-import { customResourceDefinitions, namespaces } from '#operator/kube/resources.ts';
+import { configMaps, customResourceDefinitions, namespaces, persistentVolumeClaims } from '#operator/kube/resources.ts';
+import { farmConfigSchema, type FarmConfig } from '#node/interface/config.ts';
+import { find } from '#operator/kube/client.ts';
+import { createStubNodes, type StubNodes } from '#test/support/stub-nodes.ts';
 import { sleep, systemClock } from '#operator/runtime/clock.ts';
 
 export interface TestPlane {
@@ -74,6 +77,24 @@ export async function openTestPlane(): Promise<TestPlane> {
       await cluster.down();
     },
   };
+}
+
+/** What the nodes of the farm `demo` in a namespace would be, and its configuration as it is published. */
+export function stubbedNodes(
+  { client }: TestPlane,
+  namespace: string,
+): { nodes: StubNodes; config: () => Promise<FarmConfig | undefined> } {
+  const config = async (): Promise<FarmConfig | undefined> => {
+    const map = await find(client, configMaps, { namespace, name: 'demo-config' });
+    const parsed = farmConfigSchema.safeParse(JSON.parse(map?.data?.['farm.json'] ?? 'null'));
+    return parsed.success ? parsed.data : undefined;
+  };
+  const nodes = createStubNodes({
+    volumeUidOf: async (pod) => (await find(client, persistentVolumeClaims, { namespace, name: `data-${pod}` }))?.metadata.uid,
+    mountedConfig: config,
+    nowMs: () => Date.now(),
+  });
+  return { nodes, config };
 }
 
 /** Asks until it is true; errors count as not yet. The last one is told when the time is over. */
