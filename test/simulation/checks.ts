@@ -1,14 +1,7 @@
 // What must hold of a world, as DESIGN.md section 10 says it, judged from outside: by readers who know nothing but
 // the owner's words, and by looking at every disk.
-import {
-  bucketKeys,
-  connectFarm,
-  listBuckets,
-  movesOf,
-  readBucketContent,
-  readObject,
-  type BucketContent,
-} from '#node/client/account.ts';
+import { connectFarm, listBuckets, openBucket } from '#node/client/account.ts';
+import type { BucketReader } from '#node/client/bucket-reader.ts';
 import { createClient } from '#node/client/client.ts';
 import { settableFarmView } from '#node/client/farm-view.ts';
 import { pieceId } from '#node/core/segments.ts';
@@ -21,7 +14,7 @@ import { Process } from './virtual-time.ts';
 import { BUCKET_NAME, Violation, type World } from './world.ts';
 
 /** Longest that a reader of the words takes, with patience for the weather. */
-const READ_MS = 120_000;
+const READ_MS = 600_000;
 
 /** An empty laptop with the words and one farmer's address. What it reads is what everybody may read. */
 class WordsReader {
@@ -53,33 +46,28 @@ class WordsReader {
     return { client, signal, access: { owner: publicKey, accountSecret: world.owner.accountSecret } };
   }
 
-  /** Content of the bucket; rejects where too few farmers answer. */
-  async content(): Promise<{ content: BucketContent; read: (entry: PutEntry) => Promise<Uint8Array> } | null> {
+  /** The bucket and what is in it; rejects where too few farmers answer, null where it was never written. */
+  async content(): Promise<Content | null> {
     const { client, signal, access } = await this.#client();
-    const buckets = await listBuckets(client.link, access, signal);
+    const buckets = await listBuckets(client, access, signal);
     const bucket = buckets.find(({ name }) => name === BUCKET_NAME);
     if (!bucket) return null;
-    const content = await readBucketContent(client.link, { access, bucketId: bucket.bucketId, signal }).catch(neverWritten);
-    if (!content) return null;
-    const read = async (entry: PutEntry) => {
-      const chunks: Uint8Array[] = [];
-      const limit = this.#process.runtime.deadline(READ_MS);
-      for await (const chunk of readObject(client, { content, entry, signal: limit })) chunks.push(chunk);
-      return new Uint8Array(Buffer.concat(chunks));
-    };
-    return { content, read };
+    const reader = await openBucket(client, access, bucket.bucketId, signal).catch(neverWritten);
+    if (!reader) return null;
+    const current = new Map<string, PutEntry>();
+    for await (const entry of reader.list()) current.set(entry.key, entry);
+    return { reader, current };
   }
 
   /** Every batch that counts: log → sequence → hash. */
   async batches(): Promise<Map<string, Map<number, string>>> {
     const { client, signal, access } = await this.#client();
-    const buckets = await listBuckets(client.link, access, signal);
+    const buckets = await listBuckets(client, access, signal);
     const found = new Map<string, Map<number, string>>();
     for (const bucketId of [ACCOUNT_BUCKET_ID, ...buckets.map((one) => one.bucketId)]) {
       const state = await readHeads(client.link, { owner: access.owner, bucketId, signal }).catch(() => null);
       if (!state) continue;
-      const keys = bucketKeys(access, state.view, bucketId);
-      for await (const { header, hash } of readBatches(client.link, { state, since: new Map(), keys, signal })) {
+      for await (const { header, hash } of readBatches(client.link, { state, since: new Map(), keys: {}, signal })) {
         const log = found.get(header.logId) ?? new Map<number, string>();
         found.set(header.logId, log.set(header.seq, hash));
       }
@@ -93,6 +81,17 @@ function neverWritten(error: unknown): null {
   throw error;
 }
 
+interface Content {
+  reader: BucketReader;
+  current: Map<string, PutEntry>;
+}
+
+async function bytesOf({ reader }: Content, entry: PutEntry): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of reader.read(entry)) chunks.push(chunk.slice());
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
 /** One look at everything through the words. Throws Violation; `tries` bounds the patience. */
 export async function checkFromWords(world: World, name: string, tries: number): Promise<void> {
   const reader = new WordsReader(world, name);
@@ -104,25 +103,26 @@ export async function checkFromWords(world: World, name: string, tries: number):
     if (model.writes.some(counts)) throw new Violation(`${name}: the bucket isn't there, though writes to it were acknowledged`);
     return;
   }
-  for (const key of found.content.current.keys()) {
+  for (const key of found.current.keys()) {
     if (!model.keys().includes(key)) throw new Violation(`${name}: ${key} is there, and nobody wrote it`);
   }
   for (const key of model.keys()) {
-    const entry = found.content.current.get(key);
+    const entry = found.current.get(key);
     const bytes = entry
-      ? await insist(world, tries, `${name}: ${key} is listed and can't be read`, () => found.read(entry))
+      ? await insist(world, tries, `${name}: ${key} is listed and can't be read`, () => bytesOf(found, entry))
       : null;
     const problem = model.problem(key, bytes, counts);
     if (problem) throw new Violation(`${name}: ${problem}`);
   }
-  checkMoves(world, name, found.content);
+  await checkMoves(world, name, found);
 }
 
 /** Readers believe no move that no farmer gave its word for. */
-function checkMoves(world: World, name: string, content: BucketContent): void {
-  for (const placement of content.placements.values()) {
-    for (const [piece, farmers] of movesOf(content, placement)) {
-      const head = encodeCallHead('piece.put', { owner: content.owner, pieceId: pieceId(placement.secret, piece) });
+async function checkMoves(world: World, name: string, { reader, current }: Content): Promise<void> {
+  const keys = [...current.values()].flatMap(({ segments }) => segments ?? []);
+  for (const { placement, moved } of await reader.locate(keys)) {
+    for (const [piece, farmers] of moved ?? []) {
+      const head = encodeCallHead('piece.put', { owner: reader.owner, pieceId: pieceId(placement.secret, piece) });
       const forged = farmers.find((farmer) => !world.receipts.has(`${farmer} ${Buffer.from(head).toString('hex')}`));
       if (forged) throw new Violation(`${name}: piece ${piece} is said to be on ${world.nameOf(forged)}, which never had it`);
     }
