@@ -6,9 +6,11 @@ import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { Runtime } from '#node/log/runtime.ts';
+import type { CheckpointLimits } from '#node/log/checkpoint-maker.ts';
 import type { Network } from '#node/net/net.ts';
 import { createAccessKeys } from './access-keys.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
+import { createCheckpoints, type Checkpoints } from './checkpoints.ts';
 import { createCuts, type Cuts, type CutTimes } from './cuts.ts';
 import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
 import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
@@ -34,6 +36,7 @@ export interface Bridge {
   followers: Followers;
   cuts: Cuts;
   rewriter: Rewriter;
+  checkpoints: Checkpoints;
   signal: AbortSignal;
   configure(config: FarmConfig): void;
   close(): Promise<void>;
@@ -52,11 +55,13 @@ export interface BridgeParts {
   limits?: Partial<ClientLimits>;
   /** How often cuts are stated; for tests. */
   cutTimes?: Partial<CutTimes>;
+  /** How much is written before a checkpoint is made; for tests. */
+  checkpointLimits?: CheckpointLimits;
   signal: AbortSignal;
 }
 
 export function assembleBridge(parts: BridgeParts): Bridge {
-  const { saved, self, network, catalog, config, metrics, log, runtime, cutTimes, signal } = parts;
+  const { saved, self, network, catalog, config, metrics, log, runtime, cutTimes, checkpointLimits, signal } = parts;
   const farmView = settableFarmView(farmSnapshot(config));
   const client = createClient({ network, farm: farmView, runtime, ...(parts.limits ? { limits: parts.limits } : {}) });
   const onTrouble = (what: string, error: unknown) => {
@@ -112,6 +117,18 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     onTrouble,
     onChange: (bucketId, epoch) => log.info({ bucketId, epoch }, 'a replica set has changed'),
   });
+  const checkpoints = createCheckpoints({
+    client,
+    bridge: self,
+    accounts,
+    catalog,
+    writers,
+    moves,
+    ...(checkpointLimits ? { limits: checkpointLimits } : {}),
+    signal,
+    onMade: (bucketId, facts) => log.info({ bucketId, ...facts }, 'a checkpoint was made'),
+    onTrouble,
+  });
   let { repairBytesPerSecond } = config;
   const rewriter = createRewriter({
     catalog,
@@ -148,6 +165,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     followers,
     cuts,
     rewriter,
+    checkpoints,
     signal,
     configure(next) {
       farmView.set(farmSnapshot(next));

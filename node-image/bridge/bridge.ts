@@ -103,7 +103,7 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     started.bridge = bridge;
     config.onChange((next) => bridge.configure(next));
     bridge.desired.restore();
-    const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run()]);
+    const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run(), bridge.checkpoints.run()]);
     const server = await startS3Server({
       objects: bridge.objects,
       findKey: bridge.keys.find,

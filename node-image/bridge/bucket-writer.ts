@@ -3,7 +3,7 @@
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
 import { nextClock, writtenAt } from '#node/core/log-merge.ts';
 import type { Access } from '#node/client/account.ts';
-import { CatalogError, type Catalog } from '#node/catalog/catalog.ts';
+import { CatalogError, takeNews, type Catalog } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { Runtime } from '#node/log/runtime.ts';
@@ -96,15 +96,36 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     reserved = { objects: reserved.objects + sign * growth.objects, bytes: reserved.bytes + sign * growth.bytes };
   };
 
-  const readNew = async (signal: AbortSignal): Promise<void> => {
+  const readNew = async (signal: AbortSignal, onProgress: () => void): Promise<void> => {
     const since = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
-    for await (const batch of farm.readNew(access, bucketId, since, signal)) await catalog.apply(batch);
+    for await (const news of farm.readNew(access, bucketId, since, signal)) {
+      // Taken over from a checkpoint, the bucket isn't whole before its end.
+      if ('step' in news) isReady = false;
+      await takeNews(catalog, news);
+      onProgress();
+    }
     isReady = true;
   };
 
+  /** As long as it takes, but never so long without anything coming. */
+  const readWithProgress = async (): Promise<void> => {
+    const stalled = new AbortController();
+    const over = new AbortController();
+    let movedMs = runtime.nowMs();
+    const signal = AbortSignal.any([closing.signal, stalled.signal]);
+    const watch = async () => {
+      while (!over.signal.aborted) {
+        await runtime.sleep(OPENING_TIMEOUT_MS / 4, AbortSignal.any([signal, over.signal]));
+        if (runtime.nowMs() - movedMs < OPENING_TIMEOUT_MS) continue;
+        return stalled.abort(new ObjectsError('SlowDown', `Nothing came from the farmers for ${OPENING_TIMEOUT_MS} ms`));
+      }
+    };
+    watch().catch(() => undefined);
+    await readNew(signal, () => (movedMs = runtime.nowMs())).finally(() => over.abort());
+  };
+
   const catchUp = (signal?: AbortSignal): Promise<void> => {
-    const limit = runtime.deadline(OPENING_TIMEOUT_MS, closing.signal);
-    reading ??= readNew(limit).finally(() => {
+    reading ??= readWithProgress().finally(() => {
       reading = null;
     });
     return signal === undefined ? reading : raceAbort(reading, signal);

@@ -2,7 +2,7 @@
 // everything up to them into its catalog, and says in the account's log what nothing names any more. A
 // catalog that lacks a batch, or has one that doesn't count, states nothing.
 import type { AccountAccess } from '#node/client/account.ts';
-import type { Catalog, CutFacts } from '#node/catalog/catalog.ts';
+import { takeNews, type Catalog, type CutFacts } from '#node/catalog/catalog.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { readHeads, type BucketState } from '#node/log/log-reader.ts';
@@ -79,7 +79,7 @@ export function createCuts(options: CutsOptions): Cuts {
     if (served) return served.catchUp(signal);
     // Deleted, or another bridge's: its logs count all the same.
     const since = new Map(catalog.positions(access.owner, bucketId).map(({ logId, seq }) => [logId, seq]));
-    for await (const batch of farm.readNew(access, bucketId, since, signal)) await catalog.apply(batch);
+    for await (const news of farm.readNew(access, bucketId, since, signal)) await takeNews(catalog, news);
   };
 
   /** Resolves when the catalog has everything that these heads name. */

@@ -3,15 +3,19 @@ import { bucketKeys, writerKeys, type Access } from '#node/client/account.ts';
 import type { Client } from '#node/client/client.ts';
 import { getRange } from '#node/client/segment-reader.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
-import type { AppliedBatch } from '#node/catalog/catalog.ts';
+import { movesInLogs } from '#node/client/bucket-reader.ts';
+import { segmentStore } from '#node/client/segment-store.ts';
+import type { CatalogNews } from '#node/catalog/catalog.ts';
+import { readSince } from '#node/log/checkpoint-reader.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { readBatches, readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { readHeads, type BucketState } from '#node/log/log-reader.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 import type { KnownHead } from '#node/wire/batch.ts';
 import type { Accounts } from './accounts.ts';
 import type { FarmPort } from './farm-port.ts';
+import { restoreSteps } from './restore-steps.ts';
 import type { SavedLogs } from './saved-logs.ts';
 
 export interface FarmAdapter extends FarmPort {
@@ -68,12 +72,16 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
     putSegments: (order) => putSegments(client, order),
     getRange: (order) => getRange(client, order),
 
-    async *readNew(access, bucketId, since, signal): AsyncGenerator<AppliedBatch> {
+    async *readNew(access, bucketId, since, signal): AsyncGenerator<CatalogNews> {
       const { owner } = access;
       const state = await heads(owner, bucketId, signal);
       if (state === null) return;
       const keys = bucketKeys(access, state.view, bucketId);
-      for await (const { header, hash, entries, repair, placements } of readBatches(link, { state, since, keys, signal })) {
+      const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
+      const { checkpoint, batches } = await readSince(link, { state, since, keys, store, signal });
+      if (checkpoint !== null)
+        for await (const step of restoreSteps(checkpoint, { store, from: null, signal })) yield { owner, bucketId, step };
+      for await (const { header, hash, entries, repair, placements } of batches) {
         yield { owner, bucketId, logId: header.logId, seq: header.seq, hash, entries: entries ?? [], repair, placements };
       }
     },

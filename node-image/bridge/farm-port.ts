@@ -3,7 +3,7 @@
 import type { Access } from '#node/client/account.ts';
 import type { GetOrder } from '#node/client/segment-reader.ts';
 import type { PutOrder, PutResult } from '#node/client/segment-writer.ts';
-import type { AppliedBatch } from '#node/catalog/catalog.ts';
+import type { CatalogNews } from '#node/catalog/catalog.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey, Scheme } from '#node/wire/types.ts';
 
@@ -27,13 +27,16 @@ export interface FarmPort {
   putSegments(order: PutOrder): Promise<PutResult>;
   /** Throws GetError. */
   getRange(order: GetOrder): AsyncIterable<Uint8Array>;
-  /** Every batch that counts after `since` (sequence by log); nothing for a bucket that was never written. Throws LogError. */
+  /**
+   * Every batch that counts after `since` (sequence by log); before them the newest checkpoint, where there is
+   * one and the batches are not all there any more. Nothing for a bucket that was never written. Throws LogError.
+   */
   readNew(
     access: Access,
     bucketId: BucketId,
     since: ReadonlyMap<PublicKey, number>,
     signal: AbortSignal,
-  ): AsyncIterable<AppliedBatch>;
+  ): AsyncIterable<CatalogNews>;
   /** This bridge's log of the bucket, taken up again or begun. Rejects with LogError. */
   openLog(
     access: Access,

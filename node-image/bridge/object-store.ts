@@ -4,7 +4,16 @@ import { PutError, type StoredSegment } from '#node/client/segment-writer.ts';
 import type { Catalog, BucketRow, Content, VersionRow } from '#node/catalog/catalog.ts';
 import type { Runtime } from '#node/log/runtime.ts';
 import { toHex } from '#node/core/ids.ts';
-import { MAX_INLINE_BYTES, type BucketId, type PublicKey, type PutEntry, type SegmentPlacement } from '#node/wire/types.ts';
+import { TAG_BYTES } from '#node/core/sealing.ts';
+import { openPacked } from '#node/wire/checkpoints.ts';
+import {
+  MAX_INLINE_BYTES,
+  type BucketId,
+  type PublicKey,
+  type PutEntry,
+  type SegmentKey,
+  type SegmentPlacement,
+} from '#node/wire/types.ts';
 import type { BucketWriter, Decision, Growth } from './bucket-writer.ts';
 import type { FarmPort } from './farm-port.ts';
 import type { HolderMoves } from './holder-moves.ts';
@@ -141,7 +150,7 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
     read(bucket, version, range, signal) {
       const content = catalog.content(bucket.bucketId, version.key, version.versionId);
       if (content === null) throw new ObjectsError('NoSuchKey', 'The object was deleted a moment ago');
-      return readContent(tools, bucket, content, range, signal);
+      return readContent(tools, bucket, { ...content, sizeBytes: version.sizeBytes }, range, signal);
     },
 
     async put(bucket, order, signal) {
@@ -160,8 +169,11 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
       const to = writer(bucket);
       writer(from);
       const { sizeBytes, etag, checksums, partSizes } = source;
-      const content = catalog.content(from.bucketId, source.key, source.versionId);
-      if (content === null) throw new ObjectsError('NoSuchKey', 'The source was deleted a moment ago');
+      const found = catalog.content(from.bucketId, source.key, source.versionId);
+      if (found === null) throw new ObjectsError('NoSuchKey', 'The source was deleted a moment ago');
+      const all = () => readContent(tools, from, { ...found, sizeBytes }, { offset: 0, length: sizeBytes }, signal);
+      // A pack lives as long as its bucket's checkpoint names it: a copy has its own bytes.
+      const content = found.packed ? { inline: await collect(all(), sizeBytes), segments: [] } : found;
       const common = { key, headers, conditions, sizeBytes, etag, checksums, ...(partSizes === null ? {} : { partSizes }) };
       if (from.owner === bucket.owner) {
         // The same account: the copy names the same segments, no byte moves. The repair part brings each in
@@ -175,7 +187,7 @@ export function createObjectStore(options: ObjectStoreOptions): Objects {
         });
         return required(version);
       }
-      const bytes = readContent(tools, from, content, { offset: 0, length: sizeBytes }, signal);
+      const bytes = all();
       return farm.duringTransfer(async () => {
         const stored = await store(bucket, bytes, sizeBytes, true, signal);
         const version = await to.commit([keyLock(key)], () => putDecision(bucket, to, { ...common, ...asVersion(stored) }));
@@ -255,17 +267,30 @@ async function collect(source: AsyncIterable<Uint8Array>, sizeBytes: number): Pr
 }
 
 async function* readContent(
+  tools: StoreTools,
+  bucket: BucketRow,
+  content: Content & { sizeBytes: number },
+  range: Range,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const { offset, length } = range;
+  if (content.inline !== null) yield content.inline.subarray(offset, offset + length);
+  else if (content.packed) {
+    const { segment, offset: at, key } = content.packed;
+    const sealedBytes = content.sizeBytes + TAG_BYTES;
+    const sealed = readSegments(tools, bucket, [segment], { offset: at, length: sealedBytes }, signal);
+    yield openPacked(key, await collect(sealed, sealedBytes)).subarray(offset, offset + length);
+  } else yield* readSegments(tools, bucket, content.segments, range, signal);
+}
+
+async function* readSegments(
   { catalog, farm, moves }: StoreTools,
   bucket: BucketRow,
-  content: Content,
+  keys: readonly SegmentKey[],
   { offset, length }: Range,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  if (content.inline !== null) {
-    yield content.inline.subarray(offset, offset + length);
-    return;
-  }
-  const segments = content.segments.map((key) => {
+  const segments = keys.map((key) => {
     const placement = catalog.placement(bucket.bucketId, key.segmentId);
     if (placement === null) throw new ObjectsError('Unreadable', `The catalog lacks the places of segment ${key.segmentId}`);
     return { key, placement, moved: moves.known(bucket.owner, placement) };

@@ -7,6 +7,7 @@ import type {
   CheckpointEntry,
   Clock,
   OwnerEntry,
+  PackedBytes,
   PartEntry,
   PublicKey,
   PutEntry,
@@ -49,6 +50,8 @@ export interface Tables {
   /** False where the version is there already: a checkpoint may have brought it by its rewrite. */
   addVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): boolean;
   removeVersion(bucketId: BucketId, key: string, versionId: string): void;
+  /** Where the version is still there and inline. */
+  packVersion(bucketId: BucketId, key: string, versionId: string, packed: PackedBytes): void;
   setCurrent(bucketId: BucketId, key: string, versionId: string, isCurrent: boolean): void;
   /** The same version with its bytes elsewhere. */
   rewriteVersion(bucketId: BucketId, entry: PutEntry, logId: PublicKey): void;
@@ -157,6 +160,10 @@ export function applyRestored(tables: Tables, { owner, bucketId, step }: Restore
   if (step.kind === 'begin') return tables.clear(owner, bucketId);
   if (step.kind === 'end') {
     for (const position of step.positions) tables.setPosition(owner, bucketId, position);
+    return;
+  }
+  if (step.kind === 'packed') {
+    for (const { key, versionId, packed } of step.versions) tables.packVersion(bucketId, key, versionId, packed);
     return;
   }
   for (const record of step.repairRecords) applyRepairRecord(tables, bucketId, record);

@@ -91,7 +91,9 @@ export interface RestoreStep {
   step:
     | { kind: 'begin' }
     | { kind: 'records'; ownerRecords: readonly OwnerRecord[]; repairRecords: readonly RepairRecord[] }
-    | { kind: 'end'; positions: readonly LogPosition[] };
+    | { kind: 'end'; positions: readonly LogPosition[] }
+    /** At any other time: a checkpoint has put what lies inline here into packs. */
+    | { kind: 'packed'; versions: readonly { key: string; versionId: string; packed: PackedBytes }[] };
 }
 
 export interface BucketRow {
@@ -202,6 +204,13 @@ export interface Catalog {
   saveSetting(name: string, value: Uint8Array | null): Promise<void>;
 
   close(): Promise<void>;
+}
+
+/** What a reader of the logs gives the catalog, in order. */
+export type CatalogNews = AppliedBatch | RestoreStep;
+
+export function takeNews(catalog: Catalog, news: CatalogNews): Promise<void> {
+  return 'step' in news ? catalog.restore(news) : catalog.apply(news);
 }
 
 export class CatalogError extends Error {

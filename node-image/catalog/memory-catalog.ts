@@ -10,6 +10,7 @@ import {
   type UploadEntry,
 } from '#node/wire/types.ts';
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
+import { placementTag } from '#node/wire/placements.ts';
 import { applyBatch, applyRestored, type HeldCheckpoint, type Tables } from './apply-batch.ts';
 import {
   CatalogError,
@@ -243,6 +244,10 @@ function memoryTables(state: State): Tables {
       rewrites.delete(`${key}\0${versionId}`);
       return kept;
     },
+    packVersion(bucketId, key, versionId, packed) {
+      for (const version of bucket(bucketId).keys.get(key) ?? [])
+        if (version.versionId === versionId && version.inline !== null) Object.assign(version, { inline: null, packed });
+    },
     removeVersion(bucketId, key, versionId) {
       const left = (bucket(bucketId).keys.get(key) ?? []).filter((version) => version.versionId !== versionId);
       if (left.length === 0) bucket(bucketId).keys.delete(key);
@@ -287,6 +292,8 @@ function memoryTables(state: State): Tables {
     dropSegment(segmentId) {
       for (const { references, placements } of state.buckets.values()) {
         if ((references.get(segmentId) ?? 1) > 0) continue;
+        const placement = placements.get(segmentId);
+        if (placement) state.moves.delete(placementTag(placement.secret));
         references.delete(segmentId);
         placements.delete(segmentId);
       }

@@ -2,7 +2,8 @@
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
 import type { Tables } from './apply-batch.ts';
 import type { Content } from './catalog.ts';
-import { ACCOUNT_BUCKET_ID, type PutEntry } from '#node/wire/types.ts';
+import { placementTag } from '#node/wire/placements.ts';
+import { ACCOUNT_BUCKET_ID, type PutEntry, type SegmentPlacement } from '#node/wire/types.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
 import type { Sealer } from './seal.ts';
 import { blob, number, text, type Row, type Statements } from './sqlite-rows.ts';
@@ -107,6 +108,15 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       run(`DELETE FROM rewrites ${where}`, bucketId, keyBytes(key), versionId);
       return sealer.open(`${bucketId}/rewrite/${versionId}`, blob(row, 'sealed')) as KeptRewrite;
     },
+    packVersion(bucketId, key, versionId, packed) {
+      const sql = 'SELECT 1 FROM versions WHERE bucket = ? AND key = ? AND version = ?';
+      if (get(sql, bucketId, keyBytes(key), versionId) === undefined) return;
+      const place = `${bucketId}/${versionId}`;
+      const row = get('SELECT sealed FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
+      if (row === undefined || (sealer.open(place, blob(row, 'sealed')) as Content).inline === null) return;
+      const sealed = sealer.seal(place, { inline: null, segments: [], packed } satisfies Content);
+      run('UPDATE contents SET sealed = ? WHERE bucket = ? AND version = ?', sealed, bucketId, versionId);
+    },
     removeVersion(bucketId, key, versionId) {
       run('DELETE FROM versions WHERE bucket = ? AND key = ? AND version = ?', bucketId, keyBytes(key), versionId);
       run('DELETE FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
@@ -177,6 +187,11 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       run(`DELETE FROM segments WHERE segment = ? AND bucket = ? AND refs <= 0 AND EXISTS (${named})`, segmentId, bucketId);
     },
     dropSegment(segmentId) {
+      for (const row of all('SELECT bucket, sealed FROM segments WHERE segment = ? AND refs <= 0', segmentId)) {
+        if (!(row['sealed'] instanceof Uint8Array)) continue;
+        const { secret } = sealer.open(`${text(row, 'bucket')}/${segmentId}`, row['sealed']) as SegmentPlacement;
+        run('DELETE FROM moves WHERE tag = ?', placementTag(secret));
+      }
       run('DELETE FROM segments WHERE segment = ? AND refs <= 0', segmentId);
     },
     addMove(move) {

@@ -152,11 +152,14 @@ class CheckpointedBucket implements BucketReader {
     if (found?.kind !== 'segment' || !found.placement) {
       throw new GetError('Damaged', `Neither logs nor checkpoint say where segment ${key.segmentId} lies.`);
     }
-    const { placement } = found;
+    return { key, ...(await this.#placed(found.placement)) };
+  }
+
+  async #placed(placement: SegmentPlacement): Promise<Omit<ReadableSegment, 'key'>> {
     const tag = placementTag(placement.secret);
     const moves = await this.#repairRecord(movesPosition(tag));
     const sealed = moves?.kind === 'moves' ? moves.sealed.map((one) => ({ tag, sealed: one })) : [];
-    return { key, placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };
+    return { placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };
   }
 
   /** The newest version of each key that has any, in order. */
@@ -198,7 +201,14 @@ async function* later<T>(items: Iterable<T>): AsyncGenerator<T> {
   yield* items;
 }
 
-async function movesInLogs(link: LogLink, state: BucketState, keys: ReadKeys, placement: SegmentPlacement, signal: AbortSignal) {
+/** A segment's holders as repairers' logs tell them, read from the start: for the segments of a checkpoint itself. */
+export async function movesInLogs(
+  link: LogLink,
+  state: BucketState,
+  keys: ReadKeys,
+  placement: SegmentPlacement,
+  signal: AbortSignal,
+): Promise<Map<number, PublicKey[]>> {
   const tag = placementTag(placement.secret);
   const found: SealedPlacement[] = [];
   const logs = state.logs.filter(({ log }) => log.kind === 'placements');

@@ -24,6 +24,7 @@ import type {
   BucketId,
   CheckpointEntry,
   CheckpointStatement,
+  PackedBytes,
   PublicKey,
   RepairPart,
   SegmentId,
@@ -51,12 +52,15 @@ const HORIZON_MS = 7 * 24 * 3_600_000;
 /** Replicas have dropped what a log closed so long ago held; readers find it in the manifest. */
 const FORGET_CLOSED_MS = 2 * HORIZON_MS;
 
+/** Versions that are held in memory until the statement is out: a making has about a third of that. */
+const MAX_TOLD_PACKED = 100_000;
+
 export interface CheckpointLimits {
   /** So many bytes of batches without inline bytes, or of these, make a run. They are held in memory. */
   headBytes: number;
   inlineBytes: number;
 }
-const CHECKPOINT_LIMITS: CheckpointLimits = { headBytes: 8 * 1024 * 1024, inlineBytes: 48 * 1024 * 1024 };
+export const CHECKPOINT_LIMITS: CheckpointLimits = { headBytes: 8 * 1024 * 1024, inlineBytes: 48 * 1024 * 1024 };
 
 export interface CheckpointOrder {
   link: LogLink;
@@ -77,8 +81,15 @@ export interface CheckpointOrder {
   isLive(segmentId: SegmentId): boolean;
   /** Whether moves of this tag are about a segment that something still names. */
   keepsMoves(tag: string): boolean;
+  /** The statement is out: these, of the newest entries, lie in packs now. */
+  onPacked?(versions: readonly PackedVersion[]): Promise<void>;
   limits?: CheckpointLimits;
   signal: AbortSignal;
+}
+export interface PackedVersion {
+  key: string;
+  versionId: string;
+  packed: PackedBytes;
 }
 
 /** Null where nothing was written since the last one. Rejects with LogError or what the store rejects with. */
@@ -121,6 +132,8 @@ class Making {
   #owner: Run[];
   #repair: Run[];
   #packs: Set<SegmentId>;
+  /** The first so many; the others stay inline at the owner's side until it starts anew. */
+  #packed: PackedVersion[] = [];
   #delta = new Delta();
   #knowsEntries = false;
   #isWorthIt = false;
@@ -161,7 +174,9 @@ class Making {
     const ownerSegments = await this.#keep(encodeOwnerManifest(owner));
     const repairSegments = await this.#keep(encodeRepairManifest(repair));
     await this.#record(number, newest?.number ?? 0, [...ownerSegments, ...repairSegments]);
-    return await this.#publish(state, number, ownerSegments, repairSegments);
+    const statement = await this.#publish(state, number, ownerSegments, repairSegments);
+    await this.#order.onPacked?.(this.#packed);
+    return statement;
   }
 
   #manifests(number: number): { owner: OwnerManifest; repair: Manifest } {
@@ -182,6 +197,8 @@ class Making {
       this.#stored.set(pack.key.segmentId, pack.placement);
       this.#packs.add(pack.key.segmentId);
     }
+    const packed = ownerRecords.flatMap((record) => packedVersion(record) ?? []);
+    this.#packed.push(...packed.slice(0, MAX_TOLD_PACKED - this.#packed.length));
     await this.#mergeOwner(ownerRecords, delta.headBytes);
     const judged = (record: RepairRecord): RepairRecord =>
       record.kind === 'segment' ? { ...record, live: this.#order.isLive(record.segmentId) } : record;
@@ -196,9 +213,8 @@ class Making {
     // Once everything passes by, packs that no version names any more are let go.
     const named = new Set<SegmentId>();
     const noting = (record: OwnerRecord): boolean => {
-      if (record.kind === 'entry' && record.entry.kind === 'put' && record.entry.packed) {
-        named.add(record.entry.packed.segment.segmentId);
-      }
+      const version = packedVersion(record);
+      if (version) named.add(version.packed.segment.segmentId);
       return keeps(record);
     };
     this.#owner = await this.#merge(OWNER_RUNS, this.#owner, count, fresh, noting);
@@ -302,6 +318,12 @@ class Making {
     }
     return covers;
   }
+}
+
+function packedVersion(record: OwnerRecord): PackedVersion | null {
+  if (record.kind !== 'entry' || record.entry.kind !== 'put' || !record.entry.packed) return null;
+  const { key, versionId, packed } = record.entry;
+  return { key, versionId, packed };
 }
 
 function mergeCount(runs: readonly Run[], freshBytes: number): number {

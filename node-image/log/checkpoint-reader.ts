@@ -115,7 +115,8 @@ export interface BucketSince {
 }
 
 /**
- * What a reader at `since` has to read. It takes the checkpoint where it has nothing yet. Throws LogError.
+ * What a reader at `since` has to read. It takes the checkpoint where it has nothing yet, or where replicas
+ * dropped batches that it lacks. Throws LogError.
  */
 export async function readSince(
   link: LogLink,
@@ -132,13 +133,23 @@ export async function readSince(
   if (!statement) return { checkpoint: null, batches: readBatches(link, { state, since, keys, signal }) };
   let opened: Promise<Checkpoint> | null = null;
   const open = () => (opened ??= openCheckpoint(store, statement, keys, signal));
-  const checkpoint = since.size === 0 ? await open() : null;
+  const checkpoint = lacksBatches(state, since) ? await open() : null;
   const batches = readBatches(link, { state, since: checkpoint?.vector ?? since, keys, signal });
   return { checkpoint, batches: counting(batches, statement, open) };
 }
 
 export function newestCheckpoint({ view, bucketId }: Pick<BucketState, 'view' | 'bucketId'>): CheckpointStatement | null {
   return view.checkpoints.get(bucketId)?.[0] ?? null;
+}
+
+/** Nothing read yet, or something is missing that no replica has any more. */
+function lacksBatches({ logs }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
+  if (since.size === 0) return true;
+  return logs.some(({ log, seq, firstSeq }) => {
+    const seen = since.get(log.logId) ?? 0;
+    const next = (typeof seen === 'number' ? seen : seen.seq) + 1;
+    return next <= seq && next < firstSeq;
+  });
 }
 
 /** Leaves out entries that came too late: not covered, and stamped before the horizon. */

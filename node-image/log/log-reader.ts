@@ -49,6 +49,8 @@ export interface LogState {
   sealed: boolean;
   /** Members that have it up to there. */
   holders: PublicKey[];
+  /** The first batch that any of these still keeps; 1 = none was dropped. */
+  firstSeq: number;
 }
 export interface BucketState {
   owner: PublicKey;
@@ -119,7 +121,13 @@ function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): L
   const { closed } = log;
   const counts = closed && best.seq >= closed.lastSeq ? { seq: closed.lastSeq, hash: closed.lastHash } : best;
   const holders = heads.filter(({ seq, hash }) => seq > counts.seq || (seq === counts.seq && hash === counts.hash));
-  return { log, ...counts, sealed: heads.some(({ sealed }) => sealed), holders: holders.map(({ farmer }) => farmer) };
+  return {
+    log,
+    ...counts,
+    sealed: heads.some(({ sealed }) => sealed),
+    holders: holders.map(({ farmer }) => farmer),
+    firstSeq: Math.min(...holders.map(({ firstSeq }) => firstSeq)),
+  };
 }
 
 /**

@@ -1,0 +1,125 @@
+// The bridge makes the checkpoints of the buckets that it serves, one at a time, beside everything else: when
+// enough has been written since the last. What goes for good it decides from its catalog, which it brings up
+// to the heads first.
+import { bucketKeys, writerKeys } from '#node/client/account.ts';
+import type { Client } from '#node/client/client.ts';
+import { segmentStore } from '#node/client/segment-store.ts';
+import type { Catalog } from '#node/catalog/catalog.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import { CHECKPOINT_LIMITS, makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
+import { LogError } from '#node/log/log-link.ts';
+import type { BucketState } from '#node/log/log-reader.ts';
+import { pause } from '#node/log/runtime.ts';
+import type { BucketId } from '#node/wire/types.ts';
+import type { Accounts } from './accounts.ts';
+import type { BucketWriter } from './bucket-writer.ts';
+import type { HolderMoves } from './holder-moves.ts';
+import type { OpenWriters } from './open-writers.ts';
+
+const EVERY_MS = 10_000;
+/** After a failure: the bucket's turn comes again. */
+const RETRY_MS = 60_000;
+/** Batches go on arriving while the catalog catches up with heads: so often it tries. */
+const MAX_READINGS = 3;
+
+export interface Checkpoints {
+  /** Makes those that are due. Answers how many. */
+  makeDue(): Promise<number>;
+  /** Runs until the signal aborts. */
+  run(): Promise<void>;
+}
+
+export interface CheckpointsOptions {
+  client: Client;
+  bridge: KeyPair;
+  accounts: Accounts;
+  catalog: Catalog;
+  writers: OpenWriters;
+  moves: HolderMoves;
+  limits?: CheckpointLimits;
+  signal: AbortSignal;
+  onMade(bucketId: BucketId, facts: { number: number; tookMs: number }): void;
+  onTrouble(what: string, error: unknown): void;
+}
+
+export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
+  const { client, bridge, accounts, catalog, writers, moves, signal, limits = CHECKPOINT_LIMITS } = options;
+  const { runtime } = client;
+  const failedMs = new Map<string, number>();
+
+  const isDue = ({ access: { owner }, bucketId }: BucketWriter): boolean => {
+    const { headBytes, inlineBytes } = catalog.uncovered(owner, bucketId);
+    if (headBytes < limits.headBytes && inlineBytes < limits.inlineBytes) return false;
+    return runtime.nowMs() - (failedMs.get(`${owner}/${bucketId}`) ?? 0) > RETRY_MS;
+  };
+
+  /** The catalog has everything that these heads name. */
+  const follow = async (writer: BucketWriter, { owner, bucketId, logs }: BucketState): Promise<void> => {
+    for (let reading = 0; ; reading++) {
+      const positions = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+      if (logs.every(({ log, seq }) => (positions.get(log.logId) ?? 0) >= seq)) return;
+      if (reading === MAX_READINGS)
+        throw new LogError('Damaged', `The catalog doesn't come up to the logs of bucket ${bucketId}.`);
+      await writer.catchUp(signal);
+    }
+  };
+
+  const record = async (writer: BucketWriter, ...[entry, repair]: Parameters<CheckpointOrder['record']>): Promise<void> => {
+    await writer.commit(['checkpoint'], () => ({
+      entries: [{ ...entry, clock: writer.clock() }],
+      repair,
+      growth: { objects: 0, bytes: 0 },
+      result: null,
+      isDone: () => catalog.references(writer.bucketId, entry.segments[0] ?? '') > 0,
+    }));
+  };
+
+  const make = async (writer: BucketWriter): Promise<void> => {
+    const { access, bucketId } = writer;
+    const { owner } = access;
+    const beganMs = runtime.nowMs();
+    const view = await accounts.refresh(owner, signal);
+    const made = await makeCheckpoint({
+      link: client.link,
+      store: segmentStore(client, owner, async (placement) => moves.known(owner, placement)),
+      owner,
+      bucketId,
+      keeper: bridge,
+      readKeys: bucketKeys(access, view, bucketId),
+      sealKeys: writerKeys(access, view, bucketId),
+      record: (entry, repair) => record(writer, entry, repair),
+      follow: (state) => follow(writer, state),
+      isLive: (segmentId) => catalog.references(bucketId, segmentId) > 0,
+      keepsMoves: (tag) => catalog.moves(tag).length > 0,
+      onPacked: (versions) => catalog.restore({ owner, bucketId, step: { kind: 'packed', versions } }),
+      limits,
+      signal,
+    });
+    if (made) options.onMade(bucketId, { number: made.number, tookMs: runtime.nowMs() - beganMs });
+  };
+
+  const makeDue = async (): Promise<number> => {
+    let count = 0;
+    for (const writer of writers.all()) {
+      if (signal.aborted || !writer.isReady() || !isDue(writer)) continue;
+      try {
+        await make(writer);
+        count++;
+      } catch (error) {
+        failedMs.set(`${writer.access.owner}/${writer.bucketId}`, runtime.nowMs());
+        if (!signal.aborted) options.onTrouble('checkpoint', error);
+      }
+    }
+    return count;
+  };
+
+  return {
+    makeDue,
+    async run() {
+      while (!signal.aborted) {
+        await makeDue();
+        await pause(runtime, EVERY_MS, signal);
+      }
+    },
+  };
+}

@@ -1,0 +1,30 @@
+// A checkpoint as the catalog takes it: in steps of some hundred records, so that nothing is held but these.
+import type { RestoreStep } from '#node/catalog/catalog.ts';
+import { ownerRecordsOf, repairRecordsOf, type Checkpoint, type ReadRecords } from '#node/log/checkpoint-reader.ts';
+
+/** In one transaction of the catalog. */
+const STEP_RECORDS = 500;
+
+/** Repair records first: a segment's place is there before something names it. */
+export async function* restoreSteps(
+  checkpoint: Checkpoint,
+  input: ReadRecords,
+): AsyncGenerator<RestoreStep['step'], void, undefined> {
+  yield { kind: 'begin' };
+  for await (const repairRecords of chunked(repairRecordsOf(checkpoint, input)))
+    yield { kind: 'records', ownerRecords: [], repairRecords };
+  for await (const ownerRecords of chunked(ownerRecordsOf(checkpoint, input)))
+    yield { kind: 'records', ownerRecords, repairRecords: [] };
+  yield { kind: 'end', positions: [...checkpoint.vector].map(([logId, head]) => ({ logId, ...head })) };
+}
+
+async function* chunked<T>(items: AsyncIterable<T>): AsyncGenerator<T[]> {
+  let chunk: T[] = [];
+  for await (const item of items) {
+    chunk.push(item);
+    if (chunk.length < STEP_RECORDS) continue;
+    yield chunk;
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
+}

@@ -1,0 +1,180 @@
+// A bridge that makes checkpoints on real farmers, and bridges with an empty disk that start from them.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Registry } from 'prom-client';
+import { afterEach, describe, expect, it } from 'vitest';
+import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
+import { createSavedLogs } from '#node/bridge/saved-logs.ts';
+import { bridgeMetrics } from '#node/bridge/metrics.ts';
+import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
+import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
+import type { Catalog } from '#node/catalog/catalog.ts';
+import { wordsFromEntropy } from '#node/core/keys.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
+import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { bodyOf, never, textOf } from './memory-bridge.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'bridge-checkpoints-'));
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const facts = () => ({
+  owners: 0,
+  buckets: 0,
+  objects: 0,
+  bytes: 0,
+  uploadBytes: 0,
+  farmersAnswering: 0,
+  isWritable: true,
+  openLogs: 0,
+});
+const text = (fill: string, length: number) => fill.repeat(length);
+
+let farm: MemoryFarm;
+const running: (() => Promise<void>)[] = [];
+const stopAll = async () => void (await Promise.all(running.splice(0).map((stop) => stop())));
+afterEach(async () => {
+  await stopAll();
+  await farm.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** Upkeep doesn't run: the test makes checkpoints. */
+async function startBridge(
+  folder = randomBytes(8).toString('hex'),
+  catalog: Catalog = createMemoryCatalog(),
+  headBytes = 12_000,
+) {
+  const stopping = new AbortController();
+  const troubles: unknown[] = [];
+  const bridge = assembleBridge({
+    saved: createSavedLogs({
+      folder: join(root, folder),
+      secret: farm.bridge.seed,
+      random: (bytes) => systemRuntime.random(bytes),
+    }),
+    self: farm.bridge,
+    network: farm.networkOf(farm.bridge),
+    catalog,
+    config: farm.current(),
+    runtime: systemRuntime,
+    metrics: bridgeMetrics(new Registry(), facts),
+    log: { ...silent, warn: (what: unknown) => void troubles.push(what) },
+    checkpointLimits: { headBytes, inlineBytes: 60_000 },
+    signal: stopping.signal,
+  });
+  running.push(async () => {
+    stopping.abort(new Error('the test stops this bridge'));
+    await bridge.close();
+  });
+  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(9)), never);
+  await bridge.desired.serveAccount(owner);
+  const account = { accessKeyId: 'test', owner, bucketName: null, displayName: 'test' };
+  const bucketOf = (name: string) => bridge.objects.bucket(account, name);
+  return {
+    bridge,
+    owner,
+    troubles,
+    bucketOf,
+    create: (name: string) => bridge.objects.createBucket(account, name, never),
+    put: (name: string, key: string, body: string) =>
+      bridge.objects.put(bucketOf(name), { key, headers: {}, body: bodyOf(body), conditions: {} }, never),
+    remove: (name: string, key: string) => bridge.objects.delete(bucketOf(name), key, {}, never),
+    async copy(name: string, key: string, to: string) {
+      const source = bridge.objects.head(bucketOf(name), key);
+      await bridge.objects.copy(bucketOf(name), { from: bucketOf(name), source, key: to, headers: {}, conditions: {} }, never);
+    },
+  };
+}
+
+async function everything({ bridge, bucketOf }: Awaited<ReturnType<typeof startBridge>>, name: string) {
+  const bucket = bucketOf(name);
+  const found: Record<string, string> = {};
+  const { items } = bridge.objects.list(bucket, { prefix: '', delimiter: '', after: '', limit: 1000 });
+  for (const item of items) {
+    if (item.kind !== 'object') continue;
+    const version = bridge.objects.head(bucket, item.object.key);
+    found[version.key] = await textOf(bridge.objects.read(bucket, version, { offset: 0, length: version.sizeBytes }, never));
+  }
+  return found;
+}
+const numbers = (bridge: Bridge, owner: string, bucketId: string) =>
+  bridge.accounts.refresh(owner, never).then((view) => view.checkpoints.get(bucketId)?.map(({ number }) => number) ?? []);
+
+describe('a bridge', () => {
+  it('makes checkpoints as much is written, and one with an empty disk starts from the newest and the batches behind it', async () => {
+    farm = await memoryFarm({ farmers: 5 });
+    const first = await startBridge('first');
+    const { bridge, owner } = first;
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    expect(await bridge.checkpoints.makeDue()).toBe(0);
+    const want: Record<string, string> = {};
+    const put = async (key: string, body: string) => {
+      await first.put('photos', key, body);
+      want[key] = body;
+    };
+    for (let round = 0; round < 3; round++) {
+      await put('large', text(`${round}`, 150_000));
+      for (let i = 0; i < 30; i++) await put(`small/${(i + round * 7) % 50}`, text('abc'[round]!, 500 + i));
+      await first.remove('photos', `small/${round}`);
+      delete want[`small/${round}`];
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      expect(bridge.catalog.uncovered(owner, bucketId).headBytes).toBeLessThan(2000);
+    }
+    expect(first.troubles).toEqual([]);
+    expect(await numbers(bridge, owner, bucketId)).toEqual([3, 2]);
+    // What was inline lies in packs now, here as well; a copy has its own bytes.
+    const version = bridge.objects.head(first.bucketOf('photos'), 'small/9');
+    expect(bridge.catalog.content(bucketId, 'small/9', version.versionId)?.packed).toBeDefined();
+    await first.copy('photos', 'small/9', 'copied');
+    want['copied'] = want['small/9']!;
+    await put('after', 'the checkpoint');
+    const upload = await bridge.objects.createUpload(
+      first.bucketOf('photos'),
+      { key: 'parts', headers: {}, checksumAlgorithm: null, checksumType: null },
+      never,
+    );
+    await bridge.objects.putPart(first.bucketOf('photos'), upload, 1, bodyOf(text('p', 70_000)), never);
+    expect(await everything(first, 'photos')).toEqual(want);
+    const usage = bridge.catalog.usage(bucketId);
+    // Nothing that anything names is let go by a cut, and what older checkpoints were made of is.
+    expect(await bridge.cuts.state(owner, never)).toBeGreaterThan(0);
+    await stopAll();
+
+    const next = await startBridge(
+      'an empty disk',
+      await openSqliteCatalog({ path: join(root, 'x.sqlite'), secret: farm.bridge.seed }),
+    );
+    await next.bridge.writers.serve(next.bridge.accounts.access(owner)!, bucketId, never);
+    expect(await everything(next, 'photos')).toEqual(want);
+    expect(next.bridge.catalog.usage(bucketId)).toEqual(usage);
+    expect(next.bridge.catalog.parts(bucketId, upload.uploadId, 0, 10)).toHaveLength(1);
+    const again = next.bridge.objects.head(next.bucketOf('photos'), 'small/9');
+    expect(next.bridge.catalog.content(bucketId, 'small/9', again.versionId)?.packed).toBeDefined();
+    // It goes on where the other was: writes, and the next checkpoint.
+    for (let i = 0; i < 60; i++) await next.put('photos', `more/${i}`, 'x');
+    for (let i = 0; i < 60; i++) want[`more/${i}`] = 'x';
+    expect(await next.bridge.checkpoints.makeDue()).toBe(1);
+    expect(next.troubles).toEqual([]);
+    expect(await everything(next, 'photos')).toEqual(want);
+    expect(await next.bridge.cuts.state(owner, never)).toBeGreaterThan(0);
+    await stopAll();
+    const third = await startBridge();
+    await third.bridge.writers.serve(third.bridge.accounts.access(owner)!, bucketId, never);
+    expect(await everything(third, 'photos')).toEqual(want);
+  });
+
+  it("checkpoints the account's own log too", async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const first = await startBridge('account', createMemoryCatalog(), 3000);
+    for (let i = 0; i < 8; i++) await first.create(`bucket-${i}`);
+    expect(await first.bridge.checkpoints.makeDue()).toBe(1);
+    expect(await numbers(first.bridge, first.owner, ACCOUNT_BUCKET_ID)).toEqual([1]);
+    await first.create('one-more');
+    await stopAll();
+    const next = await startBridge();
+    expect(next.bridge.catalog.buckets(first.owner)).toHaveLength(9);
+  });
+});
