@@ -156,8 +156,9 @@ function sourcesOf({ segment, farmers }: PlanInput): PieceSource[] {
   const ranked = segment.holders.flatMap((holders, pieceNumber) =>
     holders.flatMap((farmer) => {
       const one = facts.get(farmer);
-      if (!one || one.state === 'Lost') return [];
-      const rank = !one.answers ? 2 : one.state === 'Leaving' ? 1 : 0;
+      if (!one || (one.state === 'Lost' && !one.answers)) return [];
+      // A lost one that answers is one that failed its audits: a last try, what it sends is checked.
+      const rank = one.state === 'Lost' ? 3 : !one.answers ? 2 : one.state === 'Leaving' ? 1 : 0;
       return [{ rank, source: { pieceNumber, farmer, answers: one.answers } }];
     }),
   );

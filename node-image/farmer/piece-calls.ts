@@ -1,6 +1,8 @@
-// piece.put, piece.get, piece.stat.
+// piece.put, piece.get, piece.stat, piece.audit.
+import { concat } from '#node/core/bytes.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { CallError, type Answer } from '#node/net/net.ts';
+import { signAuditWord } from '#node/wire/audits.ts';
 import { decodeCallHead, encodeAnswerHead, heldPieces, pieceIds } from '#node/wire/calls.ts';
 import { collect } from '#node/wire/framing.ts';
 import { signStatement } from '#node/wire/statements.ts';
@@ -9,7 +11,7 @@ import { mayFetch, mayStore, type Asker } from './admission.ts';
 import type { StoredPiece } from './piece-store.ts';
 import { askerOf, type CallContext, type Handler } from './service.ts';
 
-type PieceOperation = 'piece.put' | 'piece.get' | 'piece.stat';
+type PieceOperation = 'piece.put' | 'piece.get' | 'piece.stat' | 'piece.audit';
 
 export const pieceCalls: Record<PieceOperation, Handler> = {
   async 'piece.put'(context, head, body) {
@@ -31,6 +33,16 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
     await admit(context, owner, mayFetch, 'read pieces');
     const answer = await context.pieces.get(owner, pieceId, { firstLeaf, leafCount });
     return { head: encodeAnswerHead('piece.get', {}), ...answer };
+  },
+
+  async 'piece.audit'(context, head): Promise<Answer> {
+    const { owner, pieceId, leaf, nonce } = decodeCallHead('piece.audit', head);
+    await admit(context, owner, mayFetch, 'audit pieces');
+    const found = await context.pieces.leaf(owner, pieceId, leaf);
+    const asked = { auditor: context.from, owner, pieceId, leaf, nonce };
+    const word = signAuditWord(context.keyPair, asked, found?.leaf ?? null, context.nowMs());
+    const answer = { head: encodeAnswerHead('piece.audit', { word }) };
+    return found ? { ...answer, body: once(concat(...found.proof, found.leaf)) } : answer;
   },
 
   async 'piece.stat'(context, head, body) {

@@ -2,7 +2,7 @@
 // count, and given back by leaves with what proves them. Memory is bounded by the number of buffers.
 import { concat } from '#node/core/bytes.ts';
 import { toHex } from '#node/core/ids.ts';
-import { leafHashInPlace, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
+import { leafHash, leafHashInPlace, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { CallError } from '#node/net/net.ts';
 import { pieceFooter, pieceRange, type PieceFooter } from '#node/wire/calls.ts';
@@ -57,15 +57,18 @@ export class PieceStore {
    * Rejects with CallError 'WrongRoot' or 'Conflict', StoreError or WireError; nothing is kept then.
    */
   async put(owner: PublicKey, pieceId: PieceId, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredPiece> {
+    const before = this.#store.index.piece(owner, pieceId);
+    // What is here already isn't written again, unless the disk has spoiled it.
+    const isSpoiledHere = before !== null && !(await this.#isWhole(before));
     const release = await this.#incoming.take(signal);
-    const reception = new Reception(this.#store, this.#store.index.piece(owner, pieceId) === null, signal);
+    const reception = new Reception(this.#store, before === null || isSpoiledHere, signal);
     try {
       await reception.read(body);
       const proven = reception.proven();
       // Two copies that come at once: the second finds the first.
       return await this.#oneByOne(`${owner}/${pieceId}`, async () => {
         const held = await this.#sameOrNone(owner, pieceId, proven.pieceRoot);
-        if (held) return held;
+        if (held && !isSpoiledHere) return held;
         const storedMs = this.#store.nowMs();
         const { pieceRoot, footer, leafHashes } = proven;
         const meta = { owner, pieceId, pieceRoot, ...footer, leafHashes: Buffer.concat(leafHashes), storedMs };
@@ -134,6 +137,44 @@ export class PieceStore {
     return { body: this.#stream(head, held.ref, start, endByte), bodyBytes: head.length + endByte - start };
   }
 
+  /**
+   * One leaf as it is on the disk, unchecked, and the frame that proves what it should be. Null where there is no
+   * such piece, or the disk doesn't give it. Rejects with CallError 'BadRequest'.
+   */
+  async leaf(owner: PublicKey, pieceId: PieceId, number: number): Promise<{ proof: Uint8Array[]; leaf: Uint8Array } | null> {
+    const held = this.#store.index.piece(owner, pieceId);
+    if (!held) return null;
+    try {
+      const meta = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
+      const leaves = meta.leafHashes.length / 32;
+      if (number >= leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
+      const start = number * LEAF_BYTES;
+      const place = new Uint8Array(Math.min(LEAF_BYTES, held.ref.bodyBytes - start));
+      const leaf = await this.#store.log.readBody(held.ref, start, place);
+      return { proof: frame(rangeHead(meta, held.ref.bodyBytes, number, number + 1)), leaf };
+    } catch (error) {
+      if (isSpoiled(error)) return null;
+      throw error;
+    }
+  }
+
+  /** Whether what is on the disk is still what came in. */
+  async #isWhole({ ref }: { ref: RecordRef }): Promise<boolean> {
+    try {
+      const { leafHashes } = decodeMeta('piece', await this.#store.log.readMeta(ref));
+      const place = new Uint8Array(LEAF_BYTES);
+      for (let at = 0; at < ref.bodyBytes; at += LEAF_BYTES) {
+        const leaf = await this.#store.log.readBody(ref, at, place.subarray(0, Math.min(LEAF_BYTES, ref.bodyBytes - at)));
+        const hash = leafHashes.subarray((32 * at) / LEAF_BYTES, (32 * at) / LEAF_BYTES + 32);
+        if (Buffer.compare(leafHash(leaf), hash) !== 0) return false;
+      }
+      return true;
+    } catch (error) {
+      if (isSpoiled(error)) return false;
+      throw error;
+    }
+  }
+
   /** The head goes with the first bytes; the next ones are read while these are being sent. */
   async *#stream(head: Uint8Array, ref: RecordRef, start: number, end: number): AsyncGenerator<Uint8Array> {
     const read = (at: number, into: Uint8Array) =>
@@ -172,6 +213,10 @@ export class PieceStore {
     if (this.#store.index.piece(owner, pieceId)?.trashedMs === null) return { ...stored, storedMs };
     throw new StoreError('Busy', 'The piece left the trash for good just now. Send it again.');
   }
+}
+
+function isSpoiled(error: unknown): boolean {
+  return error instanceof WireError || (error instanceof StoreError && error.code === 'Corrupt');
 }
 
 function rangeHead(meta: PieceMeta, sizeBytes: number, firstLeaf: number, end: number): Uint8Array {

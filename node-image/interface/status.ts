@@ -99,6 +99,20 @@ export const farmReportSchema = z.object({
       unwarrantedPieces: z.int(),
       /** The farmer's own `cordonedMs` as the repairer last heard it; null while it takes new pieces. */
       cordonedMs: z.int().nullable(),
+      /**
+       * What audits say, as in Storj V3: scores from 0 to 1. Suspended: gets nothing new from repairs. Distrusted, for
+       * good: its pieces count as lost and are rebuilt elsewhere; give it a new volume and identity.
+       */
+      audits: z
+        .object({
+          trust: z.enum(['Trusted', 'Suspended', 'Distrusted']),
+          auditScore: z.number(),
+          suspensionScore: z.number(),
+          onlineScore: z.number(),
+          audits: z.int(),
+          failedAudits: z.int(),
+        })
+        .optional(),
     }),
   ),
   /** Owners known to the farmers whose logs this repairer can't read. */

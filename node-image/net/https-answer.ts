@@ -10,6 +10,7 @@ const OPERATIONS: Record<Operation, true> = {
   'piece.put': true,
   'piece.get': true,
   'piece.stat': true,
+  'piece.audit': true,
   'piece.ranges': true,
   'piece.list': true,
   'piece.trash': true,

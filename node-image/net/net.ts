@@ -14,6 +14,7 @@ export type Operation =
   | 'piece.put'
   | 'piece.get'
   | 'piece.stat'
+  | 'piece.audit'
   | 'piece.ranges'
   | 'piece.list'
   | 'piece.trash'

@@ -1,16 +1,18 @@
 // One repairer at work on one farm: asks the farmers, reads the logs, repairs what is queued, reports.
-// Four loops that share the index; each round is a method of its own, so that tests take them one by one.
+// Five loops that share the index; each round is a method of its own, so that tests take them one by one.
 import type { KeyPair } from '#node/core/keys.ts';
+import { newScores, scored, trustFacts, type TrustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerFacts } from '#node/core/repair-plan.ts';
 import { farmSnapshot, logLink, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import type { FarmReport } from '#node/interface/status.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { backoffMs, type Runtime } from '#node/log/runtime.ts';
-import { CallError, type Network } from '#node/net/net.ts';
+import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import type { Holdings } from '#node/wire/calls.ts';
 import type { PublicKey, SealedPlacement } from '#node/wire/types.ts';
 import { askHoldings, askOwners, overAll } from './ask-farmers.ts';
+import { auditFarmer, type Audit } from './audit-farmer.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { compareFarmer, type Comparison } from './compare-farmer.ts';
 import { FarmerWatch, OFFLINE_AFTER_MS } from './farmer-watch.ts';
@@ -35,6 +37,8 @@ export interface RepairLimits {
   segmentsAtOnce: number;
   /** Between two comparisons of all farmers' pieces with what the logs name; a long one makes the pause longer. */
   compareEveryMs: number;
+  /** Between two rounds of audits, one for each farmer. */
+  auditEveryMs: number;
 }
 export const REPAIR_LIMITS: RepairLimits = {
   offlineAfterMs: OFFLINE_AFTER_MS,
@@ -44,10 +48,12 @@ export const REPAIR_LIMITS: RepairLimits = {
   retryMs: 3_000,
   segmentsAtOnce: 8,
   compareEveryMs: 5 * 60_000,
+  auditEveryMs: 5 * 60_000,
 };
 const FARMERS_AT_ONCE = 32;
 const OWNERS_AT_ONCE = 4;
 const COMPARED_AT_ONCE = 4;
+const AUDITS_AT_ONCE = 8;
 const UNTOLD_MOVES_PAGE = 500;
 
 /** What happened, for logs and metrics. */
@@ -55,6 +61,7 @@ export interface RepairEvents {
   scanned(facts: { tookMs: number; owners: number; failed: number }): void;
   ownerFailed(owner: PublicKey, error: unknown): void;
   compared(farmer: PublicKey, owner: PublicKey, comparison: Comparison): void;
+  audited(farmer: PublicKey, audit: Audit): void;
   compareFailed(farmer: PublicKey, owner: PublicKey, error: unknown): void;
   repaired(segmentId: string, outcome: RepairOutcome, tookMs: number): void;
   repairFailed(segmentId: string, error: unknown): void;
@@ -139,6 +146,7 @@ export class FarmRepair {
   #apply(config: FarmConfig): void {
     this.#config = config;
     this.#watch.configure(config);
+    this.#followTrust();
     this.#bandwidth.setLimit(config.repairBytesPerSecond);
     for (const farmer of this.#holdings.keys()) if (!this.#watch.member(farmer)) this.#holdings.delete(farmer);
   }
@@ -171,6 +179,10 @@ export class FarmRepair {
       every(
         (tookMs) => (this.#readThroughMs === 0 ? this.#limits.scanEveryMs : Math.max(this.#limits.compareEveryMs, 10 * tookMs)),
         () => this.compare(),
+      ),
+      every(
+        () => this.#limits.auditEveryMs,
+        () => this.audit(),
       ),
     ]);
   }
@@ -310,6 +322,55 @@ export class FarmRepair {
     this.#wake();
   }
 
+  // ---- auditing -----------------------------------------------------------------------------
+
+  /** One leaf of one piece of each farmer. A failed one makes that piece suspect, and repair does the rest. */
+  async audit(): Promise<void> {
+    await overAll(this.#reachable(), AUDITS_AT_ONCE, ({ farmer, url }) => this.#auditOne({ farmer, url }));
+    this.#followTrust();
+    await this.#judge.followStates(this.#input.signal);
+    this.#wake();
+  }
+
+  async #auditOne(address: FarmerAddress): Promise<void> {
+    const { index, signal, events } = this.#input;
+    const { farmer } = address;
+    const owner = this.#anyOwnerOf(farmer);
+    if (owner === null) return;
+    const spend = (bytes: number, ends: AbortSignal) => this.#bandwidth.take(bytes, ends);
+    const audit = await auditFarmer({ link: this.#link, index, farmer: address, owner, spend, signal });
+    if (!audit) return;
+    const { outcome, piece, verdict, evidence } = audit;
+    const nowMs = this.#now();
+    index.transaction(() => {
+      index.saveAuditScores(farmer, scored(index.auditScores(farmer) ?? newScores(), outcome, nowMs));
+      if (evidence) index.keepEvidence(farmer, nowMs, { ...evidence, word: Buffer.from(evidence.word).toString('base64') });
+      if (outcome !== 'Failed') return;
+      index.setSuspect(piece.segment, piece.pieceNumber, farmer, verdict === 'Wrong' ? 'WrongBytes' : 'Missing');
+      this.#judge.judgeAll([piece.segment]);
+    });
+    events?.audited?.(farmer, audit);
+  }
+
+  /** Of the owners whose logs are read, one by chance, as often as the farmer should have pieces of it. */
+  #anyOwnerOf(farmer: PublicKey): PublicKey | null {
+    const { index, runtime } = this.#input;
+    const counts = [...this.#owners.keys()].map((owner) => ({ owner, pieces: index.namedCount(owner, farmer) }));
+    const all = counts.reduce((sum, { pieces }) => sum + pieces, 0);
+    let at = all * (Buffer.from(runtime.random(4)).readUInt32BE() / 2 ** 32);
+    for (const { owner, pieces } of counts) if ((at -= pieces) < 0) return owner;
+    return null;
+  }
+
+  #trustOf(farmer: PublicKey): TrustFacts {
+    return trustFacts(this.#input.index.auditScores(farmer) ?? newScores(), this.#now());
+  }
+
+  #followTrust(): void {
+    const members = this.#watch.members().map(({ farmer }) => farmer);
+    this.#watch.distrust(members.filter((farmer) => this.#trustOf(farmer).trust === 'Distrusted'));
+  }
+
   // ---- repairing ----------------------------------------------------------------------------
 
   /** Starts what is due, most endangered first, as far as there are slots. Answers how many repairs run. */
@@ -375,7 +436,7 @@ export class FarmRepair {
     const nowMs = this.#now();
     return this.#watch.members().map(({ farmer, domain }): FarmerFacts => {
       const freeBytes = this.#holdings.get(farmer)?.freeBytes;
-      const avoided = (this.#avoid.get(farmer) ?? 0) > nowMs;
+      const avoided = (this.#avoid.get(farmer) ?? 0) > nowMs || this.#trustOf(farmer).trust !== 'Trusted';
       return {
         farmer,
         domain,
@@ -408,7 +469,8 @@ export class FarmRepair {
       readThroughMs: this.#asked ? this.#readThroughMs : 0,
       totals: index.totals(),
       replicaSets: [...this.#owners.values()].flatMap(({ replicaSets }) => replicaSets),
-      stateOf: (farmer) => this.#watch.state(farmer),
+      stateOf: (farmer) => this.#watch.presence(farmer),
+      trustOf: (farmer) => this.#trustOf(farmer),
       lastSeenMs: (farmer) => this.#watch.contact(farmer)?.lastSeenMs ?? 0,
       countsOf: (farmer) => index.farmerCounts(farmer),
       holdingsOf: (farmer) => this.#holdings.get(farmer),

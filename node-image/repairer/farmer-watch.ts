@@ -38,6 +38,7 @@ export class FarmerWatch {
   readonly #limits: WatchLimits;
   /** Counted when asked for; null after a change. */
   #size: FarmSize | null = null;
+  #distrusted: ReadonlySet<PublicKey> = new Set();
 
   constructor(offlineAfterMs: number) {
     this.#limits = { offlineAfterMs, lostAfterMs: Infinity };
@@ -75,10 +76,19 @@ export class FarmerWatch {
     return this.#contacts.get(farmer);
   }
   answers(farmer: PublicKey): boolean {
-    return this.#contacts.get(farmer)?.answers ?? false;
+    return this.#roster.get(farmer)?.state !== 'Lost' && (this.#contacts.get(farmer)?.answers ?? false);
   }
-  state(farmer: PublicKey): FarmerState {
+  /** By roster and silence alone. */
+  presence(farmer: PublicKey): FarmerState {
     return farmerState(this.#roster.get(farmer), this.#contacts.get(farmer), this.#limits);
+  }
+  /** What its pieces are worth: a farmer that failed its audits counts as lost, though it may be there. */
+  state(farmer: PublicKey): FarmerState {
+    return this.#distrusted.has(farmer) ? 'Lost' : this.presence(farmer);
+  }
+  distrust(farmers: Iterable<PublicKey>): void {
+    this.#distrusted = new Set(farmers);
+    this.#size = null;
   }
 
   /** Farmers that may hold pieces for good, and their failure domains. */

@@ -1,6 +1,6 @@
 // Tables of the repairer's index. It is a view of the logs: a file of another version, or a damaged one,
 // is thrown away and read again from the farmers.
-export const INDEX_VERSION = 3;
+export const INDEX_VERSION = 4;
 
 export const INDEX_SCHEMA = `
 CREATE TABLE farmers (
@@ -71,6 +71,17 @@ CREATE TABLE namings (
   seq INTEGER NOT NULL,
   PRIMARY KEY (segment, log_no)
 ) STRICT, WITHOUT ROWID;
+-- What audits said of each farmer, and the last signed answers that prove a failure.
+CREATE TABLE audit_scores (
+  farmer_no INTEGER PRIMARY KEY,
+  scores TEXT NOT NULL
+) STRICT;
+CREATE TABLE audit_evidence (
+  at_ms INTEGER NOT NULL,
+  farmer_no INTEGER NOT NULL,
+  evidence TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_evidence_by_time ON audit_evidence (at_ms);
 -- Cuts that wait until all logs are read up to their heads, and (one for each owner) the newest applied.
 CREATE TABLE cuts (
   owner_no INTEGER NOT NULL,

@@ -9,7 +9,7 @@ const FARMER_STATES = ['Online', 'Offline', 'Leaving', 'Lost'] as const;
 export function repairerMetrics(
   registry: Registry,
   report: () => FarmReport,
-): Required<Pick<RepairEvents, 'scanned' | 'compared' | 'repaired' | 'repairFailed' | 'farmerFailed'>> {
+): Required<Pick<RepairEvents, 'scanned' | 'compared' | 'audited' | 'repaired' | 'repairFailed' | 'farmerFailed'>> {
   const registers = [registry];
   const gauge = (name: string, help: string, value: (report: FarmReport) => number) =>
     new Gauge({
@@ -80,6 +80,28 @@ export function repairerMetrics(
     labelNames: ['result'],
     registers,
   });
+  const audits = new Counter({
+    name: 'storj_repairer_audits_total',
+    help: 'Audits by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const score = new Gauge({
+    name: 'storj_repairer_farmer_score',
+    help: 'What audits say of a farmer, from 0 to 1, as in Storj V3. Its pieces count as lost from an audit score of 0.96 on.',
+    labelNames: ['farmer', 'score'],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { farmer, audits: said } of report().farmers) {
+        if (!said) continue;
+        this.set({ farmer, score: 'audit' }, said.auditScore);
+        this.set({ farmer, score: 'suspension' }, said.suspensionScore);
+        this.set({ farmer, score: 'online' }, said.onlineScore);
+      }
+    },
+  });
+  registry.registerMetric(score);
   const unread = new Gauge({
     name: 'storj_repairer_owners_unread',
     help: 'Owners whose logs could not all be read in the last round.',
@@ -98,6 +120,9 @@ export function repairerMetrics(
     },
     compared(_farmer, _owner, comparison) {
       for (const [result, count] of Object.entries(comparison)) compared.inc({ result }, count);
+    },
+    audited(_farmer, { outcome }) {
+      audits.inc({ outcome });
     },
     repaired(_segmentId, outcome, tookMs) {
       if (outcome.pieces === 0) {

@@ -48,6 +48,7 @@ export async function runRepairer(settings: RepairerSettings, signal: AbortSigna
   const metrics = repairerMetrics(registry, report);
   const stopping = new AbortController();
   const ends = AbortSignal.any([signal, stopping.signal]);
+  const index = new SegmentIndex(join(settings.dataDir, 'index.sqlite'));
   const admin = await startAdminServer({
     keyPair: self,
     host: settings.listenHost,
@@ -57,12 +58,11 @@ export async function runRepairer(settings: RepairerSettings, signal: AbortSigna
     config,
     readiness: () => (repair ? { ready: true, reason: '' } : { ready: false, reason: 'there is no configuration yet' }),
     status: report,
-    reads: { '/report': report },
+    reads: { '/report': report, '/audits/failed': () => index.evidence() },
     log,
   });
   log.info({ port: admin.port }, 'the repairer listens');
   const watching = watchConfigFile(settings.configFile, config, log, ends);
-  const index = new SegmentIndex(join(settings.dataDir, 'index.sqlite'));
   const states = new WriterStates(join(settings.dataDir, 'logs.sqlite'));
   const network = httpsNetwork({ identity: await tlsIdentity(self), connectionsPerPeer: CONNECTIONS_PER_FARMER });
   try {
@@ -104,6 +104,11 @@ function spoken(log: Log, metrics: ReturnType<typeof repairerMetrics>): Partial<
       metrics.compared(farmer, owner, comparison);
       if (Object.values(comparison).some((pieces) => pieces > 0))
         log.info({ farmer, owner, ...comparison }, "a farmer's pieces were not those that the logs name");
+    },
+    audited(farmer, audit) {
+      metrics.audited(farmer, audit);
+      const { outcome, verdict, piece } = audit;
+      if (outcome === 'Failed') log.warn({ farmer, verdict, piece: piece.pieceId }, 'a farmer failed an audit');
     },
     compareFailed: (farmer, owner, error) => log.warn({ farmer, owner, why: why(error) }, "a farmer's pieces can't be compared"),
     repaired(segment, outcome, tookMs) {

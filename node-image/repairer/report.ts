@@ -1,5 +1,6 @@
 // The farm report, put together from plain facts. Pure: the operator's drains, shrinks and disruption
 // budgets rest on it, so it says Unknown rather than guess.
+import { newScores, trustFacts, type TrustFacts } from '#node/core/audit-scores.ts';
 import { promiseOf } from '#node/core/schemes.ts';
 import { replicaSetHealth, worseState, type FarmerState, type HealthState } from '#node/core/segment-health.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
@@ -28,6 +29,7 @@ export interface ReportFacts {
   totals: IndexTotals;
   replicaSets: readonly ReplicaSetFacts[];
   stateOf: (farmer: PublicKey) => FarmerState;
+  trustOf: (farmer: PublicKey) => TrustFacts;
   lastSeenMs: (farmer: PublicKey) => number;
   countsOf: (farmer: PublicKey) => FarmerCounts;
   /** Undefined: it hasn't answered yet. */
@@ -53,6 +55,7 @@ export const NO_FACTS: Omit<ReportFacts, 'version' | 'repairer' | 'startedMs' | 
   },
   replicaSets: [],
   stateOf: () => 'Lost',
+  trustOf: () => trustFacts(newScores(), 0),
   lastSeenMs: () => 0,
   countsOf: () => ({ pieces: 0, pieceBytes: 0, piecesToMove: 0 }),
   holdingsOf: () => undefined,
@@ -102,6 +105,7 @@ function farmerFacts(farmer: PublicKey, facts: ReportFacts): FarmReport['farmers
     replicaSets: facts.replicaSets.filter(({ members }) => members.includes(farmer)).length,
     unwarrantedPieces: foreign.reduce((sum, { pieces }) => sum + pieces, 0),
     cordonedMs: holdings?.cordonedMs ?? null,
+    audits: facts.trustOf(farmer),
   };
 }
 

@@ -59,6 +59,11 @@ export interface Heads {
   };
   /** Body: PieceIds. Answer body: HeldPieces. */
   'piece.stat': { call: { owner: PublicKey }; answer: Record<never, never> };
+  /** Answer: Signed<AuditWord> bytes, and where the leaf is there the body u32be length ‖ PieceRange ‖ leaf. */
+  'piece.audit': {
+    call: { owner: PublicKey; pieceId: PieceId; leaf: number; nonce: Hash };
+    answer: { word: Uint8Array };
+  };
   /** Answer body: RangeDigests of the pieces that aren't in the trash, by the first `bits` of their ids. */
   'piece.ranges': { call: { owner: PublicKey; bits: number; first: number; count: number }; answer: Record<never, never> };
   /** Answer body: PieceList of one range, those in the trash too. `after` '' = from its start. */
@@ -122,6 +127,10 @@ const heads: { [O in OperationName]: { call: StructCodec<Heads[O]['call']>; answ
     answer: nothing,
   },
   'piece.stat': { call: ofOwner, answer: nothing },
+  'piece.audit': {
+    call: struct({ owner: hex32, pieceId: hex32, leaf: uint(MAX_LEAVES), nonce: hex32 }, open),
+    answer: struct({ word: bytesUpTo(1024) }, open),
+  },
   'piece.ranges': {
     call: struct({ owner: hex32, bits: uint(MAX_RANGE_BITS), first: uint(), count: uint(undefined, 1) }, open),
     answer: nothing,

@@ -23,6 +23,7 @@ import {
 } from './codec.ts';
 import {
   FORMAT_VERSION,
+  type AuditWord,
   MAX_KEY_BYTES,
   type BucketId,
   type CutStatement,
@@ -172,6 +173,17 @@ const receipt = struct<Omit<Receipt, 'kind'>>({
   membership: nullable(bytesUpTo(MAX_MEMBERSHIP_BYTES)),
 });
 const cut = struct<Omit<CutStatement, 'kind'>>({ owner: hex32, cutMs: ms, contentHash: hex32 });
+const audit = struct<Omit<AuditWord, 'kind'>>({
+  farmer: hex32,
+  auditor: hex32,
+  owner: hex32,
+  pieceId: hex32,
+  leaf: uint(),
+  nonce: hex32,
+  leafHash: nullable(hex32),
+  possession: nullable(hex32),
+  atMs: ms,
+});
 const sealOrder = struct<Omit<SealOrder, 'kind'>>({ owner: hex32, bucketId, logId: hex32, issuedMs: ms });
 
 const rootStatement = union<RootStatement>({
@@ -184,7 +196,7 @@ const rootStatement = union<RootStatement>({
   share,
   checkpoint,
 });
-export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement | GrantStatement;
+export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement | AuditWord | GrantStatement;
 const anyBody = union<SignedBody>({
   role,
   'log-opened': logOpened,
@@ -199,6 +211,7 @@ const anyBody = union<SignedBody>({
   receipt,
   seal: sealOrder,
   cut,
+  audit,
 });
 
 const envelope = struct<{ body: Uint8Array; signer: string; signature: Uint8Array }>({
@@ -222,6 +235,7 @@ export const decodeGrant = (from: Uint8Array): Signed<GrantStatement> => decodeS
 export const decodeMembership = (from: Uint8Array): Signed<Membership> => decodeSigned(union<Membership>({ membership }), from);
 export const decodeReceipt = (from: Uint8Array): Signed<Receipt> => decodeSigned(union<Receipt>({ receipt }), from);
 export const decodeSealOrder = (from: Uint8Array): Signed<SealOrder> => decodeSigned(union<SealOrder>({ seal: sealOrder }), from);
+export const decodeAuditWord = (from: Uint8Array): Signed<AuditWord> => decodeSigned(union<AuditWord>({ audit }), from);
 export const decodeCutStatement = (from: Uint8Array): Signed<CutStatement> => decodeSigned(union<CutStatement>({ cut }), from);
 
 function decodeSigned<Body extends SignedBody>(codec: Codec<Body>, from: Uint8Array): Signed<Body> {

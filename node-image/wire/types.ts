@@ -386,6 +386,24 @@ export interface Receipt {
   membership: Uint8Array | null;
 }
 
+/** A farmer's signed answer to an audit. */
+export interface AuditWord {
+  kind: 'audit';
+  farmer: PublicKey;
+  /** Who asked. */
+  auditor: PublicKey;
+  owner: PublicKey;
+  pieceId: PieceId;
+  leaf: number;
+  /** 32 fresh bytes of the auditor. */
+  nonce: Hash;
+  /** Null, both: it isn't here. */
+  leafHash: Hash | null;
+  /** Over nonce and leaf, see `audits.ts`. */
+  possession: Hash | null;
+  atMs: number;
+}
+
 /** The owner's side has read all of the owner's logs. Signed by the owner or a keeper of all buckets. */
 export interface CutStatement {
   kind: 'cut';

@@ -156,6 +156,24 @@ describe('a farmer', () => {
     expect(await refusal(network.call(to, { operation: 'piece.put', head, body }, signal))).toMatch(/BadRequest|WrongRoot/);
   });
 
+  it('is written anew where the disk has spoiled it, and kept where it has not', async () => {
+    const [id, made] = [newId(), madeUp(new Uint8Array(randomBytes(3 * LEAF_BYTES + 100)))];
+    await put(id, made);
+    const { store } = farm.farmers[0]!.farmer;
+    const first = store.index.piece(owner, id)!.ref;
+    await put(id, made);
+    expect(store.index.piece(owner, id)!.ref).toEqual(first);
+    const read = store.log.readBody.bind(store.log);
+    store.log.readBody = async (ref, position, into) => {
+      const bytes = await read(ref, position, into);
+      if (ref.offset === first.offset && position === 2 * LEAF_BYTES) bytes[7]! ^= 1;
+      return bytes;
+    };
+    await put(id, made);
+    expect(store.index.piece(owner, id)!.ref).not.toEqual(first);
+    expect(Buffer.compare((await get(id)).bytes, made.piece)).toBe(0);
+  });
+
   it('says which of the asked pieces it holds', async () => {
     const [id, made] = [newId(), madeUp(new Uint8Array(50))];
     await put(id, made);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { newScores, trustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerState } from '#node/core/segment-health.ts';
 import { farmReportSchema } from '#node/interface/status.ts';
 import { farmReport, type ReportFacts } from '#node/repairer/report.ts';
@@ -26,6 +27,7 @@ function facts(some: Partial<ReportFacts> & { lost?: number[] } = {}): ReportFac
     totals: NOTHING,
     replicaSets: [],
     stateOf: (farmer): FarmerState => ((some.lost ?? []).map(key).includes(farmer) ? 'Lost' : 'Online'),
+    trustOf: () => trustFacts(newScores(), 100),
     lastSeenMs: () => 99,
     countsOf: () => ({ pieces: 0, pieceBytes: 0, piecesToMove: 0 }),
     holdingsOf: () => undefined,

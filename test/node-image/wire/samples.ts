@@ -22,11 +22,12 @@ import {
   type RepairRecord,
 } from '#node/wire/checkpoints.ts';
 import { encodeBatch, encodePlacementsBatch, NO_HASH } from '#node/wire/batch.ts';
+import { signAuditWord } from '#node/wire/audits.ts';
 import { signCut } from '#node/wire/cuts.ts';
 import { encodeGrantKeys, type GrantAsk, type GrantKeys, type GrantText } from '#node/wire/grant-text.ts';
 import { encodeGrantChain, extendGrant, sealShareTerms } from '#node/wire/grants.ts';
 import { sealPlacement } from '#node/wire/placements.ts';
-import { decodeCutStatement, signStatement } from '#node/wire/statements.ts';
+import { decodeAuditWord, decodeCutStatement, signStatement } from '#node/wire/statements.ts';
 import * as calls from '#node/wire/calls.ts';
 import * as inventory from '#node/wire/inventory.ts';
 import type { OwnerEntry, RepairPart, RootStatement, SegmentPlacement } from '#node/wire/types.ts';
@@ -377,6 +378,15 @@ export const placementsBatch = encodePlacementsBatch({
   placements: [sealedPlacement],
 });
 
+export const auditWord = decodeAuditWord(
+  signAuditWord(
+    farmer,
+    { auditor: repairer.publicKey, owner: ownerKey.publicKey, pieceId: receiptBody.pieceId, leaf: 1, nonce: id(0x91) },
+    fill(0x92, 48),
+    atMs,
+  ),
+);
+
 // ---- calls ----------------------------------------------------------------------------------
 
 const head = { seq: 5, hash: id(0x55), epoch: 2 };
@@ -386,6 +396,7 @@ export const callHeads: { [O in keyof calls.Heads]: calls.Heads[O] } = {
   'piece.put': { call: piece, answer: { receipt: receipt.bytes } },
   'piece.get': { call: { ...piece, firstLeaf: 1, leafCount: 0 }, answer: {} },
   'piece.stat': { call: named, answer: {} },
+  'piece.audit': { call: { ...piece, leaf: 1, nonce: id(0x91) }, answer: { word: auditWord.bytes } },
   'piece.ranges': { call: { ...named, bits: 4, first: 3, count: 2 }, answer: {} },
   'piece.list': { call: { ...named, bits: 4, range: 3, after: id(0x33) }, answer: {} },
   'piece.trash': { call: named, answer: { moved: 2 } },

@@ -153,6 +153,7 @@ const HEAD_TYPES: Record<keyof calls.Heads, [call: string, answer: string]> = {
   'piece.put': ['piece', 'stored'],
   'piece.get': ['range', 'nothing'],
   'piece.stat': ['of-owner', 'nothing'],
+  'piece.audit': ['audited-leaf', 'audited'],
   'piece.ranges': ['ranges', 'nothing'],
   'piece.list': ['list', 'nothing'],
   'piece.trash': ['of-owner', 'moved'],
@@ -216,7 +217,7 @@ export function buildVectors(): unknown {
     merkle: merkleVector(),
     rendezvous: { owner: s.ownerKey.publicKey, farmers, nearest: nearest(s.ownerKey.publicKey, farmers) },
     checkpoint: checkpointVector(),
-    statements: [...s.roots, ...s.workerGrant, s.membership, s.receipt, s.sealOrder, s.cutStatement].map(
+    statements: [...s.roots, ...s.workerGrant, s.membership, s.receipt, s.sealOrder, s.cutStatement, s.auditWord].map(
       ({ body, signer, bytes }) => ({
         body,
         signer,

@@ -21,6 +21,7 @@ import { openBucketLog, type BucketLog, type SavedLog } from '#node/log/log-writ
 import { changeMember, ensureReplicaSet, nextMemberChange } from '#node/log/replica-set.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
+import type { Audit } from '#node/repairer/audit-farmer.ts';
 import { FarmRepair, type RepairEvents, type RepairLimits } from '#node/repairer/farm-repair.ts';
 import { segmentLink } from '#node/repairer/piece-link.ts';
 import { copiedFooter } from '#node/repairer/piece-math.ts';
@@ -51,6 +52,7 @@ export interface RepairerHandle {
   index: SegmentIndex;
   failures: string[];
   repaired: { pieces: number; copied: boolean }[];
+  audits: Audit[];
   /** Asks, reads, repairs, until nothing is due; answers whether everything could be read. */
   round(): Promise<boolean>;
   stop(): Promise<void>;
@@ -279,6 +281,7 @@ export class RepairWorld {
     const ended = new AbortController();
     const failures: string[] = [];
     const repaired: RepairerHandle['repaired'] = [];
+    const audits: RepairerHandle['audits'] = [];
     const network = this.farm.networkOf(self);
     const repair = new FarmRepair({
       network,
@@ -292,6 +295,7 @@ export class RepairWorld {
       signal: ended.signal,
       events: {
         ownerFailed: (_, error) => failures.push(`owner: ${String(error)}`),
+        audited: (_, audit) => audits.push(audit),
         compareFailed: (_, __, error) => failures.push(`compare: ${String(error)}`),
         repairFailed: (_, error) => failures.push(`repair: ${String(error)}`),
         repaired: (_, { pieces, copied }) => repaired.push({ pieces, copied }),
@@ -304,6 +308,7 @@ export class RepairWorld {
       index,
       failures,
       repaired,
+      audits,
       async round() {
         await repair.askFarmers();
         const whole = await repair.scan();
