@@ -108,7 +108,7 @@ describe('farm report', () => {
         ownersWithoutWarrant: 2,
       }),
     );
-    expect(report.farmers[2]).toEqual({
+    expect(report.farmers[2]).toMatchObject({
       farmer: key(2),
       state: 'Online',
       lastSeenMs: 99,
