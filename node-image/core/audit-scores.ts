@@ -78,7 +78,7 @@ function counted(windows: AuditScores['windows'], isOnline: boolean, nowMs: numb
 }
 
 /** Suspended gets nothing new from repairs; Distrusted is treated like lost, though it may still be read from. */
-export type Trust = 'Trusted' | 'Suspended' | 'Distrusted';
+type Trust = 'Trusted' | 'Suspended' | 'Distrusted';
 export interface TrustFacts {
   trust: Trust;
   /** 1 = all good. */
