@@ -25,6 +25,8 @@ export interface Accounts {
   refresh(owner: PublicKey, signal: AbortSignal): Promise<RootView>;
   /** Puts all statements where they belong under the present roster. */
   republish(owner: PublicKey, signal: AbortSignal): Promise<void>;
+  /** Publishes statements of a keeper, also to farmers that must hear of them at once. Rejects with LogError. */
+  say(owner: PublicKey, fresh: Signed<RootStatement>[], signal: AbortSignal, also?: readonly PublicKey[]): Promise<void>;
   /** True if a new warrant was signed: logs have to be opened anew, they carry its repair key. */
   ensureWarrant(owner: PublicKey, wanted: WantedWarrant, signal: AbortSignal): Promise<boolean>;
   warrants(owner: PublicKey): readonly WarrantStatement[];
@@ -55,8 +57,9 @@ export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge:
     known: Signed<RootStatement>[],
     fresh: Signed<RootStatement>[],
     signal: AbortSignal,
+    also: readonly PublicKey[] = [],
   ): Promise<void> => {
-    await publishRoots(link, { owner, statements: fresh, known, signal });
+    await publishRoots(link, { owner, statements: fresh, known, also, signal });
     keep(owner, access, union([...known, ...fresh]));
   };
 
@@ -95,6 +98,12 @@ export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge:
       const { view, statements } = await fetchRoots(link, owner, signal);
       const access = accessOf(view, bridge);
       return access === null ? null : keep(owner, access, statements).access;
+    },
+
+    async say(owner, fresh, signal, also) {
+      await refresh(owner, signal);
+      const account = accounts.get(owner);
+      if (account !== undefined) await publish(owner, account.access, account.statements, fresh, signal, also);
     },
 
     async republish(owner, signal) {

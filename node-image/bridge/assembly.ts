@@ -21,6 +21,7 @@ import { createObjectStore } from './object-store.ts';
 import { createOpenWriters, type OpenWriters } from './open-writers.ts';
 import { createRewriter, type Rewriter } from './rewriter.ts';
 import type { SavedLogs } from './saved-logs.ts';
+import { createShares, type Shares } from './shares.ts';
 import { createUpkeep, type Upkeep } from './upkeep.ts';
 
 export interface Bridge {
@@ -32,6 +33,7 @@ export interface Bridge {
   writers: OpenWriters;
   farm: FarmAdapter;
   desired: DesiredBuckets;
+  shares: Shares;
   upkeep: Upkeep;
   followers: Followers;
   cuts: Cuts;
@@ -69,7 +71,9 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     log.warn({ what, why: why(error) }, 'something failed and is tried again');
   };
   const accounts = createAccounts({ link: client.link, bridge: self, onNew: () => upkeep.nudge() });
+  // An app must not learn of logs beside its share's.
   const knownHeads = (owner: string, except: string) =>
+    shares.headsIn(except) ??
     writers
       .all()
       .filter((writer) => writer.access.owner === owner && writer.bucketId !== except)
@@ -81,6 +85,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     catalog,
     farm,
     runtime,
+    onNews: (news) => shares.onNews(news),
     onBatch: ({ entries }, tookMs) => metrics.batch(entries.length, tookMs),
     onTrouble: (error) => onTrouble('log', error),
     onRetry: (bucketId, error) => onTrouble(`bucket ${bucketId}`, error),
@@ -90,6 +95,18 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     warrantsOf: (owner) => accounts.warrants(owner),
     isLost: (farmer) => (farmView.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost',
     catchUp: (owner, bucketId, wait) => writers.ready(owner, bucketId).catchUp(wait),
+  });
+  const shares: Shares = createShares({
+    link: client.link,
+    bridge: self,
+    accounts,
+    catalog,
+    writers,
+    moves,
+    read: (bucket, version, range, until) => objects.read(bucket, version, range, until),
+    farm: () => farmView.current(),
+    signal,
+    onTrouble,
   });
   const keys = createAccessKeys();
   const quotaOf = (owner: string, bucketName: string) => desired.quotaOf(owner, bucketName);
@@ -110,6 +127,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     bridge: self,
     accounts,
     writers,
+    shares,
     cuts,
     warrant: () => farmView.current(),
     rosterGeneration: () => farmView.current().generation,
@@ -161,6 +179,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     writers,
     farm,
     desired,
+    shares,
     upkeep,
     followers,
     cuts,

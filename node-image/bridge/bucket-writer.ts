@@ -3,7 +3,7 @@
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
 import { nextClock, writtenAt } from '#node/core/log-merge.ts';
 import type { Access } from '#node/client/account.ts';
-import { CatalogError, takeNews, type Catalog } from '#node/catalog/catalog.ts';
+import { CatalogError, takeNews, type Catalog, type CatalogNews } from '#node/catalog/catalog.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { Runtime } from '#node/log/runtime.ts';
@@ -69,6 +69,8 @@ export interface BucketWriterOptions {
   isNew?: boolean;
   runtime: Runtime;
   onBatch?(batch: AcknowledgedBatch, tookMs: number): void;
+  /** The catalog has it, whoever wrote it. */
+  onNews?(news: CatalogNews): void;
   onTrouble?(error: unknown): void;
 }
 
@@ -102,6 +104,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       // Taken over from a checkpoint, the bucket isn't whole before its end.
       if ('step' in news) isReady = false;
       await takeNews(catalog, news);
+      options.onNews?.(news);
       onProgress();
     }
     isReady = true;
@@ -147,6 +150,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       isReady = false;
       throw error;
     }
+    options.onNews?.(applied);
     options.onBatch?.(batch, runtime.nowMs() - startedMs);
     for (const entry of entries) settle(writtenAt(entry));
   };

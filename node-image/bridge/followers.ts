@@ -118,9 +118,10 @@ export function createFollowers(options: FollowersOptions): Followers {
   /** Those that were made elsewhere are served from now on, those that are gone no more. */
   const followBuckets = async (owner: PublicKey): Promise<void> => {
     const there = new Set(catalog.buckets(owner).map(({ bucketId }) => bucketId));
+    const shares = new Set(accounts.view(owner)?.shares.map(({ shareId }) => shareId));
     const served = new Set(writers.all().flatMap(({ access, bucketId }) => (access.owner === owner ? [bucketId] : [])));
     served.delete(ACCOUNT_BUCKET_ID);
-    for (const bucketId of served.difference(there)) await writers.forget(owner, bucketId);
+    for (const bucketId of served.difference(there).difference(shares)) await writers.forget(owner, bucketId);
     if (there.difference(served).size > 0) await options.onNewBuckets(owner);
   };
 

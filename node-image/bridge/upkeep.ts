@@ -8,6 +8,7 @@ import type { Accounts, WantedWarrant } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
 import type { Cuts } from './cuts.ts';
 import type { OpenWriters } from './open-writers.ts';
+import type { Shares } from './shares.ts';
 
 const EVERY_MS = 30_000;
 /** After a round in which something failed; doubled up to EVERY_MS. Farmers that start answer within seconds. */
@@ -30,6 +31,7 @@ export interface UpkeepOptions {
   bridge: KeyPair;
   accounts: Accounts;
   writers: OpenWriters;
+  shares: Pick<Shares, 'keep'>;
   cuts: Cuts;
   warrant: () => WantedWarrant;
   rosterGeneration: () => number;
@@ -64,6 +66,12 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
     publishedAt.set(owner, generation);
   };
 
+  /** Statements may have come from elsewhere: shares that the owner made or took back himself. */
+  const keepShares = async (owner: PublicKey, limit: AbortSignal): Promise<void> => {
+    await accounts.refresh(owner, limit);
+    await options.shares.keep(owner, limit);
+  };
+
   const ownWriters = (owner: PublicKey) => writers.all().filter((writer) => writer.access.owner === owner);
 
   const keepSet = async (writer: BucketWriter, limit: AbortSignal): Promise<void> => {
@@ -85,6 +93,7 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   const round = async (withSync: boolean): Promise<void> => {
     const limit = link.runtime.deadline(ROUND_LIMIT_MS, signal);
     for (const owner of accounts.owners()) await attempt('root statements', () => keepAccount(owner, limit));
+    for (const owner of accounts.owners()) await attempt('shares', () => keepShares(owner, limit));
     for (const writer of writers.all()) {
       if (!writer.isReady()) continue;
       await attempt('replica set', () => keepSet(writer, limit));

@@ -17,7 +17,7 @@ import type { KeyPair } from '#node/core/keys.ts';
 import { concat } from '#node/core/bytes.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { NONCE_BYTES, open, OpenError, seal } from '#node/core/sealing.ts';
-import { bytesUpTo, decode, encode, list, struct, text, WireError } from './codec.ts';
+import { bytesUpTo, decode, encode, hex32, list, struct, text, WireError } from './codec.ts';
 import { decodeGrant, MAX_GRANT_BYTES, signStatement, verifySigned } from './statements.ts';
 import {
   MAX_KEY_BYTES,
@@ -136,8 +136,10 @@ export interface ShareTerms {
   name: string;
   /** Keys below it are in the share, and no others. */
   prefix: string;
+  /** X25519 key of the app: whoever keeps the share renews its grant. */
+  box: string;
 }
-export const shareTerms = struct<ShareTerms>({ name: text(255), prefix: text(MAX_KEY_BYTES) });
+export const shareTerms = struct<ShareTerms>({ name: text(255), prefix: text(MAX_KEY_BYTES), box: hex32 });
 const NO_DATA = new Uint8Array(0);
 
 /** `nonce12` must be fresh. */

@@ -52,7 +52,7 @@ const shareId = id(0xb2, 16);
 export const atMs = 1_790_000_000_000;
 
 export const shareSecret = bucketSecret(owner.accountSecret, shareId);
-export const shareTerms = { name: 'holiday', prefix: 'photos/' };
+export const shareTerms = { name: 'holiday', prefix: 'photos/', box: boxPublicKey(app.seed) };
 export const secretOfBucket = bucketSecret(owner.accountSecret, bucketId);
 export const keyOfEpoch = repairKey(owner.accountSecret, 1);
 export const keyOfBucket = bucketRepairKey(keyOfEpoch, bucketId);

@@ -1,0 +1,276 @@
+// A share from the app's side: exactly the approved keys, kept up to date, with and without the bridge.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Registry } from 'prom-client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
+import { bridgeMetrics } from '#node/bridge/metrics.ts';
+import type { Account } from '#node/bridge/objects.ts';
+import { createSavedLogs } from '#node/bridge/saved-logs.ts';
+import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
+import { bucketKeys, openBucket } from '#node/client/account.ts';
+import type { BucketReader } from '#node/client/bucket-reader.ts';
+import type { Client } from '#node/client/client.ts';
+import { connectGrant, holderOf, openGrant } from '#node/client/grants.ts';
+import { shareFedTo } from '#node/client/shares.ts';
+import { wordsFromEntropy } from '#node/core/keys.ts';
+import { fetchHeads } from '#node/log/log-calls.ts';
+import { readBatches, readHeads } from '#node/log/log-reader.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import { FarmRepair } from '#node/repairer/farm-repair.ts';
+import { WriterStates } from '#node/repairer/placement-logs.ts';
+import { SegmentIndex } from '#node/repairer/segment-index.ts';
+import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { readAll } from '../client/support/test-farm.ts';
+import { bodyOf, never } from './memory-bridge.ts';
+
+const app = testKey('app');
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const photo = randomBytes(400_000);
+const within = (ms = 15_000) => AbortSignal.timeout(ms);
+let root: string;
+let farm: MemoryFarm;
+let bridge: Bridge;
+let stopBridge: () => Promise<void>;
+/** Bucket of each account. */
+const albums = new Map<string, string>();
+const clients: Client[] = [];
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'shares-'));
+  farm = await memoryFarm({ farmers: 7 });
+  await startBridge('first');
+});
+afterAll(async () => {
+  await stopBridge();
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+  await farm.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+async function startBridge(folder: string): Promise<void> {
+  const stopping = new AbortController();
+  const facts = {
+    owners: 0,
+    buckets: 0,
+    objects: 0,
+    bytes: 0,
+    uploadBytes: 0,
+    farmersAnswering: 0,
+    isWritable: true,
+    openLogs: 0,
+  };
+  bridge = assembleBridge({
+    saved: createSavedLogs({
+      folder: join(root, folder),
+      secret: farm.bridge.seed,
+      random: (bytes) => systemRuntime.random(bytes),
+    }),
+    self: farm.bridge,
+    network: farm.networkOf(farm.bridge),
+    catalog: await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: farm.bridge.seed }),
+    config: farm.current(),
+    runtime: systemRuntime,
+    metrics: bridgeMetrics(new Registry(), () => facts),
+    log: silent,
+    signal: stopping.signal,
+  });
+  const forget = farm.config.onChange((config) => bridge.configure(config));
+  const running = Promise.all([bridge.upkeep.run(), bridge.followers.run()]);
+  stopBridge = async () => {
+    stopBridge = async () => {};
+    forget();
+    stopping.abort(new Error('the test stops this bridge'));
+    await running;
+    await bridge.close();
+  };
+}
+
+const account = (owner: string): Account => ({ accessKeyId: 'test', owner, bucketName: null, displayName: 'test' });
+let accounts = 0;
+async function startAccount() {
+  const album = `album-${accounts++}`;
+  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(accounts)), never);
+  await bridge.desired.serveAccount(owner);
+  await expect.poll(() => bridge.accounts.view(owner)?.warrant !== undefined, { timeout: 10_000 }).toBe(true);
+  const bucket = await bridge.objects.createBucket(account(owner), album, never);
+  albums.set(owner, album);
+  await put(owner, 'photos/a', 'a');
+  await put(owner, 'photos/big', photo);
+  await put(owner, 'private/diary', 'secret');
+  return { owner, bucketId: bucket.bucketId };
+}
+const put = (owner: string, key: string, bytes: string | Uint8Array) =>
+  bridge.objects.put(
+    bridge.objects.bucket(account(owner), albums.get(owner)!),
+    { key, headers: {}, body: bodyOf(bytes), conditions: {} },
+    never,
+  );
+const remove = (owner: string, key: string) =>
+  bridge.objects.delete(bridge.objects.bucket(account(owner), albums.get(owner)!), key, {}, never);
+const order = (owner: string, bucketId: string) => ({
+  owner,
+  bucketId,
+  name: 'holiday',
+  prefix: 'photos/',
+  to: holderOf(app.seed),
+  notBeforeMs: Date.now(),
+  expiresMs: Date.now() + 3_600_000,
+});
+async function connect(text: string) {
+  const grant = openGrant(text, app.seed);
+  const network = farm.networkOf(app);
+  const client = await connectGrant(grant, { network, limits: { threads: 0, stallMs: 2000, hedgeMs: 100 }, signal: within() });
+  clients.push(client);
+  return { grant, client };
+}
+type App = Awaited<ReturnType<typeof connect>>;
+const readerOf = ({ grant, client }: App) => openBucket(client, grant.access, grant.bucketId, within());
+async function entriesOf(reader: BucketReader) {
+  const entries = [];
+  for await (const entry of reader.list()) entries.push(entry);
+  return entries;
+}
+const keysOf = async (one: App) => (await entriesOf(await readerOf(one))).map(({ key }) => key);
+async function read(one: App, key: string): Promise<Buffer> {
+  const reader = await readerOf(one);
+  return Buffer.from(await readAll(reader.read((await reader.find(key))!)));
+}
+/** Where the photo's one segment lies. */
+async function placed(one: App) {
+  const reader = await readerOf(one);
+  const [segment] = await reader.locate((await reader.find('photos/big'))!.segments!);
+  return segment!.placement;
+}
+/** Every batch of the share as the app can open it. */
+async function batchesOf({ grant, client }: App) {
+  const state = await readHeads(client.link, { owner: grant.owner, bucketId: grant.bucketId, signal: within() });
+  const keys = bucketKeys(grant.access, state.view, grant.bucketId);
+  const batches = [];
+  for await (const batch of readBatches(client.link, { state, since: new Map(), keys, signal: within() })) batches.push(batch);
+  return batches;
+}
+
+describe('a share', () => {
+  it('shows the approved keys, and of the rest not even names, nor that there are others', async () => {
+    const { owner, bucketId } = await startAccount();
+    await bridge.objects.createBucket(account(owner), 'other', never);
+    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const one = await connect(grant);
+    expect(one.grant).toMatchObject({ bucketId: shareId, bucketName: 'holiday', verbs: ['read', 'list'] });
+    expect(await keysOf(one)).toEqual(['photos/a', 'photos/big']);
+    expect((await read(one, 'photos/big')).equals(photo)).toBe(true);
+
+    await put(owner, 'private/more', 'secret');
+    await put(owner, 'photos/b', 'b');
+    await expect.poll(() => keysOf(one), { timeout: 10_000 }).toContain('photos/b');
+    const batches = await batchesOf(one);
+    const names = batches.flatMap(({ entries }) => (entries ?? []).map((entry) => ('key' in entry ? entry.key : entry.kind)));
+    expect(names.filter((name) => !name.startsWith('photos/'))).toEqual([]);
+    // Heads of the bucket's logs, and of no others.
+    const logs = bridge.accounts.view(owner)!.logs.filter((log) => log.bucketId === bucketId);
+    const told = new Set(batches.flatMap(({ heads }) => heads.map(({ logId }) => logId)));
+    expect([...told].filter((logId) => !logs.some((log) => log.logId === logId))).toEqual([]);
+    // Neither the farmers nor its secret let it near the bucket.
+    const farmer = farm.farmers[0]!.address;
+    await expect(fetchHeads(one.client.link, farmer, { owner, bucketId }, within())).rejects.toMatchObject({ code: 'Forbidden' });
+    const log = bridge.writers.ready(owner, bucketId).current()!;
+    const { view, access } = { view: bridge.accounts.view(owner)!, access: bridge.accounts.access(owner)! };
+    const own = bucketKeys(access, view, bucketId).ownerPartKey!(log.logId);
+    const asShare = bucketKeys({ ...one.grant.access, bucketId }, view, bucketId).ownerPartKey!(log.logId);
+    expect(Buffer.compare(own, asShare)).not.toBe(0);
+  });
+
+  it('follows replacements and deletes, and says up to which heads', async () => {
+    const { owner, bucketId } = await startAccount();
+    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const one = await connect(grant);
+    await put(owner, 'photos/a', 'another');
+    await remove(owner, 'photos/big');
+    await expect.poll(async () => (await read(one, 'photos/a')).toString(), { timeout: 10_000 }).toBe('another');
+    await expect.poll(() => keysOf(one), { timeout: 10_000 }).toEqual(['photos/a']);
+    const [position] = bridge.catalog.positions(owner, bucketId).map(({ logId, seq, hash }) => ({ logId, seq, hash }));
+    const fedTo = () => shareFedTo(one.client.link, { access: one.grant.access, bucketId: shareId, signal: within() });
+    await expect.poll(fedTo, { timeout: 10_000 }).toEqual([position]);
+    expect(bridge.shares.list(owner)).toMatchObject([{ shareId, name: 'holiday', prefix: 'photos/', fedTo: [position] }]);
+  });
+
+  it('that was ended shows nothing more: the app is refused, and what came later was never in its log', async () => {
+    const { owner, bucketId } = await startAccount();
+    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const one = await connect(grant);
+    const { segmentId } = await placed(one);
+    expect(bridge.catalog.references(shareId, segmentId)).toBe(1);
+    await bridge.shares.end(owner, shareId, within());
+    await put(owner, 'photos/later', 'x');
+    await expect(keysOf(one)).rejects.toThrow('taken back');
+    expect(bridge.shares.list(owner)).toEqual([]);
+    expect(bridge.shares.renew({ ...order(owner, bucketId), shareId })).toBeNull();
+    const view = await bridge.accounts.refresh(owner, within());
+    const logs = view.logs.filter((log) => log.bucketId === shareId && log.kind === 'entries');
+    expect(logs.every(({ closed }) => closed !== undefined)).toBe(true);
+    // It holds nothing alive, and the bucket is as it was.
+    expect([bridge.catalog.references(shareId, segmentId), bridge.catalog.references(bucketId, segmentId)]).toEqual([0, 1]);
+    const left = await openBucket(bridge.client, openGrant(grant, app.seed).access, shareId, within());
+    expect(await entriesOf(left)).toEqual([]);
+  });
+
+  it('is found and fed by a bridge with an empty disk', async () => {
+    const { owner, bucketId } = await startAccount();
+    const { grant } = await bridge.shares.create(order(owner, bucketId), within());
+    await stopBridge();
+    await startBridge('empty');
+    await bridge.accounts.recover(owner, within());
+    await bridge.desired.serveAccount(owner);
+    await put(owner, 'photos/new', 'new');
+    bridge.upkeep.nudge();
+    const one = await connect(grant);
+    await expect.poll(() => keysOf(one), { timeout: 10_000 }).toEqual(['photos/a', 'photos/big', 'photos/new']);
+    expect((await read(one, 'photos/big')).equals(photo)).toBe(true);
+  });
+
+  it('is read without the bridge, with f farmers gone, also where a repairer has moved the pieces since', async () => {
+    const { owner, bucketId } = await startAccount();
+    const { grant } = await bridge.shares.create(order(owner, bucketId), within());
+    const placement = await placed(await connect(grant));
+    await stopBridge();
+    // A holder is lost for good; the repairer rebuilds its piece elsewhere.
+    const states = new WriterStates(join(root, 'repairer', 'states.sqlite'));
+    const index = new SegmentIndex(':memory:');
+    const network = farm.networkOf(farm.repairer);
+    const repair = new FarmRepair({
+      network,
+      self: farm.repairer,
+      index,
+      states,
+      config: farm.current(),
+      runtime: systemRuntime,
+      version: 'test',
+      signal: within(60_000),
+    });
+    const holders = placement.farmers.filter((farmer) => farmer !== null);
+    const round = async () => {
+      await repair.askFarmers();
+      await repair.scan();
+      await repair.repairAllDue();
+    };
+    await round();
+    farm.net.detach(holders[0]!);
+    farm.setState(holders[0]!, 'Lost');
+    repair.configure(farm.current());
+    for (let i = 0; i < 4; i++) await round();
+    await repair.close();
+    index.close();
+    states.close();
+
+    const one = await connect(grant);
+    const reader = await readerOf(one);
+    const entry = (await reader.find('photos/big'))!;
+    // Two more are away: without the moved piece that is one too many.
+    for (const gone of holders.slice(1, 3)) farm.net.detach(gone);
+    const bytes = await readAll(reader.read(entry));
+    expect(Buffer.from(bytes).equals(photo)).toBe(true);
+  });
+});
