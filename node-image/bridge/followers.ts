@@ -17,6 +17,8 @@ const BUSY_MS = 300;
 /** Quiet buckets together: a question in so many milliseconds, each at most as often as a busy one. */
 const QUIET_SHARE_MS = 100;
 const TICK_MS = 50;
+/** Where a bucket lies of which nobody has said it yet is asked so often. */
+const SETS_MS = 1_000;
 const ANSWER_MS = 2_000;
 const READ_MS = 30_000;
 /** A head that was read for and is still ahead (it doesn't count, or not yet) is read for again after this, then rarer. */
@@ -50,6 +52,7 @@ export function createFollowers(options: FollowersOptions): Followers {
   /** Heads ahead of what counts, by log. */
   const ahead = new Map<PublicKey, { seq: number; waitMs: number; untilMs: number }>();
   const asking = new Set<BucketWriter>();
+  const learnt = new Map<PublicKey, number>();
 
   const isBusy = ({ access, bucketId }: BucketWriter): boolean =>
     accounts
@@ -75,6 +78,7 @@ export function createFollowers(options: FollowersOptions): Followers {
     const members = (writer.current()?.set() ?? accounts.view(owner)?.sets.get(bucketId))?.members ?? [];
     const to = members.length === 0 ? null : link.addressOf(members[turn % members.length]!);
     if (bucketId === ACCOUNT_BUCKET_ID) await followBuckets(owner);
+    if (members.length === 0) await learnSets(owner);
     if (to === null) return;
     // One that is silent is skipped: the next turn asks another.
     const heads = await fetchHeads(link, to, { owner, bucketId }, runtime.deadline(ANSWER_MS, signal)).catch(() => null);
@@ -84,6 +88,14 @@ export function createFollowers(options: FollowersOptions): Followers {
     await writer.catchUp(limit);
     holdOff(writer, heads);
     if (bucketId === ACCOUNT_BUCKET_ID) await followBuckets(owner);
+  };
+
+  /** Somebody may have begun to write there: the statements say where. */
+  const learnSets = async (owner: PublicKey): Promise<void> => {
+    const nowMs = runtime.nowMs();
+    if (nowMs - (learnt.get(owner) ?? 0) < SETS_MS) return;
+    learnt.set(owner, nowMs);
+    await accounts.refresh(owner, runtime.deadline(READ_MS, signal));
   };
 
   const hasNews = (writer: BucketWriter, heads: BucketHeads): boolean => {

@@ -1,8 +1,10 @@
 // The public entry: words or a device's key, one farmer's address, and perhaps a folder for what outlives the
 // process. `import { openStorj } from 'storjfarm'`.
-import { accessOf, roleStatement, type AccountAccess } from '#node/client/account.ts';
+import { accessOf, roleStatement, type Access, type AccountAccess } from '#node/client/account.ts';
 import { createClient } from '#node/client/client.ts';
 import { settableFarmView, type FarmSnapshot } from '#node/client/farm-view.ts';
+import { grantNetwork } from '#node/client/grant-network.ts';
+import { openGrant, type OpenedGrant } from '#node/client/grants.ts';
 import { boxPublicKey, entropyFromWords, keyPairFromSeed, ownerFromEntropy, WordsError, type KeyPair } from '#node/core/keys.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
@@ -12,7 +14,7 @@ import { tlsIdentity } from '#node/net/tls-identity.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { openState } from './device-state.ts';
 import { findFarm, parseFarmer } from './farm-door.ts';
-import { storjOn, type Storj } from './storj.ts';
+import { storjOn, type Allowed, type Storj } from './storj.ts';
 import { StorjError, translated } from './storj-error.ts';
 
 export type { AccountStatus } from './status.ts';
@@ -28,11 +30,13 @@ export interface DeviceKey {
 }
 
 export interface OpenOptions {
-  /** The account's 24 words, or a device's key. */
+  /** The account's 24 words, a device's key, or a grant (with the seed of its holder, where that isn't in it). */
   words?: string;
   device?: DeviceKey;
-  /** Addresses of farmers, `https://host:port#PEER_ID`: the first that answers tells of the others. */
-  farmers: readonly string[];
+  grant?: string;
+  holderSeed?: Uint8Array;
+  /** Addresses of farmers, `https://host:port#PEER_ID`: the first that answers tells of the others. A grant names some. */
+  farmers?: readonly string[];
   /** The farm's control key, where it is known: no other farm is taken for it. */
   farm?: PublicKey;
   /**
@@ -53,17 +57,18 @@ const CONNECT_LIMIT_MS = 30_000;
 
 /** Rejects with StorjError. Close it in the end. */
 export async function openStorj(options: OpenOptions): Promise<OpenedStorj> {
-  const { key, words } = identityOf(options);
-  const network = httpsNetwork({ identity: await tlsIdentity(key) });
+  const who = await said(() => identityOf(options));
+  const network = httpsNetwork({ identity: await tlsIdentity(who.key) });
   try {
-    const farm = await theFarm(network, options);
-    const view = settableFarmView(farm);
-    const client = createClient({ network, farm: view });
-    const access = words ?? (await accessOfDevice(client.link, options.device!, key));
-    const state = await openState({ folder: options.stateDir, owner: access.owner, writer: key });
-    const storj = storjOn({ client, access, writer: key, ...state });
+    const hints = { farmers: [...(options.farmers ?? []), ...who.farmers], farm: options.farm ?? who.farm };
+    const view = settableFarmView(await theFarm(network, hints, options.signal));
+    const shown = who.grant ? grantNetwork(network, who.grant) : network;
+    const client = createClient({ network: shown, farm: view });
+    const access = who.access ?? (await accessOfDevice(client.link, options.device!, who.key));
+    const state = await openState({ folder: options.stateDir, owner: access.owner, writer: who.key });
+    const storj = storjOn({ client, access, writer: who.key, ...(who.grant ? { allowed: who.grant } : {}), ...state });
     const ending = new AbortController();
-    const watching = keepUp(network, view, options, ending.signal);
+    const watching = keepUp(network, view, hints, ending.signal);
     const close = async () => {
       try {
         await storj.close();
@@ -86,7 +91,7 @@ export async function enrolDevice(options: OpenOptions & { words: string }): Pro
   const owner = ownerOf(options.words);
   const network = httpsNetwork({ identity: await tlsIdentity(owner.keyPair) });
   try {
-    const farm = await theFarm(network, options);
+    const farm = await theFarm(network, { ...options, farmers: options.farmers ?? [] }, options.signal);
     const client = createClient({ network, farm: settableFarmView(farm), limits: { threads: 0 } });
     const device = keyPairFromSeed(systemRuntime.random(32));
     const signal = systemRuntime.deadline(CONNECT_LIMIT_MS, ...(options.signal ? [options.signal] : []));
@@ -108,13 +113,36 @@ export async function enrolDevice(options: OpenOptions & { words: string }): Pro
   }
 }
 
-function identityOf({ words, device }: OpenOptions): { key: KeyPair; words: AccountAccess | null } {
+interface Identity {
+  key: KeyPair;
+  /** Null for a device: its role statement says. */
+  access: Access | null;
+  grant: (Allowed & Pick<OpenedGrant, 'owner' | 'chains'>) | null;
+  farmers: string[];
+  farm: PublicKey | undefined;
+}
+
+function identityOf({ words, device, grant, holderSeed }: OpenOptions): Identity {
+  const plain = { grant: null, farmers: [], farm: undefined };
   if (words !== undefined) {
     const { keyPair, accountSecret } = ownerOf(words);
-    return { key: keyPair, words: { owner: keyPair.publicKey, accountSecret } };
+    return { ...plain, key: keyPair, access: { owner: keyPair.publicKey, accountSecret } };
   }
-  if (device !== undefined) return { key: keyPairFromSeed(device.seed), words: null };
-  throw new StorjError('NoAccess', 'Nothing opens an account: give the 24 words or a device key.');
+  if (grant !== undefined) {
+    const opened = openGrant(grant.trim(), holderSeed);
+    const farmers = opened.farmers.map(({ url, farmer }) => `${url}#${farmer}`);
+    return { key: opened.holder, access: opened.access, grant: opened, farmers, farm: opened.farm };
+  }
+  if (device !== undefined) return { ...plain, key: keyPairFromSeed(device.seed), access: null };
+  throw new StorjError('NoAccess', 'Nothing opens an account: give the 24 words, a grant or a device key.');
+}
+
+async function said<T>(work: () => T): Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    throw translated(error);
+  }
 }
 
 function ownerOf(words: string) {
@@ -126,7 +154,12 @@ function ownerOf(words: string) {
   }
 }
 
-async function theFarm(network: Network, { farmers, farm, signal }: OpenOptions): Promise<FarmSnapshot> {
+interface Hints {
+  farmers: readonly string[];
+  farm?: PublicKey | undefined;
+}
+
+async function theFarm(network: Network, { farmers, farm }: Hints, signal?: AbortSignal): Promise<FarmSnapshot> {
   const limit = systemRuntime.deadline(CONNECT_LIMIT_MS, ...(signal ? [signal] : []));
   return await findFarm(network, farmers.map(parseFarmer), { expected: farm, signal: limit });
 }
@@ -148,7 +181,7 @@ const addressesOf = ({ members }: FarmSnapshot): string[] => members.map(({ url,
 async function keepUp(
   network: Network,
   view: ReturnType<typeof settableFarmView>,
-  { farmers }: OpenOptions,
+  { farmers }: Hints,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {

@@ -1,6 +1,6 @@
 // What an account and its farm look like from here: who answers, what is stored, who may write.
 import type { Client } from '#node/client/client.ts';
-import type { Catalog } from '#node/catalog/catalog.ts';
+import type { BucketRow } from '#node/catalog/catalog.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { fetchHeads } from '#node/log/log-calls.ts';
 import { fetchRoots } from '#node/log/roots.ts';
@@ -26,16 +26,19 @@ export interface AccountStatus {
   devices: { key: PublicKey; role: string; isThis: boolean; sinceMs: number }[];
 }
 
+/** A bucket with what is in it. */
+export type StatusBucket = Pick<BucketRow, 'bucketId' | 'name'> & { objects: number; sizeBytes: number };
+
 const ANSWER_MS = 5_000;
 
 export async function accountStatus(input: {
   client: Client;
   owner: PublicKey;
   writer: PublicKey;
-  catalog: Catalog;
+  buckets: readonly StatusBucket[];
   signal: AbortSignal;
 }): Promise<AccountStatus> {
-  const { client, owner, writer, catalog, signal } = input;
+  const { client, owner, writer, buckets, signal } = input;
   const { link, farm } = client;
   const { controlKey, members } = farm.current();
   const { view } = await fetchRoots(link, owner, signal);
@@ -63,10 +66,7 @@ export async function accountStatus(input: {
       })),
     },
     buckets: await Promise.all(
-      catalog.buckets(owner).map(async ({ bucketId, name }) => {
-        const { objects, bytes } = catalog.usage(bucketId);
-        return { name, objects, sizeBytes: bytes, logs: await logsOf(bucketId) };
-      }),
+      buckets.map(async ({ bucketId, name, objects, sizeBytes }) => ({ name, objects, sizeBytes, logs: await logsOf(bucketId) })),
     ),
     devices: view.roles.map(({ subject, role, issuedMs }) => ({
       key: subject,

@@ -2,6 +2,7 @@
 import { ObjectsError, type ObjectsErrorCode } from '#node/bridge/objects.ts';
 import { GetError } from '#node/client/segment-reader.ts';
 import { PutError } from '#node/client/segment-writer.ts';
+import { GrantError } from '#node/core/grants.ts';
 import { LogError } from '#node/log/log-link.ts';
 import { CallError } from '#node/net/net.ts';
 
@@ -55,6 +56,7 @@ export function translated(error: unknown, missing?: string): unknown {
     const code = error.code === 'WrongLength' ? 'Changed' : 'Unavailable';
     return new StorjError(code, error.message, { cause: error });
   }
+  if (error instanceof GrantError) return new StorjError('NotAllowed', error.message, { cause: error });
   if (error instanceof LogError || error instanceof GetError || error instanceof CallError) {
     return new StorjError('Unavailable', error.message, { cause: error });
   }

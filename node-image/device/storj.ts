@@ -1,22 +1,26 @@
 // The library for Node programs: an account's buckets and objects straight from the farmers, without a bridge,
 // a repairer or an operator. A device is a writer of its own beside the bridge: the same rules for objects
 // (bridge/object-store.ts), a log of its own, and a catalog that is a view of all the account's logs.
-import type { AccountAccess } from '#node/client/account.ts';
+import type { Access } from '#node/client/account.ts';
+import type { BucketReader } from '#node/client/bucket-reader.ts';
 import type { Client } from '#node/client/client.ts';
 import { createFarmAdapter } from '#node/bridge/farm-adapter.ts';
 import { createHolderMoves } from '#node/bridge/holder-moves.ts';
 import { createObjectStore } from '#node/bridge/object-store.ts';
-import type { Account } from '#node/bridge/objects.ts';
+import { ObjectsError, type Account } from '#node/bridge/objects.ts';
 import { createOpenWriters } from '#node/bridge/open-writers.ts';
 import type { SavedLogs } from '#node/bridge/saved-logs.ts';
-import type { BucketRow, Catalog, VersionRow } from '#node/catalog/catalog.ts';
+import type { BucketRow, Catalog, ListPage, VersionRow } from '#node/catalog/catalog.ts';
+import { commonPrefix } from '#node/catalog/key-order.ts';
 import type { KeyPair } from '#node/core/keys.ts';
+import { LogError } from '#node/log/log-link.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import { sealAndClose } from '#node/log/seal-log.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
-import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey, type PutEntry, type Verb } from '#node/wire/types.ts';
+import { bucketView, type BucketView, type Freshness } from './bucket-view.ts';
 import { putObject, type PutSource, type UnfinishedUploads } from './put-object.ts';
-import { accountStatus, type AccountStatus } from './status.ts';
+import { accountStatus, type AccountStatus, type StatusBucket } from './status.ts';
 import { StorjError, translated } from './storj-error.ts';
 
 /** A version of an object. */
@@ -24,14 +28,16 @@ export type ObjectInfo = Pick<VersionRow, 'key' | 'versionId' | 'sizeBytes' | 'e
 type ListedObject = Pick<VersionRow, 'key' | 'sizeBytes' | 'etag' | 'modifiedMs'>;
 export type ListItem = { kind: 'object'; object: ListedObject } | { kind: 'prefix'; prefix: string };
 
+interface ListOptions extends Freshness {
+  prefix?: string;
+  delimiter?: string;
+  /** Start behind this key. */
+  after?: string;
+}
+
 export interface BucketInfo {
   name: string;
   createdMs: number;
-}
-
-/** `asKnown`: by what this device read last, without asking for newer writes first. For many calls in a row. */
-interface Freshness {
-  asKnown?: boolean;
 }
 
 export interface PutOptions extends Freshness {
@@ -54,7 +60,7 @@ export interface Bucket extends BucketInfo {
   ): Promise<{ info: ObjectInfo; body: AsyncIterable<Uint8Array> }>;
   put(key: string, source: PutSource, options?: PutOptions): Promise<ObjectInfo>;
   /** In byte order of the keys; with a delimiter, what lies behind it is told as one prefix. */
-  list(options?: { prefix?: string; delimiter?: string; after?: string }): AsyncGenerator<ListItem, void, undefined>;
+  list(options?: ListOptions): AsyncGenerator<ListItem, void, undefined>;
   /** False where nothing was there. */
   remove(key: string, options?: Freshness): Promise<boolean>;
   /** Names the same segments: no byte moves. */
@@ -75,11 +81,21 @@ export interface Storj {
   close(): Promise<void>;
 }
 
+/** What a grant gives, as its holder reads it. */
+export interface Allowed {
+  bucketName: string;
+  verbs: readonly Verb[];
+  /** Of keys that may be written and deleted. */
+  prefix: string;
+}
+
 export interface StorjParts {
   client: Client;
-  access: AccountAccess;
-  /** The owner's key, or a device's with a role. */
+  access: Access;
+  /** The owner's key, a device's with a role, or that of a grant's holder. */
   writer: KeyPair;
+  /** Where a grant opens it: farmers refuse the rest. */
+  allowed?: Allowed;
   catalog: Catalog;
   saved: Pick<SavedLogs, 'of' | 'close'>;
   uploads: UnfinishedUploads;
@@ -91,20 +107,25 @@ export interface StorjParts {
 const READ_LIMIT_MS = 60_000;
 const CLOSE_LIMIT_MS = 30_000;
 const PAGE = 1000;
+/** Keys of one folder that are stepped through before the rest of it is jumped over. */
+const MANY_BEHIND_A_PREFIX = 100;
+const LAST_CHARACTER = '\u{10FFFF}';
 
 /** The account over a farm that is known already; `openStorj` finds it. */
 export function storjOn(parts: StorjParts): Storj {
-  const { client, access, writer, catalog, saved, isPassing } = parts;
+  const { client, access, writer, catalog, saved, isPassing, allowed } = parts;
   const { owner } = access;
   const { runtime, link } = client;
   const stopping = new AbortController();
+  const { signal } = stopping;
   const account: Account = { accessKeyId: 'device', owner, bucketName: null, displayName: 'owner' };
-  let view: RootView | null = null;
+  const views = new Map<BucketId, BucketView>();
+  let roots: RootView | null = null;
   let lastTrouble: unknown;
 
-  const refresh = async (_: PublicKey, signal: AbortSignal): Promise<RootView> => {
-    view = (await fetchRoots(link, owner, signal)).view;
-    return view;
+  const refresh = async (_: PublicKey, limit: AbortSignal): Promise<RootView> => {
+    roots = (await fetchRoots(link, owner, limit)).view;
+    return roots;
   };
   const knownHeads = (_: PublicKey, except: BucketId) =>
     writers
@@ -117,98 +138,144 @@ export function storjOn(parts: StorjParts): Storj {
     (client.farm.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost';
   const moves = createHolderMoves({
     catalog,
-    warrantsOf: () => view?.warrants ?? [],
+    warrantsOf: () => roots?.warrants ?? [],
     isLost,
     catchUp: (of, bucketId, wait) => writers.ready(of, bucketId).catchUp(wait),
   });
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf: () => null });
+  const limited = () => runtime.deadline(READ_LIMIT_MS, signal);
 
   /** Whatever was acknowledged before this call is in the catalog after it. */
   const fresh = async (bucketId: BucketId, { asKnown = false }: Freshness = {}): Promise<void> => {
     if (asKnown && writers.isReady(owner, bucketId)) return;
-    const limit = runtime.deadline(READ_LIMIT_MS, stopping.signal);
+    const limit = limited();
     try {
       const isNew = !writers.isReady(owner, bucketId);
       const own = await writers.serve(access, bucketId, limit);
       if (!isNew) await own.catchUp(limit);
     } catch (error) {
-      throw limit.aborted && lastTrouble !== undefined ? translated(lastTrouble) : translated(error);
+      throw limit.aborted && lastTrouble !== undefined ? lastTrouble : error;
     }
   };
 
-  const known = async (options: Freshness = {}): Promise<void> => {
-    view ??= await refresh(owner, runtime.deadline(READ_LIMIT_MS, stopping.signal)).catch((error: unknown) => {
-      throw translated(error);
-    });
-    if (view.roles.length === 0 && view.sets.size === 0) {
-      throw new StorjError(
-        'UnknownAccount',
-        `The farmers of this farm know nothing of owner ${owner.slice(0, 16)}…: are these the right words, and the right farm?`,
-      );
+  /** What reads need no catalog for: one that isn't kept is not worth filling. Null = read by the catalog. */
+  const readerOf = async (bucketId: BucketId, options: Freshness): Promise<BucketReader | null> => {
+    if (!isPassing || writers.isReady(owner, bucketId)) {
+      await fresh(bucketId, options);
+      return null;
     }
-    await fresh(ACCOUNT_BUCKET_ID, options);
+    const view = views.get(bucketId) ?? bucketView({ client, access, bucketId, signal });
+    views.set(bucketId, view);
+    try {
+      return await view.reader(options);
+    } catch (error) {
+      if (!(error instanceof LogError && error.code === 'NoReplicaSet')) throw error;
+      // Never written: the catalog knows how to be empty.
+      await fresh(bucketId);
+      return null;
+    }
+  };
+
+  const known = async (): Promise<RootView> => {
+    const view = roots ?? (await refresh(owner, limited()));
+    if (view.roles.length > 0 || view.sets.size > 0) return view;
+    const who = `owner ${owner.slice(0, 16)}…`;
+    throw new StorjError(
+      'UnknownAccount',
+      `The farmers of this farm know nothing of ${who}: are these the right words, and the right farm?`,
+    );
+  };
+
+  const rows = async (options: Freshness = {}): Promise<BucketRow[]> => {
+    if ('bucketId' in access) return [{ bucketId: access.bucketId, owner, name: allowed?.bucketName ?? '', createdMs: 0 }];
+    await known();
+    const reader = await readerOf(ACCOUNT_BUCKET_ID, options);
+    if (reader === null) return catalog.buckets(owner);
+    const all = (await reader.buckets()).map(({ bucketId, name, createdMs }) => ({ bucketId, owner, name, createdMs }));
+    return all.sort((a, b) => (a.name === b.name ? a.createdMs - b.createdMs : a.name < b.name ? -1 : 1));
   };
 
   const found = async (name: string, options: Freshness = {}): Promise<BucketRow> => {
-    await known(options);
-    try {
-      return objects.bucket(account, name);
-    } catch (error) {
-      throw translated(error, `There is no bucket ${name}.`);
-    }
+    const row = (await rows(options)).find((one) => one.name === name);
+    if (row === undefined) throw new StorjError('NoSuchBucket', `There is no bucket ${name}.`);
+    return row;
+  };
+
+  const mayDo = (verb: Verb, key: string): void => {
+    if (allowed === undefined) return;
+    const isBelow = verb === 'read' || verb === 'list' || key.startsWith(allowed.prefix);
+    if (allowed.verbs.includes(verb) && isBelow) return;
+    const where = isBelow ? '' : ` outside of "${allowed.prefix}"`;
+    throw new StorjError('NotAllowed', `The grant doesn't allow to ${verb}${where}: ask for one that does.`);
   };
 
   const open = async (name: string): Promise<Bucket> => {
     const row = await found(name);
-    const guarded = async <T>(key: string, options: Freshness, work: () => T | Promise<T>): Promise<T> => {
+    const { bucketId } = row;
+    const within = (own?: AbortSignal) => (own ? AbortSignal.any([own, signal]) : signal);
+    const guarded = async <T>(verb: Verb, key: string, work: () => T | Promise<T>): Promise<T> => {
       try {
-        await fresh(row.bucketId, options);
+        mayDo(verb, key);
         return await work();
       } catch (error) {
         throw translated(error, `There is no object "${key}" in bucket ${name}.`);
       }
     };
-    const within = (signal?: AbortSignal) => (signal ? AbortSignal.any([signal, stopping.signal]) : stopping.signal);
+    const entryOf = async (reader: BucketReader, key: string): Promise<PutEntry> => {
+      const entry = await reader.find(key);
+      if (entry === null) throw new ObjectsError('NoSuchKey', 'The specified key does not exist.');
+      return entry;
+    };
     const bucket: Bucket = {
       name,
-      bucketId: row.bucketId,
+      bucketId,
       createdMs: row.createdMs,
-      head: (key, options = {}) => guarded(key, options, () => infoOf(objects.head(row, key))),
-      get: (key, { offset = 0, length, signal, ...options } = {}) =>
-        guarded(key, options, () => {
-          const version = objects.head(row, key);
-          if (offset > version.sizeBytes || (length !== undefined && offset + length > version.sizeBytes)) {
+      head: (key, options = {}) =>
+        guarded('read', key, async () => {
+          const reader = await readerOf(bucketId, options);
+          return infoOf(reader ? await entryOf(reader, key) : objects.head(row, key));
+        }),
+      get: (key, { offset = 0, length: wanted, signal: own, ...options } = {}) =>
+        guarded('read', key, async () => {
+          const reader = await readerOf(bucketId, options);
+          const entry = reader ? await entryOf(reader, key) : null;
+          const version = entry ?? objects.head(row, key);
+          const length = wanted ?? version.sizeBytes - offset;
+          if (offset > version.sizeBytes || length < 0 || offset + length > version.sizeBytes) {
             throw new StorjError('BadRange', `"${key}" has ${version.sizeBytes} bytes; the range goes beyond them.`);
           }
-          const range = { offset, length: length ?? version.sizeBytes - offset };
-          return { info: infoOf(version), body: told(objects.read(row, version, range, within(signal))) };
+          const body =
+            reader && entry
+              ? reader.read(entry, { offset, length })
+              : objects.read(row, version as VersionRow, { offset, length }, within(own));
+          return { info: infoOf(version), body: told(body, within(own)) };
         }),
       put: (key, source, options = {}) =>
-        guarded(key, options, async () => {
+        guarded('write', key, async () => {
+          await fresh(bucketId, options);
           const order = { row, key, source, ...options, signal: within(options.signal) };
           return infoOf(await putObject({ objects, uploads: parts.uploads }, order));
         }),
-      async *list({ prefix = '', delimiter = '', after = '' } = {}) {
-        await guarded(prefix, {}, () => {});
-        for (let next: string | null = after; next !== null;) {
-          const page: ReturnType<typeof objects.list> = objects.list(row, { prefix, delimiter, after: next, limit: PAGE });
-          for (const item of page.items) yield item.kind === 'prefix' ? item : { kind: 'object', object: listed(item.object) };
-          next = page.next;
-        }
+      async *list(query = {}) {
+        const reader = await guarded('list', '', () => readerOf(bucketId, query));
+        const items = reader ? listedBy(reader, query) : listedByCatalog(row, query);
+        for await (const item of items) yield item;
       },
       remove: (key, options = {}) =>
-        guarded(key, options, async () => {
+        guarded('delete', key, async () => {
+          await fresh(bucketId, options);
           const was = objects.find(row, key) !== null;
-          if (was) await objects.delete(row, key, {}, stopping.signal);
+          if (was) await objects.delete(row, key, {}, signal);
           return was;
         }),
       copy: (key, to, options = {}) =>
-        guarded(key, options, async () => {
+        guarded('write', to.key, async () => {
           const target = to.bucket === undefined || to.bucket === name ? row : await found(to.bucket, options);
+          await fresh(bucketId, options);
           if (target !== row) await fresh(target.bucketId, options);
           const source = objects.head(row, key);
           const order = { from: row, source, key: to.key, headers: source.headers, conditions: {} };
-          return infoOf(await objects.copy(target, order, stopping.signal));
+          return infoOf(await objects.copy(target, order, signal));
         }),
       async move(key, to) {
         const isSame = (to.bucket ?? name) === name && to.key === key;
@@ -220,38 +287,73 @@ export function storjOn(parts: StorjParts): Storj {
     return bucket;
   };
 
+  async function* listedByCatalog(
+    row: BucketRow,
+    { prefix = '', delimiter = '', after = '' }: ListOptions,
+  ): AsyncGenerator<ListItem, void, undefined> {
+    for (let next: string | null = after; next !== null;) {
+      const page: ListPage = objects.list(row, { prefix, delimiter, after: next, limit: PAGE });
+      for (const item of page.items) yield item.kind === 'prefix' ? item : { kind: 'object', object: listed(item.object) };
+      next = page.next;
+    }
+  }
+
+  const usageOf = async ({ bucketId }: BucketRow): Promise<{ objects: number; sizeBytes: number }> => {
+    const reader = await readerOf(bucketId, {});
+    if (reader === null) {
+      const usage = catalog.usage(bucketId);
+      return { objects: usage.objects, sizeBytes: usage.bytes };
+    }
+    const sum = { objects: 0, sizeBytes: 0 };
+    for await (const { sizeBytes } of reader.list()) {
+      sum.objects++;
+      sum.sizeBytes += sizeBytes;
+    }
+    return sum;
+  };
+
+  const said = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw translated(error);
+    }
+  };
+
+  /** Changes of the account go by its catalog. */
+  const accountReady = async (): Promise<void> => {
+    if ('bucketId' in access)
+      throw new StorjError('NotAllowed', 'A grant is for one bucket; buckets come and go with the words.');
+    await known();
+    await fresh(ACCOUNT_BUCKET_ID);
+  };
+
   return {
     owner,
-    async buckets() {
-      await known();
-      return catalog.buckets(owner).map(({ name, createdMs }) => ({ name, createdMs }));
-    },
-    bucket: open,
-    async createBucket(name) {
-      await known();
-      if (view === null || !hasRole(view, writer.publicKey, 'keeper', '*')) {
-        throw new StorjError('NotAllowed', 'Only the words make buckets: give them with --words-file or STORJ_WORDS.');
-      }
-      try {
-        await objects.createBucket(account, name, stopping.signal);
-      } catch (error) {
-        throw translated(error);
-      }
-      return await open(name);
-    },
-    async removeBucket(name) {
-      const row = await found(name);
-      await fresh(row.bucketId);
-      await objects.deleteBucket(row, stopping.signal).catch((error: unknown) => {
-        throw translated(error);
-      });
-    },
-    async status() {
-      await known();
-      for (const { bucketId } of catalog.buckets(owner)) await fresh(bucketId);
-      const limit = runtime.deadline(READ_LIMIT_MS, stopping.signal);
-      return await accountStatus({ client, owner, writer: writer.publicKey, catalog, signal: limit });
-    },
+    buckets: () => said(async () => (await rows()).map(({ name, createdMs }) => ({ name, createdMs }))),
+    bucket: (name) => said(() => open(name)),
+    createBucket: (name) =>
+      said(async () => {
+        await accountReady();
+        if (roots === null || !hasRole(roots, writer.publicKey, 'keeper', '*')) {
+          throw new StorjError('NotAllowed', 'Only the words make buckets: give them with --words-file or STORJ_WORDS.');
+        }
+        await objects.createBucket(account, name, signal);
+        return await open(name);
+      }),
+    removeBucket: (name) =>
+      said(async () => {
+        await accountReady();
+        const row = await found(name);
+        await fresh(row.bucketId);
+        await objects.deleteBucket(row, signal);
+      }),
+    status: () =>
+      said(async () => {
+        const buckets: StatusBucket[] = [];
+        for (const row of await rows()) buckets.push({ ...row, ...(await usageOf(row)) });
+        return await accountStatus({ client, owner, writer: writer.publicKey, buckets, signal: limited() });
+      }),
     async close() {
       try {
         if (isPassing) await closeLogs();
@@ -267,19 +369,46 @@ export function storjOn(parts: StorjParts): Storj {
 
   /** Nobody will ever go on with these. */
   async function closeLogs(): Promise<void> {
-    const signal = runtime.deadline(CLOSE_LIMIT_MS);
+    const limit = runtime.deadline(CLOSE_LIMIT_MS);
     for (const one of writers.all()) {
       const log = one.current();
       if (log === null) continue;
       await one.closeLog();
-      const roots = await fetchRoots(link, owner, signal);
-      const set = roots.view.sets.get(one.bucketId) ?? log.set();
-      await sealAndClose(link, { owner, bucketId: one.bucketId, logId: log.logId, roots, set, signer: writer, signal });
+      const before = await fetchRoots(link, owner, limit);
+      const set = before.view.sets.get(one.bucketId) ?? log.set();
+      const { bucketId } = one;
+      await sealAndClose(link, { owner, bucketId, logId: log.logId, roots: before, set, signer: writer, signal: limit });
     }
   }
 }
 
-const infoOf = ({ key, versionId, sizeBytes, etag, modifiedMs, headers }: VersionRow): ObjectInfo => ({
+/** Skips what lies behind a prefix that was told: a folder of a million objects is one line. */
+async function* listedBy(
+  reader: BucketReader,
+  { prefix = '', delimiter = '', after = '' }: ListOptions,
+): AsyncGenerator<ListItem, void, undefined> {
+  let from: string | null = after;
+  let told = '';
+  while (from !== null) {
+    const start: string = from;
+    from = null;
+    let passed = 0;
+    for await (const entry of reader.list({ prefix, after: start })) {
+      const common = commonPrefix(entry.key, prefix, delimiter);
+      if (common === null) yield { kind: 'object', object: listed(entry) };
+      else if (common !== told) {
+        told = common;
+        passed = 0;
+        yield { kind: 'prefix', prefix: common };
+      } else if (++passed === MANY_BEHIND_A_PREFIX) {
+        from = `${common}${LAST_CHARACTER}`;
+        break;
+      }
+    }
+  }
+}
+
+const infoOf = ({ key, versionId, sizeBytes, etag, modifiedMs, headers }: ObjectInfo): ObjectInfo => ({
   key,
   versionId,
   sizeBytes,
@@ -290,9 +419,12 @@ const infoOf = ({ key, versionId, sizeBytes, etag, modifiedMs, headers }: Versio
 const listed = ({ key, sizeBytes, etag, modifiedMs }: ListedObject): ListedObject => ({ key, sizeBytes, etag, modifiedMs });
 
 /** The same bytes; what goes wrong on the way is said as everything else is. */
-async function* told(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* told(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* body;
+    for await (const chunk of body) {
+      signal.throwIfAborted();
+      yield chunk;
+    }
   } catch (error) {
     throw translated(error);
   }

@@ -1,4 +1,4 @@
-// Who opens the account: words, or the device key that `storj restore` left on this machine.
+// Who opens the account: words, a grant, or the device key that `storj restore` left on this machine.
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { fromHex } from '#node/core/ids.ts';
@@ -13,6 +13,18 @@ export async function openFor(environment: Environment, flags: Flags): Promise<O
   const config = await loadConfig(configFolder(environment, flags));
   const named = farmersFrom(environment, flags);
   const farmers = named.length > 0 ? named : (config?.farmers ?? []);
+  const grant = await grantFrom(environment, flags);
+  if (words === null && grant !== null) {
+    const seed = environment.env['STORJ_GRANT_KEY'];
+    const state = flags['state'] as string | undefined;
+    return await openStorj({
+      grant,
+      farmers: named,
+      signal,
+      ...(seed === undefined ? {} : { holderSeed: fromHex(seed.trim(), 32) }),
+      ...(state === undefined ? {} : { stateDir: state }),
+    });
+  }
   if (farmers.length === 0) {
     throw new UsageError('Which farm? Name one of its farmers: --farmer https://host:port#PEER_ID, or STORJ_FARMER.');
   }
@@ -24,7 +36,7 @@ export async function openFor(environment: Environment, flags: Flags): Promise<O
   if (config === null) {
     throw new StorjError(
       'NoAccess',
-      'Nothing opens an account here: give the words with --words-file FILE or STORJ_WORDS, or run "storj restore" once.',
+      'Nothing opens an account here: give the words (--words-file FILE, STORJ_WORDS) or a grant (--grant FILE, STORJ_GRANT), or run "storj restore" once.',
     );
   }
   const device = { owner: config.owner, seed: fromHex(config.deviceSeed, 32) };
@@ -36,6 +48,13 @@ export async function wordsFrom({ env, stdin }: Environment, flags: Flags): Prom
   const file = flags['words-file'] as string | undefined;
   if (file === undefined) return env['STORJ_WORDS'] === undefined ? null : tidy(env['STORJ_WORDS']);
   return tidy(file === '-' ? await text(stdin) : await readFile(file, 'utf8'));
+}
+
+/** Null where none is given. */
+async function grantFrom({ env }: Environment, flags: Flags): Promise<string | null> {
+  const given = flags['grant'] as string | undefined;
+  if (given === undefined) return env['STORJ_GRANT'] ?? null;
+  return given.startsWith('sj-grant/') ? given : await readFile(given, 'utf8');
 }
 
 const tidy = (words: string): string => words.trim().toLowerCase().split(/\s+/).join(' ');

@@ -4,6 +4,7 @@ import type { Command } from './command.ts';
 
 export const COMMON_OPTIONS = {
   'words-file': { type: 'string' },
+  grant: { type: 'string' },
   farmer: { type: 'string', multiple: true },
   config: { type: 'string' },
   state: { type: 'string' },
@@ -14,6 +15,7 @@ export const COMMON_OPTIONS = {
 
 const COMMON_HELP = `Who opens the account (words are never an argument: other users see a machine's command lines, and shells keep them)
   --words-file FILE   the 24 words; - reads them from standard input     [or STORJ_WORDS]
+  --grant FILE        a grant, for one bucket and without words                 [or STORJ_GRANT; STORJ_GRANT_KEY = its holder's seed]
   --farmer ADDRESS    https://host:port#PEER_ID of any farmer; again for more   [or STORJ_FARMER, with commas]
   --config DIR        what "storj restore" wrote: a device key and addresses    [~/.config/storj]
   --state DIR         catalog and logs of this device                           [~/.local/state/storj]

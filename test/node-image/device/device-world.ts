@@ -1,6 +1,8 @@
 // Devices on a farm of real farmers: the owner's own key, and keys that the owner let write.
 import { roleStatement } from '#node/client/account.ts';
 import { createClient } from '#node/client/client.ts';
+import { grantNetwork } from '#node/client/grant-network.ts';
+import { openGrant } from '#node/client/grants.ts';
 import { boxPublicKey, type KeyPair } from '#node/core/keys.ts';
 import { passingState, type DeviceState } from '#node/device/device-state.ts';
 import { storjOn, type Storj } from '#node/device/storj.ts';
@@ -11,6 +13,8 @@ import { startLogWorld, within, type LogWorld } from '../log/support/log-world.t
 export interface DeviceWorld extends LogWorld {
   /** By the owner's key, or by `writer`, which has to be admitted before. Closed with the world. */
   device(options?: { writer?: KeyPair; state?: Partial<DeviceState> }): Storj;
+  /** By the text of a grant, which carries its key. */
+  granted(text: string): Storj;
   /** The owner lets this key write. */
   admitDevice(device: KeyPair): Promise<void>;
 }
@@ -33,6 +37,14 @@ export async function startDeviceWorld(farmers = 4): Promise<DeviceWorld> {
           await storj.close();
         },
       };
+    },
+    granted(text) {
+      const grant = openGrant(text);
+      const network = grantNetwork(world.farm.networkOf(grant.holder), grant);
+      const client = createClient({ network, farm: world.view, limits: { threads: 0, stallMs: 2000, hedgeMs: 100 } });
+      const storj = storjOn({ client, access: grant.access, writer: grant.holder, allowed: grant, ...passingState() });
+      open.add(storj);
+      return storj;
     },
     async admitDevice(device) {
       const { statements: known } = await fetchRoots(world.link(), access.owner, within());

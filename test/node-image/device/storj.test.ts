@@ -2,9 +2,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { passingState } from '#node/device/device-state.ts';
 import type { Bucket, ListItem, Storj } from '#node/device/storj.ts';
-import { writerKeys } from '#node/client/account.ts';
+import { openBucket, writerKeys } from '#node/client/account.ts';
+import { holderOf, issueGrant } from '#node/client/grants.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import { ACCOUNT_BUCKET_ID, type Verb } from '#node/wire/types.ts';
 import { testKey } from '#test/support/memory-farmer.ts';
 import { chunked, readAll, seededBytes } from '../client/support/test-farm.ts';
 import { within } from '../log/support/log-world.ts';
@@ -143,6 +146,62 @@ describe('a device', () => {
     expect(now.logs.find(({ logId }) => logId === device.logId)?.closed).toBeUndefined();
     expect(now.logs.find(({ logId }) => logId === log.logId)).toBeDefined();
     await log.close();
+  });
+});
+
+describe('by a grant', () => {
+  const grantOf = async (allow: { verbs: Verb[]; prefix?: string }[]) => {
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    const seed = testKey('app').seed;
+    const account = await openBucket(world.client(), world.access, ACCOUNT_BUCKET_ID, within());
+    const bucket = (await account.buckets()).find(({ name }) => name === 'photos');
+    const order = {
+      issuer: world.owner.keyPair,
+      access: world.access,
+      view,
+      farm: world.view.current(),
+      bucketId: bucket!.bucketId,
+      bucketName: 'photos',
+      to: holderOf(seed),
+      seed,
+      allow,
+      notBeforeMs: Date.now(),
+      expiresMs: Date.now() + 60_000,
+    };
+    return issueGrant(order, systemRuntime);
+  };
+
+  it('its bucket is there and nothing else, and what it allows goes on', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    await owner.createBucket('private');
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('in/1', text('1'));
+    const app = world.granted(await grantOf([{ verbs: ['read', 'list'] }, { verbs: ['write'], prefix: 'in/' }]));
+    expect(await app.buckets()).toEqual([{ name: 'photos', createdMs: 0 }]);
+    await expect(app.bucket('private')).rejects.toMatchObject({ code: 'NoSuchBucket' });
+    const theirs = await app.bucket('photos');
+    expect(await read(theirs, 'in/1')).toEqual(Buffer.from('1'));
+    await theirs.put('in/1', text('one'));
+    await theirs.put('in/2', seededBytes(100_000, 2));
+    await expect(theirs.put('out', text('x'))).rejects.toMatchObject({ code: 'NotAllowed' });
+    await expect(theirs.remove('in/1')).rejects.toMatchObject({ code: 'NotAllowed' });
+    await expect(app.createBucket('more')).rejects.toMatchObject({ code: 'NotAllowed' });
+    expect(await keys(bucket)).toEqual(['in/1', 'in/2']);
+    expect(await read(bucket, 'in/1')).toEqual(Buffer.from('one'));
+  });
+});
+
+describe('a listing', () => {
+  it('jumps over what lies behind a prefix', async () => {
+    world = await startDeviceWorld(1);
+    const bucket = await world.device().createBucket('photos');
+    const many = Array.from({ length: 250 }, (_, i) => `dir/${i}`);
+    await Promise.all([...many, 'a', 'dis', 'e/1'].map((key) => bucket.put(key, text(key), { asKnown: true })));
+    const fresh = await world.device().bucket('photos');
+    expect(await keys(fresh, { delimiter: '/' })).toEqual(['a', 'dir/', 'dis', 'e/']);
+    expect(await keys(fresh, { prefix: 'dir/', delimiter: '/' })).toEqual(many.toSorted());
+    expect(await keys(fresh, { after: 'dir/', prefix: 'e' })).toEqual(['e/1']);
   });
 });
 
