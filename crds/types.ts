@@ -201,6 +201,20 @@ type: ("ClusterIP" | "NodePort" | "LoadBalancer")
 nodePort?: number
 }
 /**
+ * S3 over HTTPS (restarts the bridge). Without it S3 is plain HTTP behind the NetworkPolicy.
+ */
+tls?: {
+/**
+ * A Secret of type kubernetes.io/tls in this namespace with tls.crt and tls.key, and ca.crt where clients must be told the authority: it goes into the buckets' Secrets as CA_CRT. The certificate must name the address of the bridge's Service. A renewed one is taken up live.
+ */
+secretRef: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
+}
+/**
  * CPU and memory of each pod (restarts them).
  */
 resources?: {
@@ -477,6 +491,20 @@ type?: ("ClusterIP" | "NodePort" | "LoadBalancer")
  * Port on every Kubernetes node; without it one is chosen.
  */
 nodePort?: number
+}
+/**
+ * S3 over HTTPS (restarts the bridge). Without it S3 is plain HTTP behind the NetworkPolicy.
+ */
+tls?: {
+/**
+ * A Secret of type kubernetes.io/tls in this namespace with tls.crt and tls.key, and ca.crt where clients must be told the authority: it goes into the buckets' Secrets as CA_CRT. The certificate must name the address of the bridge's Service. A renewed one is taken up live.
+ */
+secretRef: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
 }
 /**
  * CPU and memory of each pod (restarts them).

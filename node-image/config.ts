@@ -20,6 +20,7 @@ const environmentSchema = z.object({
   STORJ_LIBP2P_PORT: port(PORTS.libp2p),
   STORJ_ADMIN_PORT: port(PORTS.admin),
   STORJ_S3_PORT: port(PORTS.s3),
+  STORJ_S3_TLS_DIR: z.string().default(''),
   STORJ_S3_REGION: z
     .string()
     .regex(/^[a-z0-9-]{1,32}$/)
@@ -46,6 +47,8 @@ export interface NodeSettings {
   announceHost: string;
   ports: { pieces: number; libp2p: number; admin: number; s3: number };
   s3Region: string;
+  /** Folder with tls.crt and tls.key; empty = plain HTTP. */
+  s3TlsDir: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -71,6 +74,7 @@ export function parseSettings(role: string | undefined, environment: Record<stri
     announceHost: env.STORJ_ANNOUNCE_HOST,
     ports: { pieces: env.STORJ_PIECES_PORT, libp2p: env.STORJ_LIBP2P_PORT, admin: env.STORJ_ADMIN_PORT, s3: env.STORJ_S3_PORT },
     s3Region: env.STORJ_S3_REGION,
+    s3TlsDir: env.STORJ_S3_TLS_DIR,
     logLevel: env.STORJ_LOG_LEVEL,
   };
 }

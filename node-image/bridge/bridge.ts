@@ -19,6 +19,7 @@ import { assembleBridge, type Bridge } from './assembly.ts';
 import { bridgeStatus, factsOf } from './bridge-status.ts';
 import { bridgeMetrics, type BridgeMetrics } from './metrics.ts';
 import { createSavedLogs } from './saved-logs.ts';
+import { readCertificate, watchCertificate } from './s3/certificate.ts';
 import { startS3Server, type RequestRecord } from './s3/server.ts';
 
 /** Requests that are served at once; more are told to slow down. */
@@ -40,6 +41,8 @@ export interface BridgeSettings {
   listenHost: string;
   ports: { admin: number; s3: number };
   s3Region: string;
+  /** Folder with tls.crt and tls.key; empty = plain HTTP. */
+  s3TlsDir?: string;
   logLevel: string;
   version?: string;
 }
@@ -104,7 +107,9 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     config.onChange((next) => bridge.configure(next));
     bridge.desired.restore();
     const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run(), bridge.checkpoints.run()]);
+    const tlsDir = settings.s3TlsDir ?? '';
     const server = await startS3Server({
+      ...(tlsDir === '' ? {} : { certificate: await readCertificate(tlsDir) }),
       objects: bridge.objects,
       findKey: bridge.keys.find,
       region: settings.s3Region,
@@ -117,6 +122,10 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
       onDone: (record) => spoken(log, metrics, record),
     });
     about.s3Port = server.port;
+    const renewing =
+      tlsDir === ''
+        ? undefined
+        : watchCertificate(tlsDir, (renewed) => server.setCertificate(renewed), { log, signal: ends, runtime: systemRuntime });
     log.info({ port: server.port }, 'the bridge serves S3');
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -124,7 +133,7 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     });
     await server.close(STOP_GRACE_MS);
     stopping.abort();
-    await upkeep;
+    await Promise.all([upkeep, renewing]);
     await bridge.close();
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -8,11 +8,15 @@ import { farmNames } from '#operator/farm/names.ts';
 import { addressOf, configFact, keyFacts, serverFact } from '#operator/farm/observe.ts';
 import { bounded, serverAddress } from '#operator/farm/observe-nodes.ts';
 import { childKey } from '#operator/farm/observed.ts';
+import { endpointOf, tlsFact, type TlsFact } from '#operator/farm/tls.ts';
 import { configMaps, pods, services } from '#operator/kube/resources.ts';
 
 export interface FoundBridge extends BridgeLink {
   /** ClusterIP of the Service; empty while there is none. */
   bridgeAddress: string;
+  tls: TlsFact;
+  /** Empty while there is no address. */
+  endpoint: string;
 }
 
 export async function findBridge(
@@ -29,12 +33,16 @@ export async function findBridge(
   const service = await reader.get(services, { namespace, name: names.bridge }, signal);
   const children = new Map(config ? [[childKey('ConfigMap', names.config), config]] : []);
   const keys = await keyFacts(context, farm, memory, signal);
+  const bridgeAddress = addressOf(service?.spec?.clusterIP);
+  const tls = await tlsFact(context, farm, bridgeAddress, signal);
   const found = {
     farm,
     bridge: serverFact(podList, 'bridge'),
     keys,
     config: configFact(children, names.config, memory),
-    bridgeAddress: addressOf(service?.spec?.clusterIP),
+    bridgeAddress,
+    tls,
+    endpoint: bridgeAddress === '' ? '' : endpointOf(farm, tls, bridgeAddress),
   };
   return { ...found, bridgeStatus: await askBridge(context, found, signal) };
 }

@@ -26,7 +26,7 @@ export async function observeBucket(context: Context, bucket: LiveBucket, signal
   if (!farm || farm.metadata.deletionTimestamp !== undefined) {
     const nothing = { admission: 'Allowed' as const, nameHolder: undefined, words: { state: 'NotRead' as const } };
     return {
-      observed: { ...base, farm: undefined, ...nothing, credentials, bridgeAddress: '', bridgeStatus: undefined },
+      observed: { ...base, farm: undefined, ...nothing, credentials, endpoint: '', bridgeStatus: undefined },
       link: undefined,
     };
   }
@@ -39,7 +39,7 @@ export async function observeBucket(context: Context, bucket: LiveBucket, signal
     nameHolder: holder && claimOf(holder),
     credentials,
     words: needsWords(bucket, link.bridgeStatus) ? await wordsFact(context, bucket, signal) : { state: 'NotRead' },
-    bridgeAddress: link.bridgeAddress,
+    endpoint: link.endpoint,
     bridgeStatus: link.bridgeStatus,
   };
   return { observed, link };

@@ -22,7 +22,7 @@ export interface ObservedBucket {
   nameHolder: string | undefined;
   credentials: CredentialsFact;
   words: WordsFact;
-  /** ClusterIP of the bridge's Service; empty while there is none. */
-  bridgeAddress: string;
+  /** Where S3 is; empty while it isn't anywhere. */
+  endpoint: string;
   bridgeStatus: BridgeStatus | undefined;
 }

@@ -21,15 +21,14 @@ export type BucketPlan =
 export function planBucket(observed: ObservedBucket): BucketPlan {
   const problem = problemOf(observed);
   if (problem) return { next: 'Stalled', problem };
-  const { bucket, credentials, words, bridgeAddress, bridgeStatus } = observed;
+  const { bucket, credentials, words, endpoint, bridgeStatus } = observed;
   if (credentials.state === 'Earlier') {
     const message = `The Secret ${credentialsNameOf(bucket)} of an earlier bucket of this name is about to be collected.`;
     return { next: 'Wait', remark: { reason: 'EarlierSecret', message } };
   }
   const known = bucket.status?.ownerId;
   if (words.state === 'Missing' && known === undefined) return { next: 'MakeOwner' };
-  if (bridgeAddress === '')
-    return { next: 'Wait', remark: { reason: 'FarmNotReady', message: 'The farm has no S3 endpoint yet.' } };
+  if (endpoint === '') return { next: 'Wait', remark: { reason: 'FarmNotReady', message: 'The farm has no S3 endpoint yet.' } };
   const ownerId = words.state === 'Ours' ? words.ownerId : known;
   if (ownerId === undefined || !bridgeStatus) {
     return { next: 'Wait', remark: { reason: 'BridgeDown', message: "The farm's bridge doesn't answer; it is asked again." } };

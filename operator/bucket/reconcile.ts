@@ -10,7 +10,7 @@ import { conditionStories } from '#operator/farm/story.ts';
 import { bounded, calmMs, serverAddress } from '#operator/farm/observe-nodes.ts';
 import { ensureDeleted, find, refOf, refOfKey } from '#operator/kube/client.ts';
 import { isAlreadyExists, isNotFound } from '#operator/kube/errors.ts';
-import { secrets } from '#operator/kube/resources.ts';
+import { secrets, type Live, type Secret } from '#operator/kube/resources.ts';
 import { done, requeueAfter, WaitingError } from '#operator/runtime/outcome.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import { claimOf, credentialsNameOf } from './admission.ts';
@@ -85,15 +85,26 @@ async function serve({ context, observed, link, plan, signal }: Serving): Promis
     if (owner !== plan.ownerId) throw new Error(`The bridge takes the words for ${owner}, not for ${plan.ownerId}.`);
   }
   const keys = (credentials.state === 'Ours' ? credentials.keys : undefined) ?? newAccessKeys(context.randomBytes);
-  const secret = credentialsSecret(bucket, keys, link.bridgeAddress);
+  const { tls, endpoint, bridgeAddress } = link;
+  const secret = credentialsSecret(bucket, keys, { address: bridgeAddress, endpoint, ca: tls.state === 'On' ? tls.ca : '' });
   const live = await find(context.client, secrets, refOf(secret), { signal });
   // Created, never forced: a foreign one of that name is left alone.
   const own = live ?? (await context.client.create(secrets, secret, { signal }));
-  await context.applier.apply(secrets, secret, own, { signal });
+  // While the bridge stays as it is, so does what clients know of it.
+  if (tls.state !== 'Broken') {
+    await dropAuthority(context, own, secret, signal);
+    await context.applier.apply(secrets, secret, own, { signal });
+  }
   memory.sync.gifts.set(bucket.metadata.uid, { ownerId: plan.ownerId, ...keys });
   await dropRenamedSecret(context, bucket, signal);
   const isTold = await syncBridge(context, link, control.key, memory, signal);
   return { ownerId: plan.ownerId, bridgeStatus: isTold ? await askBridge(context, link, signal) : link.bridgeStatus };
+}
+
+/** What the Secret was created with isn't taken away by applying less. */
+async function dropAuthority({ client }: Context, live: Live<Secret>, wanted: Secret, signal: AbortSignal): Promise<void> {
+  if (live.data?.['CA_CRT'] === undefined || wanted.data?.['CA_CRT'] !== undefined) return;
+  await client.mergePatch(secrets, refOf(live), { metadata: { uid: live.metadata.uid }, data: { CA_CRT: null } }, { signal });
 }
 
 function away(): WaitingError {

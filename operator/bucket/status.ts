@@ -4,7 +4,6 @@ import type { ObservedBucket } from './observed.ts';
 import type { BucketPlan } from './plan.ts';
 import { marks } from '#operator/api.ts';
 import { mergeConditions, timeText, type Verdict } from '#operator/conditions.ts';
-import { endpointOf } from '#operator/farm/status.ts';
 import { bytesText, rounded } from '#operator/quantity.ts';
 import { bucketNameOf, claimOf, credentialsNameOf } from './admission.ts';
 import { ownerSecretName } from './desired/owner-secret.ts';
@@ -21,7 +20,7 @@ export interface BucketStatusInput {
 
 export function bucketStatus(input: BucketStatusInput): StorjBucketStatus {
   const { observed, ownerId, hasCredentials } = input;
-  const { bucket, bridgeAddress, nowMs } = observed;
+  const { bucket, endpoint, nowMs } = observed;
   const before = bucket.status;
   const generation = bucket.metadata.generation ?? 0;
   const owner = ownerId ?? before?.ownerId;
@@ -30,7 +29,7 @@ export function bucketStatus(input: BucketStatusInput): StorjBucketStatus {
     observedGeneration: generation,
     bucketName: bucketNameOf(bucket),
     ...(owner === undefined ? {} : { ownerId: owner }),
-    ...(bridgeAddress === '' ? {} : { endpoint: endpointOf(bridgeAddress) }),
+    ...(endpoint === '' ? {} : { endpoint }),
     ...(hasCredentials ? { credentialsSecretName: credentialsNameOf(bucket) } : {}),
     ...(usage ? { usage } : {}),
     conditions: mergeConditions(verdicts(input, owner), before?.conditions, generation, timeText(nowMs)),

@@ -110,7 +110,7 @@ export async function applyConfig({ context, observed, build, plan, memory, sign
 
 export async function applyObjects(applying: Applying): Promise<void> {
   const { build, plan, observed } = applying;
-  for (const wanted of desiredObjects(build, plan, observed.children)) await applyOne(applying, wanted);
+  for (const wanted of desiredObjects(build, plan, observed)) await applyOne(applying, wanted);
 }
 
 async function applyOne({ context, observed, signal }: Applying, { type, object, isExact = false }: Wanted): Promise<void> {

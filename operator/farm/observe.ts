@@ -1,4 +1,5 @@
 // Reads everything that the farm's decisions need and turns it into plain facts. The only place that reads.
+import { tlsFact } from './tls.ts';
 import type { LiveFarm } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
 import type { ConfigMap, Live, PersistentVolumeClaim, Pod, ResourceType, StatefulSet } from '#operator/kube/resources.ts';
@@ -64,6 +65,7 @@ export async function observeFarm(context: Context, farm: LiveFarm, memory: Farm
     repairer: serverFact(podList, 'repairer'),
     bridgeImage: bridgeSet?.spec?.template.spec?.containers[0]?.image ?? '',
     bridgeAddress: addressOf(service?.spec?.clusterIP),
+    tls: await tlsFact(context, farm, addressOf(service?.spec?.clusterIP), signal),
     budget: typeof budget?.spec?.maxUnavailable === 'number' ? budget.spec.maxUnavailable : undefined,
     children,
   };

@@ -1,4 +1,5 @@
 // What is, as plain facts: everything that the farm's decisions are made from. observe.ts alone fills it.
+import type { TlsFact } from './tls.ts';
 import type { LiveFarm } from '#operator/api.ts';
 import type { Live } from '#operator/kube/resources.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
@@ -99,6 +100,7 @@ export interface Observed {
   bridgeImage: string;
   /** ClusterIP of the bridge's Service; empty while there is none. */
   bridgeAddress: string;
+  tls: TlsFact;
   budget: number | undefined;
   /** Identity of each Ready farmer pod, by pod uid. */
   contacts: ReadonlyMap<string, Contact>;

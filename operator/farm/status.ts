@@ -6,10 +6,10 @@ import type { Observed } from './observed.ts';
 import type { Plan, Problem } from './plan.ts';
 import { mergeConditions, statusOf, timeText, type Verdict } from '#operator/conditions.ts';
 import { bytesText, rounded } from '#operator/quantity.ts';
-import { PORTS } from '#node/interface/ports.ts';
 import { defaultScheme, isUnder, promiseOf, schemeOfText, schemeText } from '#node/core/schemes.ts';
 import { selectorOf } from './desired/common.ts';
 import { keySecretName } from './desired/key-secret.ts';
+import { endpointOf } from './tls.ts';
 import { biggerThan, stillResizing } from './volumes.ts';
 
 export interface StatusInput {
@@ -26,8 +26,9 @@ export interface StatusInput {
 }
 
 /** Problems that the user must mend, in the order in which they are shown. */
-export function problemOf({ plan, stalled }: Pick<StatusInput, 'plan' | 'stalled'>): Problem | undefined {
+export function problemOf({ observed, plan, stalled }: Pick<StatusInput, 'observed' | 'plan' | 'stalled'>): Problem | undefined {
   if (stalled) return stalled;
+  if (observed.tls.state === 'Broken') return { reason: 'TlsSecretBroken', message: observed.tls.message };
   if (plan?.redundancyProblem?.reason === 'RedundancyUnmet') return plan.redundancyProblem;
   if (plan?.shrinkHeld && plan.shrinkHeld.reason !== 'SegmentsRewriting')
     return { ...plan.shrinkHeld, reason: 'ScaleDownBlocked' };
@@ -68,17 +69,13 @@ export function farmStatus(input: StatusInput): StorjFarmStatus {
     })),
     farmers: plan ? farmersOf(observed, plan) : [],
     data: dataOf(observed),
-    endpoints: observed.bridgeAddress === '' ? {} : { s3: endpointOf(observed.bridgeAddress) },
+    endpoints: observed.bridgeAddress === '' ? {} : { s3: endpointOf(farm, observed.tls, observed.bridgeAddress) },
     summary: {
       farmers: `${ready}/${wanted}`,
       capacity: steadyCapacity(before?.summary?.capacity, capacityOf(observed), input.mayWriteNumbers),
     },
     conditions,
   };
-}
-
-export function endpointOf(address: string): string {
-  return `http://${address.includes(':') ? `[${address}]` : address}:${PORTS.s3}`;
 }
 
 function dataOf({ report }: Observed): NonNullable<StorjFarmStatus['data']> {

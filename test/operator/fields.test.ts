@@ -17,6 +17,7 @@ import {
   type Secret,
 } from '#operator/kube/resources.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
+import { testCertificates } from '#test/support/tls-fixture.ts';
 import { createFarmWorld, namespace, type FarmWorld } from '#test/support/farm-world.ts';
 
 /** Fields by path → the change (a merge patch of the spec) and what takes it back. `fixed` = can't be changed, so it is set at creation. */
@@ -86,6 +87,7 @@ const farmFields: Record<string, Change> = {
     { service: { type: 'NodePort', nodePort: 30900 } },
     { service: { type: 'ClusterIP', nodePort: null } },
   ),
+  'bridge.tls.secretRef.name': bridge({ tls: { secretRef: { name: 's3-tls' } } }, { tls: null }),
   'bridge.resources.requests': bridge({ resources: { requests: resources.requests } }, { resources: null }),
   'bridge.resources.limits': bridge({ resources: { limits: resources.limits } }, { resources: null }),
   'repair.replicas': { set: { repair: { replicas: 0 } }, back: { repair: { replicas: 1 } } },
@@ -156,6 +158,13 @@ async function worldWith(spec: object, bucketSpec: object): Promise<{ world: Far
   const operator = world.startOperator({ nodeImage: 'localhost/storj-node:1' });
   const data = { words: Buffer.from(wordsFromEntropy(new Uint8Array(32))).toString('base64') };
   await world.kube.create(secrets, { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'words', namespace }, data });
+  const tls = Object.fromEntries(
+    [
+      ['tls.crt', testCertificates.one.cert],
+      ['tls.key', testCertificates.one.key],
+    ].map(([field, value]) => [field!, Buffer.from(value!).toString('base64')]),
+  );
+  await world.kube.create(secrets, { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's3-tls', namespace }, data: tls });
   const base = { farmers: { replicas: 6, storage: { size: '1Gi' } } };
   await world.createFarm(merge(base, spec) as never);
   await world.createBucket('photos', merge({ farmRef: { name: 'demo' } }, bucketSpec) as never);

@@ -1,8 +1,16 @@
 // The S3 server with the bridge's own rules behind it, on a farm in memory; the client is AWS' SDK.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request as requestTls } from 'node:https';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { request } from 'node:http';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { watchCertificate } from '#node/bridge/s3/certificate.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import { testAuthority, testCertificates } from '#test/support/tls-fixture.ts';
 import { startS3Server, type RequestRecord, type S3Server } from '#node/bridge/s3/server.ts';
 import { canonicalRequest, createSigningKeys, requestStringToSign, sign } from '#node/bridge/s3/signature.ts';
 import { memoryBridge, SECRET, type MemoryBridge } from '#test/node-image/bridge/memory-bridge.ts';
@@ -47,6 +55,73 @@ afterAll(async () => {
 });
 
 describe('S3 on a farm in memory', () => s3Exam(() => endpoint));
+
+describe('S3 over HTTPS', () => {
+  it('serves with its certificate, and with a renewed one from then on', async () => {
+    const { account } = bridge;
+    const secure = await startS3Server({
+      objects: bridge.objects,
+      findKey: (accessKeyId) => (accessKeyId === account.accessKeyId ? { ...account, secretAccessKey: SECRET } : null),
+      region: 'storj-1',
+      domains: ['localhost'],
+      host: '127.0.0.1',
+      port: 0,
+      maxInFlight: 100,
+      nowMs: () => Date.now(),
+      certificate: testCertificates.one,
+    });
+    /** Whose certificate it was, and the status of an unsigned request. */
+    const ask = (ca: string) =>
+      new Promise<{ subject: string; status: number | undefined }>((resolve, reject) => {
+        const asked = requestTls({ host: '127.0.0.1', port: secure.port, ca, agent: false }, (response) => {
+          const { subject } = (response.socket as TLSSocket).getPeerCertificate();
+          response.resume();
+          resolve({ subject: String(subject['CN']), status: response.statusCode });
+        });
+        asked.on('error', reject);
+        asked.end();
+      });
+    try {
+      expect(await ask(testAuthority)).toEqual({ subject: 'test bridge one', status: 403 });
+      await expect(ask(testCertificates.two.cert)).rejects.toThrow();
+      const plain = await fetch(`http://127.0.0.1:${secure.port}/`).catch((error: unknown) => error);
+      expect(plain).toBeInstanceOf(Error);
+      secure.setCertificate(testCertificates.two);
+      expect(await ask(testAuthority)).toMatchObject({ subject: 'test bridge two' });
+      expect(() => secure.setCertificate({ cert: 'nonsense', key: '' })).toThrow();
+      expect(await ask(testAuthority)).toMatchObject({ subject: 'test bridge two' });
+    } finally {
+      await secure.close(0);
+    }
+  });
+
+  it('takes up a renewed certificate, and keeps the last one while the new one cannot be used', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 's3-tls-'));
+    const write = (cert: string, key: string) =>
+      Promise.all([writeFile(join(folder, 'tls.crt'), cert), writeFile(join(folder, 'tls.key'), key)]);
+    const { one, two } = testCertificates;
+    await write(one.cert, one.key);
+    const stop = new AbortController();
+    const taken: string[] = [];
+    const warned: string[] = [];
+    const log = { debug() {}, info() {}, error() {}, warn: (_: object, text: string) => void warned.push(text) };
+    const watching = watchCertificate(
+      folder,
+      ({ cert }) => {
+        if (cert === 'nonsense') throw new Error('no certificate');
+        taken.push(cert);
+      },
+      { log, signal: stop.signal, runtime: { ...systemRuntime, sleep: () => systemRuntime.sleep(10) } },
+    );
+    await write('nonsense', one.key);
+    await expect.poll(() => warned.length).toBeGreaterThan(0);
+    await write(two.cert, two.key);
+    await expect.poll(() => taken.at(-1)).toBe(two.cert);
+    stop.abort();
+    await watching;
+    await rm(folder, { recursive: true });
+  });
+});
 
 describe('S3 under bad conditions', () => {
   /** Sends a signed PUT by hand: `announced` bytes in Content-Length, `sent` of them on the wire. */

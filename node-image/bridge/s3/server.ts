@@ -2,6 +2,7 @@
 // answered; every error becomes one XML document, and a client that is turned away never sees its body stored.
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -10,6 +11,7 @@ import { authenticate, type Authenticated, type Credentials } from './authentica
 import { MAX_PUT_BYTES, openBody, readSmallBody } from './body.ts';
 import type { Context, Reply } from './context.ts';
 import { S3Error, toS3Error } from './errors.ts';
+import type { Certificate } from './certificate.ts';
 import { checkKey, headerOf, parseTarget, type Target } from './request.ts';
 import { route } from './router.ts';
 import { createSigningKeys } from './signature.ts';
@@ -48,12 +50,16 @@ export interface S3ServerOptions {
   /** More requests at once are told to slow down. */
   maxInFlight: number;
   nowMs: () => number;
+  /** HTTPS with this; without, plain HTTP. */
+  certificate?: Certificate;
   onStart?(): void;
   onDone?(record: RequestRecord): void;
 }
 
 export interface S3Server {
   port: number;
+  /** For connections from now on; throws where it can't be used. */
+  setCertificate(certificate: Certificate): void;
   /** Takes nothing new, lets what runs end within `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -76,7 +82,10 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     }).finally(() => running.delete(aborter));
   };
   const settings = { keepAliveTimeout: 75_000, headersTimeout: 60_000, requestTimeout: 0, noDelay: true };
-  const server: Server = createServer(settings);
+  const secure: TlsServer | null = options.certificate
+    ? createTlsServer({ ...settings, minVersion: 'TLSv1.2', ...options.certificate })
+    : null;
+  const server: Server | TlsServer = secure ?? createServer(settings);
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = IDLE_TIMEOUT_MS;
   server.on('request', (request, response) => handle(request, response, false));
@@ -98,6 +107,9 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   await listen(server, options.port, options.host);
   return {
     port: (server.address() as AddressInfo).port,
+    setCertificate(certificate) {
+      secure?.setSecureContext({ minVersion: 'TLSv1.2', ...certificate });
+    },
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Kept-alive connections become idle one by one as their last answer goes out.
@@ -113,7 +125,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   };
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
+function listen(server: Server | TlsServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {

@@ -4,7 +4,6 @@
 import type { LiveBucket } from '#operator/api.ts';
 import type { Live, Secret } from '#operator/kube/resources.ts';
 import { apiVersion, marks } from '#operator/api.ts';
-import { endpointOf } from '#operator/farm/status.ts';
 import { PORTS } from '#node/interface/ports.ts';
 import { bucketNameOf, credentialsNameOf } from '../admission.ts';
 
@@ -24,11 +23,21 @@ export function bucketLabels(bucket: LiveBucket): Record<string, string> {
   };
 }
 
-/** `address` = cluster IP of the bridge's Service. */
-export function credentialsSecret(bucket: LiveBucket, { accessKeyId, secretAccessKey }: AccessKeys, address: string): Secret {
+export interface S3Place {
+  /** Cluster IP of the bridge's Service. */
+  address: string;
+  endpoint: string;
+  /** PEM of the authority behind the endpoint's certificate; empty = none that clients don't know. */
+  ca: string;
+}
+
+export function credentialsSecret(
+  bucket: LiveBucket,
+  { accessKeyId, secretAccessKey }: AccessKeys,
+  { address, endpoint, ca }: S3Place,
+): Secret {
   const { name, namespace = '', uid } = bucket.metadata;
   const bucketName = bucketNameOf(bucket);
-  const endpoint = endpointOf(address);
   const text: Record<string, string> = {
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
@@ -55,6 +64,8 @@ export function credentialsSecret(bucket: LiveBucket, { accessKeyId, secretAcces
     RCLONE_CONFIG_STORJ_FORCE_PATH_STYLE: 'true',
     // The key opens one bucket that exists; it may not create any.
     RCLONE_CONFIG_STORJ_NO_CHECK_BUCKET: 'true',
+    // To be mounted as a file: AWS_CA_BUNDLE, NODE_EXTRA_CA_CERTS and rclone's --ca-cert take paths.
+    ...(ca === '' ? {} : { CA_CRT: ca }),
   };
   return {
     apiVersion: 'v1',

@@ -1,5 +1,6 @@
 // The bridge: a StatefulSet of one, so that its catalog and its logs' state stay with it.
 import type { StatefulSet } from '#operator/kube/resources.ts';
+import type { TlsFact } from '../tls.ts';
 import type { ClaimTemplate } from './zone-set.ts';
 import { marks } from '#operator/api.ts';
 import { PORTS } from '#node/interface/ports.ts';
@@ -16,7 +17,9 @@ import {
   type Build,
 } from './common.ts';
 
-export function bridgeSet(build: Build, claim: ClaimTemplate): StatefulSet {
+const tlsDir = '/var/run/storj/tls';
+
+export function bridgeSet(build: Build, claim: ClaimTemplate, tls: TlsFact): StatefulSet {
   const { farm } = build;
   const names = farmNames(farm.name);
   const { replicas, resources } = farm.spec.bridge;
@@ -44,17 +47,23 @@ export function bridgeSet(build: Build, claim: ClaimTemplate): StatefulSet {
               env: [
                 { name: 'STORJ_SEED_FILE', value: `${seedDir}/seed` },
                 { name: 'STORJ_S3_PORT', value: String(PORTS.s3) },
+                ...(tls.state === 'On' ? [{ name: 'STORJ_S3_TLS_DIR', value: tlsDir }] : []),
               ],
               ports: [{ name: 's3', containerPort: PORTS.s3 }],
               mounts: [
                 { name: 'data', mountPath: dataDir },
                 { name: 'seed', mountPath: seedDir, readOnly: true },
+                ...(tls.state === 'On' ? [{ name: 'tls', mountPath: tlsDir, readOnly: true }] : []),
               ],
               resources,
               requests: { cpu: '100m', memory: '256Mi' },
             }),
           ],
-          volumes: [...commonVolumes(names.config), seedVolume(names.bridgeSecret)],
+          volumes: [
+            ...commonVolumes(names.config),
+            seedVolume(names.bridgeSecret),
+            ...(tls.state === 'On' ? [tlsVolume(tls.secretName)] : []),
+          ],
         },
       },
       volumeClaimTemplates: [
@@ -71,6 +80,11 @@ export function bridgeSet(build: Build, claim: ClaimTemplate): StatefulSet {
       ],
     },
   } as StatefulSet;
+}
+
+function tlsVolume(secretName: string): object {
+  const items = ['tls.crt', 'tls.key'].map((key) => ({ key, path: key }));
+  return { name: 'tls', secret: { secretName, defaultMode: 0o440, items } };
 }
 
 export function seedVolume(secretName: string): object {

@@ -34,7 +34,7 @@ export function buildOf({ farm, settings }: Observed, image: string, controlKey:
   return { farm: { name, namespace, uid, spec: farm.spec }, installId, operatorNamespace, image, controlKey };
 }
 
-export function desiredObjects(build: Build, plan: Plan, children: Observed['children']): Wanted[] {
+export function desiredObjects(build: Build, plan: Plan, { children, tls }: Pick<Observed, 'children' | 'tls'>): Wanted[] {
   const names = farmNames(build.farm.name);
   const { storage } = build.farm.spec.farmers;
   const catalog = build.farm.spec.bridge.catalog.storage;
@@ -69,7 +69,10 @@ export function desiredObjects(build: Build, plan: Plan, children: Observed['chi
       object: zoneSet(build, zone, claimOf(names.zoneSet(zone.zone), farmerClaim)),
       isExact: true,
     })),
-    { type: statefulSets, object: bridgeSet(build, claimOf(names.bridge, bridgeClaim)) },
+    // With a certificate that can't be served it stays as it is.
+    ...(tls.state === 'Broken'
+      ? []
+      : [{ type: statefulSets, object: bridgeSet(build, claimOf(names.bridge, bridgeClaim), tls) }]),
     { type: deployments, object: repairerDeployment(build) },
   ];
 }

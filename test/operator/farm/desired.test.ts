@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { StorjFarm } from '#operator/api.ts';
 import type { Plan } from '#operator/farm/plan.ts';
+import type { TlsFact } from '#operator/farm/tls.ts';
 import type { Build } from '#operator/farm/desired/common.ts';
 import type { KubeObject, StatefulSet } from '#operator/kube/resources.ts';
 import { apiVersion } from '#operator/api.ts';
@@ -46,11 +47,17 @@ const full = build({
     topologySpreadConstraints: [{ topologyKey: 'rack', maxSkew: 1, whenUnsatisfiable: 'DoNotSchedule' }],
     priorityClassName: 'high',
   },
-  bridge: { catalog: { storage: { size: '20Gi' } }, service: { type: 'NodePort', nodePort: 30900 } },
+  bridge: {
+    catalog: { storage: { size: '20Gi' } },
+    service: { type: 'NodePort', nodePort: 30900 },
+    tls: { secretRef: { name: 's3-tls' } },
+  },
   allowedBuckets: { from: 'Selector', selector: { team: 'media' } },
 });
 
-const objects = (from: Build, what: Plan): KubeObject[] => desiredObjects(from, what, new Map()).map(({ object }) => object);
+const off: TlsFact = { state: 'Off' };
+const objects = (from: Build, what: Plan, tls: TlsFact = off): KubeObject[] =>
+  desiredObjects(from, what, { children: new Map(), tls }).map(({ object }) => object);
 const yaml = (all: object[]): string =>
   all.map((one) => stringify(one, { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n');
 
@@ -61,7 +68,8 @@ describe('the objects of a farm', () => {
 
   it('one with everything', async () => {
     const what = plan({ zones: [zone('a', 2, { disk: 'ssd', zone: 'a' })], budget: 0 });
-    await expect(yaml(objects(full, what))).toMatchFileSnapshot('golden/farm-with-everything.yaml');
+    const tls: TlsFact = { state: 'On', secretName: 's3-tls', ca: '' };
+    await expect(yaml(objects(full, what, tls))).toMatchFileSnapshot('golden/farm-with-everything.yaml');
   });
 
   it('volumes and keys have no owner, so they stay', async () => {
