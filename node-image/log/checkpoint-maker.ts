@@ -86,7 +86,7 @@ export interface CheckpointOrder {
   limits?: CheckpointLimits;
   signal: AbortSignal;
 }
-export interface PackedVersion {
+interface PackedVersion {
   key: string;
   versionId: string;
   packed: PackedBytes;

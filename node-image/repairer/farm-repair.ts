@@ -3,7 +3,8 @@
 import type { KeyPair } from '#node/core/keys.ts';
 import { newScores, scored, trustFacts, type TrustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerFacts } from '#node/core/repair-plan.ts';
-import { farmSnapshot, logLink, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
+import { createClient, type Client } from '#node/client/client.ts';
+import { farmSnapshot, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import type { FarmReport } from '#node/interface/status.ts';
 import type { LogLink } from '#node/log/log-link.ts';
@@ -86,6 +87,8 @@ export class FarmRepair {
   readonly #input: FarmRepairInput;
   readonly #limits: RepairLimits;
   readonly #farm: SettableFarmView;
+  /** For the segments of checkpoints. */
+  readonly #client: Client;
   readonly #link: LogLink;
   readonly #watch: FarmerWatch;
   readonly #judge: Judge;
@@ -114,7 +117,8 @@ export class FarmRepair {
     this.#config = input.config;
     this.#startedMs = runtime.nowMs();
     this.#farm = settableFarmView(farmSnapshot(input.config));
-    this.#link = logLink({ network, farm: this.#farm, runtime });
+    this.#client = createClient({ network, farm: this.#farm, runtime, limits: { threads: 0 } });
+    this.#link = this.#client.link;
     this.#watch = new FarmerWatch(this.#limits.offlineAfterMs);
     this.#judge = new Judge(index, this.#watch, runtime);
     this.#logs = placementLogs({ link: this.#link, self, states, signal });
@@ -190,6 +194,7 @@ export class FarmRepair {
   async close(): Promise<void> {
     await Promise.allSettled(this.#repairing.values());
     await this.#logs.close();
+    await this.#client.close();
   }
 
   // ---- asking -------------------------------------------------------------------------------
@@ -233,7 +238,7 @@ export class FarmRepair {
     await overAll([...owners], OWNERS_AT_ONCE, async (owner) => {
       try {
         const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
-        const facts = await scanOwner({ link: this.#link, index, self, owner, judge, nowMs: beganMs, signal });
+        const facts = await scanOwner({ client: this.#client, index, self, owner, judge, nowMs: beganMs, signal });
         if (facts) this.#owners.set(owner, facts);
         else {
           this.#owners.delete(owner);

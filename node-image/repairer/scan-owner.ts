@@ -2,9 +2,14 @@
 // repair key that the owner's warrant seals to this repairer.
 import { bucketRepairKey, openSealed, repairPartKey, type KeyPair } from '#node/core/keys.ts';
 import { pieceBytes } from '#node/core/segments.ts';
-import { readBatches, readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
-import type { LogLink } from '#node/log/log-link.ts';
+import { movesInLogs } from '#node/client/bucket-reader.ts';
+import type { Client } from '#node/client/client.ts';
+import { segmentStore } from '#node/client/segment-store.ts';
+import { readSince, repairRecordsOf, type Checkpoint } from '#node/log/checkpoint-reader.ts';
+import { readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
+import type { SegmentStore } from '#node/log/segment-store.ts';
 import { fetchRoots, type Roots } from '#node/log/roots.ts';
+import { repairManifestKey, type RepairRecord } from '#node/wire/checkpoints.ts';
 import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
@@ -32,7 +37,7 @@ export class ScanError extends Error {
 }
 
 export interface ScanInput {
-  link: LogLink;
+  client: Client;
   index: SegmentIndex;
   self: KeyPair;
   owner: PublicKey;
@@ -50,8 +55,8 @@ export interface OwnerFacts {
 
 /** Null where the newest warrant isn't for this repairer: nothing of that owner is kept. */
 export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
-  const { link, index, self, owner, signal } = input;
-  const roots = await fetchRoots(link, owner, signal);
+  const { client, index, self, owner, signal } = input;
+  const roots = await fetchRoots(client.link, owner, signal);
   const { view } = roots;
   if (roots.statements.length === 0) throw new ScanError('NoStatements', `No farmer has root statements of owner ${owner}.`);
   if (view.warrant?.repairer !== self.publicKey) {
@@ -80,22 +85,71 @@ function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
 }
 
 async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[], bucketId: BucketId): Promise<void> {
-  const { link, index, owner, signal } = input;
-  const state = await readHeads(link, { owner, bucketId, signal, view: roots.view });
+  const { client, index, owner, signal } = input;
+  const state = await readHeads(client.link, { owner, bucketId, signal, view: roots.view });
   const positions = index.positions(owner, bucketId);
   if (wasCutBack(state, positions)) {
     // What was applied doesn't count any more: read all of this owner again, the next time round.
     index.forgetOwner(owner);
     throw new ScanError('Unsteady', 'A log was closed below what was read of it: reading again.');
   }
-  const keys = epochKeys.map((key) => bucketRepairKey(key, bucketId));
-  const batches = readBatches(link, {
-    state,
-    since: positions,
-    keys: { repairPartKeys: (logId) => keys.map((key) => repairPartKey(key, logId)) },
-    signal,
-  });
+  const bucketKeys = epochKeys.map((key) => bucketRepairKey(key, bucketId));
+  const keys = {
+    repairPartKeys: (logId: PublicKey) => bucketKeys.map((key) => repairPartKey(key, logId)),
+    repairManifestKeys: bucketKeys.map(repairManifestKey),
+  };
+  const store = segmentStore(client, owner, (placement, wait) => movesInLogs(client.link, state, keys, placement, wait));
+  const { checkpoint, batches } = await readSince(client.link, { state, since: positions, keys, store, signal });
+  if (checkpoint && positions.size > 0) {
+    index.forgetOwner(owner);
+    throw new ScanError('Unsteady', 'Replicas have dropped batches that were not read: reading again, from the checkpoint.');
+  }
+  if (checkpoint) await takeCheckpoint(input, state, checkpoint, store);
   for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);
+}
+
+/** Records that are taken in one transaction. */
+const RECORDS_AT_ONCE = 500;
+
+/** All segments that live, with their moves. Where it stands in the logs is known when the last is in. */
+async function takeCheckpoint(input: ScanInput, state: BucketState, checkpoint: Checkpoint, store: SegmentStore): Promise<void> {
+  const { index, owner, signal } = input;
+  const { bucketId, view } = state;
+  if (!checkpoint.repair)
+    throw new ScanError('NoKey', `No repair key opens checkpoint ${checkpoint.number} of bucket ${bucketId}.`);
+  const from = behind(state, checkpoint);
+  let records: RepairRecord[] = [];
+  const take = () => index.transaction(() => applyRecords(input, view, bucketId, from, records));
+  for await (const record of repairRecordsOf(checkpoint, { store, from: null, signal })) {
+    if (records.push(record) < RECORDS_AT_ONCE) continue;
+    take();
+    records = [];
+  }
+  take();
+  for (const [logId, head] of checkpoint.vector) index.setPosition(owner, bucketId, logId, head);
+}
+
+/** The batch that told of the checkpoint: cuts that were stated before it say nothing of its segments. */
+function behind({ logs }: BucketState, { vector }: Checkpoint): { logId: PublicKey; seq: number } {
+  const writers = logs.filter(({ log }) => log.kind === 'entries' && vector.has(log.logId));
+  const { log } = writers.find((one) => !one.log.closed) ?? writers.at(-1) ?? logs[0]!;
+  return { logId: log.logId, seq: (vector.get(log.logId)?.seq ?? 0) + 1 };
+}
+
+function applyRecords(
+  input: ScanInput,
+  view: RootView,
+  bucketId: BucketId,
+  from: { logId: PublicKey; seq: number },
+  records: readonly RepairRecord[],
+): void {
+  const touched = new Set<number>();
+  for (const record of records) {
+    if (record.kind === 'moves') {
+      for (const sealed of record.sealed) addMoves(input, view, bucketId, { tag: record.tag, sealed }, touched);
+    } else if (record.live && record.placement) takeSegment(input, view, bucketId, record.placement, from, touched);
+  }
+  input.judge(touched);
 }
 
 /** A log that was closed, or goes on, below what was applied of it held a batch that never counted. */
@@ -113,32 +167,47 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
     const touched = new Set<number>();
     if (batch.log.kind === 'entries' && batch.header.kind === 'entries') {
       if (!batch.repair) throw new ScanError('NoKey', `No repair key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
-      for (const placement of batch.repair.added) {
-        const id = addSegment(index, owner, bucketId, placement, batch);
-        if (id === null) continue;
-        touched.add(id);
-        const tag = placementTag(placement.secret);
-        for (const { bucketId: told, sealed } of index.takeWaiting(owner, tag)) {
-          applyPlacement(input, view.warrants, told, id, { tag, sealed });
-        }
-      }
+      const from = { logId: batch.log.logId, seq: batch.header.seq };
+      for (const placement of batch.repair.added) takeSegment(input, view, bucketId, placement, from, touched);
       for (const segmentId of batch.repair.released) index.releaseSegment(owner, segmentId, batch.header.timeMs);
       for (const cut of batch.repair.cuts ?? []) {
         const statement = bucketId === ACCOUNT_BUCKET_ID ? readCut(view, cut) : null;
         if (statement) index.keepCut(owner, statement.cutMs, cut);
       }
     }
-    for (const placement of batch.placements) {
-      const ids = index.segmentsByTag(owner, placement.tag);
-      if (ids.length === 0) index.keepWaiting(owner, bucketId, placement.tag, placement.sealed);
-      for (const id of ids) {
-        applyPlacement(input, view.warrants, bucketId, id, placement);
-        touched.add(id);
-      }
-    }
+    for (const placement of batch.placements) addMoves(input, view, bucketId, placement, touched);
     index.setPosition(owner, bucketId, batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
     judge(touched);
   });
+}
+
+/** Moves that were told before it are about it. */
+function takeSegment(
+  input: ScanInput,
+  view: RootView,
+  bucketId: BucketId,
+  placement: SegmentPlacement,
+  from: { logId: PublicKey; seq: number },
+  touched: Set<number>,
+): void {
+  const { index, owner } = input;
+  const id = addSegment(index, owner, bucketId, placement, from);
+  if (id === null) return;
+  touched.add(id);
+  const tag = placementTag(placement.secret);
+  for (const { bucketId: told, sealed } of index.takeWaiting(owner, tag)) {
+    applyPlacement(input, view.warrants, told, id, { tag, sealed });
+  }
+}
+
+function addMoves(input: ScanInput, view: RootView, bucketId: BucketId, move: SealedPlacement, touched: Set<number>): void {
+  const { index, owner } = input;
+  const ids = index.segmentsByTag(owner, move.tag);
+  if (ids.length === 0) index.keepWaiting(owner, bucketId, move.tag, move.sealed);
+  for (const id of ids) {
+    applyPlacement(input, view.warrants, bucketId, id, move);
+    touched.add(id);
+  }
 }
 
 /** A hint that no cut has confirmed after so long was wrong, or there is nobody who states cuts. */
@@ -171,9 +240,8 @@ function addSegment(
   owner: PublicKey,
   bucketId: BucketId,
   placement: SegmentPlacement,
-  { header, log }: ReadBatch,
+  from: { logId: PublicKey; seq: number },
 ): number | null {
-  const from = { logId: log.logId, seq: header.seq };
   try {
     const sizeBytes = pieceBytes(placement.sizeBytes, placement.scheme.required);
     return index.addSegment(owner, bucketId, placement, { tag: placementTag(placement.secret), pieceBytes: sizeBytes }, from);

@@ -13,6 +13,9 @@ import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
+import { FarmRepair } from '#node/repairer/farm-repair.ts';
+import { WriterStates } from '#node/repairer/placement-logs.ts';
+import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
@@ -88,6 +91,31 @@ async function startBridge(
   };
 }
 
+function startRepairer() {
+  const stopping = new AbortController();
+  const index = new SegmentIndex(':memory:');
+  const states = new WriterStates(':memory:');
+  const failures: string[] = [];
+  const repair = new FarmRepair({
+    network: farm.networkOf(farm.repairer),
+    self: farm.repairer,
+    index,
+    states,
+    config: farm.current(),
+    runtime: systemRuntime,
+    version: 'test',
+    events: { ownerFailed: (_, error) => failures.push(String(error)) },
+    signal: stopping.signal,
+  });
+  running.push(async () => {
+    stopping.abort(new Error('the test stops this repairer'));
+    await repair.close();
+    index.close();
+    states.close();
+  });
+  return { repair, index, failures };
+}
+
 async function everything({ bridge, bucketOf }: Awaited<ReturnType<typeof startBridge>>, name: string) {
   const bucket = bucketOf(name);
   const found: Record<string, string> = {};
@@ -154,8 +182,8 @@ describe('a bridge', () => {
     const again = next.bridge.objects.head(next.bucketOf('photos'), 'small/9');
     expect(next.bridge.catalog.content(bucketId, 'small/9', again.versionId)?.packed).toBeDefined();
     // It goes on where the other was: writes, and the next checkpoint.
-    for (let i = 0; i < 60; i++) await next.put('photos', `more/${i}`, 'x');
-    for (let i = 0; i < 60; i++) want[`more/${i}`] = 'x';
+    for (let i = 0; i < 25; i++) await next.put('photos', `more/${i}`, 'x');
+    for (let i = 0; i < 25; i++) want[`more/${i}`] = 'x';
     expect(await next.bridge.checkpoints.makeDue()).toBe(1);
     expect(next.troubles).toEqual([]);
     expect(await everything(next, 'photos')).toEqual(want);
@@ -164,6 +192,37 @@ describe('a bridge', () => {
     const third = await startBridge();
     await third.bridge.writers.serve(third.bridge.accounts.access(owner)!, bucketId, never);
     expect(await everything(third, 'photos')).toEqual(want);
+  });
+
+  it('lets a repairer with an empty index start from there, with what one has that read every batch', async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const { bridge, owner, ...first } = await startBridge('repaired', createMemoryCatalog(), 6000);
+    await bridge.accounts.ensureWarrant(owner, farm.current(), never);
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    const always = startRepairer();
+    expect(await always.repair.scan()).toBe(true);
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 4; i++) await first.put('photos', `large/${i + round}`, text(`${round}`, 70_000));
+      for (let i = 0; i < 12; i++) await first.put('photos', `small/${i}`, text('s', 400));
+      await first.copy('photos', 'large/2', `copy/${round}`);
+      await first.remove('photos', `large/${round}`);
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      await bridge.cuts.state(owner, never);
+      expect(await always.repair.scan()).toBe(true);
+    }
+    await first.put('photos', 'after', text('a', 70_000));
+    expect(await always.repair.scan()).toBe(true);
+    const late = startRepairer();
+    expect(await late.repair.scan()).toBe(true);
+    expect([...always.failures, ...late.failures]).toEqual([]);
+    const seen = ({ index }: ReturnType<typeof startRepairer>) => {
+      const segments = index.allSegments(0, 10_000).map((id) => index.segment(id)!);
+      return segments.map(({ segmentId, holders }) => `${segmentId} ${JSON.stringify(holders)}`).sort();
+    };
+    expect(seen(late)).toEqual(seen(always));
+    expect(seen(late).length).toBeGreaterThan(8);
+    expect(late.index.positions(owner, bucketId)).toEqual(always.index.positions(owner, bucketId));
   });
 
   it("checkpoints the account's own log too", async () => {
