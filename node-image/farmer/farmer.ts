@@ -6,6 +6,7 @@ import { promiseOf } from '#node/core/schemes.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { pause, systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network, Service } from '#node/net/net.ts';
+import { compaction, type CompactionSeen } from './compaction.ts';
 import { folderDisk, type Disk } from './disk.ts';
 import { diskProbe, type DiskProbe } from './disk-probe.ts';
 import { duty as newDuty, type Duty } from './duty.ts';
@@ -17,6 +18,7 @@ import { PieceStore } from './piece-store.ts';
 import { presentedGrants } from './presented-grants.ts';
 import { rootsHandover } from './roots-handover.ts';
 import { RootsStore } from './roots-store.ts';
+import { SEGMENT_BYTES } from './segment-log.ts';
 import { farmerService, type CallObserver } from './service.ts';
 import { Store } from './store.ts';
 
@@ -41,6 +43,7 @@ export interface FarmerOptions {
   segmentBytes?: number;
   indexPath?: string;
   observe?: CallObserver;
+  observeCompaction?: (seen: CompactionSeen) => void;
   onError?: (error: unknown) => void;
 }
 
@@ -106,7 +109,15 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     handover.request(null);
   });
   await probe.probe();
+  const compacting = compaction({
+    store,
+    runtime,
+    segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+    onError,
+    ...(options.observeCompaction ? { observe: options.observeCompaction } : {}),
+  });
   const beside = [
+    compacting.forEver(stopped.signal),
     behind.run(stopped.signal),
     handover.run(stopped.signal),
     probeForEver(probe, runtime, stopped.signal),

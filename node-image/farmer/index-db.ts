@@ -5,14 +5,15 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 const INDEX_VERSION = 2;
 const PLACE = 'segment INTEGER NOT NULL, offset INTEGER NOT NULL, body_bytes INTEGER NOT NULL, meta_bytes INTEGER NOT NULL';
 /**
- * `held_bytes` of a segment: records that are needed, pieces in the trash among them; `trash` says how much of
+ * `held`: records of a segment that are needed, pieces in the trash among them; `trash` says how much of
  * it came into the trash on which day. `others`: needed records that are neither piece nor batch; `uses`: pieces
  * of which a trash or restore record has the last word. `late`: records found at a start that only make sense
  * in their order. A piece's `stamp` is that of the last record which said something about it.
  */
 const SCHEMA = `
   CREATE TABLE owners (id INTEGER PRIMARY KEY, owner BLOB NOT NULL UNIQUE, pieces INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
-  CREATE TABLE segments (segment INTEGER PRIMARY KEY, life BLOB NOT NULL, tail INTEGER NOT NULL, sealed INTEGER NOT NULL, held_bytes INTEGER NOT NULL DEFAULT 0);
+  CREATE TABLE segments (segment INTEGER PRIMARY KEY, life BLOB NOT NULL, tail INTEGER NOT NULL, phase TEXT NOT NULL);
+  CREATE TABLE held (segment INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
   CREATE TABLE trash (segment INTEGER NOT NULL, day INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (segment, day)) WITHOUT ROWID;
   CREATE TABLE pieces (owner INTEGER NOT NULL, piece BLOB NOT NULL, root BLOB NOT NULL, ${PLACE},
     stored_ms INTEGER NOT NULL, trashed_ms INTEGER, stamp INTEGER NOT NULL, PRIMARY KEY (owner, piece)) WITHOUT ROWID;
@@ -110,7 +111,10 @@ export class IndexDb {
       this.run('UPDATE owners SET pieces = pieces + ?, bytes = bytes + ? WHERE id = ?', [more.pieces, more.bytes, id]);
     }
     for (const [segment, bytes] of heldBytes) {
-      this.run('UPDATE segments SET held_bytes = held_bytes + ? WHERE segment = ?', [bytes, segment]);
+      this.run('INSERT INTO held VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET bytes = bytes + excluded.bytes', [
+        segment,
+        bytes,
+      ]);
     }
   }
 

@@ -6,6 +6,8 @@ import { frame } from '#node/wire/framing.ts';
 import { MAX_CLOCK_SKEW_MS, type BatchHeader, type BucketId, type Hash, type PublicKey } from '#node/wire/types.ts';
 import { keyedQueue } from './limits.ts';
 import { encodeMeta } from './record-meta.ts';
+import type { RecordReader } from './segment-log.ts';
+import { nullIfMoved } from './store-error.ts';
 import type { HeldLog } from './store-index.ts';
 import type { Store } from './store.ts';
 
@@ -114,15 +116,27 @@ export class LogStore {
   async *read(log: HeldLog, fromSeq: number, maxBytes: number): AsyncGenerator<Uint8Array> {
     let sentBytes = 0;
     for (let from = fromSeq; ;) {
-      const page = this.#store.index.batches(log, from, PAGE);
-      for (const { ref } of page) {
-        sentBytes += 4 + ref.bodyBytes;
-        if (sentBytes > maxBytes && sentBytes > 4 + ref.bodyBytes) return;
-        yield* frame(await this.#store.log.readBody(ref, 0, new Uint8Array(ref.bodyBytes)));
+      const page = this.#page(log, from);
+      // Dropped while they were being read: what follows would leave a gap.
+      if (from > fromSeq && page[0]?.seq !== from) return;
+      for (const { seq, sizeBytes, reader } of page) {
+        sentBytes += 4 + sizeBytes;
+        if (sentBytes > maxBytes && sentBytes > 4 + sizeBytes) return;
+        const bytes = await reader.body(0, new Uint8Array(sizeBytes)).catch(nullIfMoved);
+        if (!bytes) {
+          sentBytes -= 4 + sizeBytes;
+          break;
+        }
+        yield* frame(bytes);
+        from = seq + 1;
       }
-      if (page.length < PAGE) return;
-      from = page.at(-1)!.seq + 1;
+      if (page.length < PAGE && from === (page.at(-1)?.seq ?? from - 1) + 1) return;
     }
+  }
+
+  #page(log: HeldLog, fromSeq: number): { seq: number; sizeBytes: number; reader: RecordReader }[] {
+    const batches = this.#store.index.batches(log, fromSeq, PAGE);
+    return batches.map(({ seq, ref }) => ({ seq, sizeBytes: ref.bodyBytes, reader: this.#store.log.reader(ref) }));
   }
 
   #verified({ logId }: LogName, bytes: Uint8Array): Verified {

@@ -1,5 +1,6 @@
 // A farmer's metrics. Gauges are read when somebody asks; the rest counts calls as they end.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { CompactionSeen } from './compaction.ts';
 import type { Farmer } from './farmer.ts';
 import type { CallObserver } from './service.ts';
 import type { StoreNumbers } from './store.ts';
@@ -9,6 +10,7 @@ const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60];
 
 export interface FarmerMetrics {
   observe: CallObserver;
+  observeCompaction: (seen: CompactionSeen) => void;
   /** The gauges tell of this farmer from now on. */
   watch(farmer: Farmer): void;
 }
@@ -40,7 +42,23 @@ export function farmerMetrics(registry: Registry, nowMs: () => number): FarmerMe
     labelNames: ['operation'],
     registers,
   });
+  const compacted = new Counter({
+    name: 'storj_farmer_compacted_bytes_total',
+    help: 'Bytes of segment files that were compacted: moved (still needed) and freed (for new records).',
+    labelNames: ['type'],
+    registers,
+  });
+  const purged = new Counter({
+    name: 'storj_farmer_purged_pieces_total',
+    help: 'Pieces whose time in the trash was over.',
+    registers,
+  });
   return {
+    observeCompaction({ movedBytes, freedBytes, purgedPieces }) {
+      compacted.inc({ type: 'moved' }, movedBytes);
+      compacted.inc({ type: 'freed' }, Math.max(0, freedBytes));
+      purged.inc(purgedPieces);
+    },
     observe({ operation, code, startedMs, receivedBytes, sentBytes }) {
       calls.inc({ operation, result: code });
       seconds.observe({ operation }, Math.max(0, nowMs() - startedMs) / 1000);
@@ -55,7 +73,7 @@ function addGauges(registry: Registry, farmer: Farmer): void {
   const registers = [registry];
   const space = new Gauge({
     name: 'storj_farmer_space_bytes',
-    help: 'Space of the store: live, trash (nothing names it any more) and free (for pieces).',
+    help: 'Space of the store: live, trash (pieces in the trash, and what nothing names any more) and free (for pieces).',
     labelNames: ['type'],
     registers,
     async collect() {

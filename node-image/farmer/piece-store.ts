@@ -12,9 +12,9 @@ import { LEAF_BYTES, MAX_SEGMENT_BYTES, type Hash, type PieceId, type PublicKey 
 import { keyedQueue, slots, type Slots } from './limits.ts';
 import { decodeMeta, encodeMeta, MAX_NAMED_PIECES, type PieceMeta } from './record-meta.ts';
 import type { RecordRef } from './record.ts';
-import type { RecordStream } from './segment-log.ts';
+import type { RecordReader, RecordStream } from './segment-log.ts';
 import type { Store } from './store.ts';
-import { StoreError } from './store-error.ts';
+import { nullIfMoved, StoreError } from './store-error.ts';
 
 /** Hashed and written at once. A piece that is smaller shares its write and fdatasync with others. */
 const CHUNK_BYTES = 16 * LEAF_BYTES;
@@ -125,16 +125,30 @@ export class PieceStore {
     pieceId: PieceId,
     { firstLeaf, leafCount }: { firstLeaf: number; leafCount: number },
   ): Promise<{ body: AsyncIterable<Uint8Array>; bodyBytes: number }> {
-    const held = this.#store.index.piece(owner, pieceId);
-    if (!held) throw new CallError('NotFound', 'No such piece here.');
-    const meta = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
+    const { meta, sizeBytes, reader } = await this.#open(owner, pieceId);
     const leaves = meta.leafHashes.length / 32;
     const end = leafCount === 0 ? leaves : firstLeaf + leafCount;
     if (firstLeaf >= leaves || end > leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
-    const head = concat(...frame(rangeHead(meta, held.ref.bodyBytes, firstLeaf, end)));
-    const start = firstLeaf * LEAF_BYTES;
-    const endByte = Math.min(end * LEAF_BYTES, held.ref.bodyBytes);
-    return { body: this.#stream(head, held.ref, start, endByte), bodyBytes: head.length + endByte - start };
+    const head = concat(...frame(rangeHead(meta, sizeBytes, firstLeaf, end)));
+    const range = { start: firstLeaf * LEAF_BYTES, end: Math.min(end * LEAF_BYTES, sizeBytes) };
+    return {
+      body: this.#stream(head, { owner, pieceId, reader }, range),
+      bodyBytes: head.length + range.end - range.start,
+    };
+  }
+
+  async #open(owner: PublicKey, pieceId: PieceId): Promise<{ meta: PieceMeta; sizeBytes: number; reader: RecordReader }> {
+    for (;;) {
+      const found = this.#find(owner, pieceId);
+      const meta = await found.reader.meta().catch(nullIfMoved);
+      if (meta) return { ...found, meta: decodeMeta('piece', meta) };
+    }
+  }
+
+  #find(owner: PublicKey, pieceId: PieceId): { sizeBytes: number; reader: RecordReader } {
+    const held = this.#store.index.piece(owner, pieceId);
+    if (!held) throw new CallError('NotFound', 'No such piece here.');
+    return { sizeBytes: held.ref.bodyBytes, reader: this.#store.log.reader(held.ref) };
   }
 
   /**
@@ -176,9 +190,18 @@ export class PieceStore {
   }
 
   /** The head goes with the first bytes; the next ones are read while these are being sent. */
-  async *#stream(head: Uint8Array, ref: RecordRef, start: number, end: number): AsyncGenerator<Uint8Array> {
-    const read = (at: number, into: Uint8Array) =>
-      this.#store.log.readBody(ref, at, into.subarray(0, Math.min(READ_BYTES, end - at)));
+  async *#stream(
+    head: Uint8Array,
+    { owner, pieceId, reader }: { owner: PublicKey; pieceId: PieceId; reader: RecordReader },
+    { start, end }: { start: number; end: number },
+  ): AsyncGenerator<Uint8Array> {
+    const read = async (at: number, into: Uint8Array): Promise<Uint8Array> => {
+      for (;;) {
+        const bytes = await reader.body(at, into.subarray(0, Math.min(READ_BYTES, end - at))).catch(nullIfMoved);
+        if (bytes) return bytes;
+        reader = this.#find(owner, pieceId).reader;
+      }
+    };
     const sizeBytes = Math.min(READ_BYTES, end - start);
     const first = new Uint8Array(head.length + sizeBytes);
     first.set(head);

@@ -5,6 +5,8 @@ const MAX_OPEN = 128;
 
 export interface ReaderCache {
   use<T>(segment: number, work: (file: DiskFile) => Promise<T>): Promise<T>;
+  /** The file is about to be written anew or removed. */
+  forget(segment: number): void;
   close(): Promise<void>;
 }
 
@@ -42,6 +44,10 @@ export function readerCache(open: (segment: number) => Promise<DiskFile>): Reade
         entry.users -= 1;
         closeIfUnused(entry);
       }
+    },
+    forget(segment) {
+      const entry = entries.get(segment);
+      if (entry) evict(segment, entry);
     },
     async close() {
       for (const [segment, entry] of entries) evict(segment, entry);

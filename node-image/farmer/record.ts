@@ -12,7 +12,7 @@ export const SEGMENT_HEADER_BYTES = 32;
 const SEGMENT_MAGIC = 0x31474553; // "SEG1"
 const RECORD_MAGIC = 0x31434552; // "REC1"
 const VERSION = 1;
-const ALIGN_BYTES = 8;
+export const ALIGN_BYTES = 8;
 
 export type RecordKind = 'piece' | 'batch' | 'seal' | 'statement' | 'trash' | 'restore' | 'drop';
 const KINDS: readonly RecordKind[] = ['piece', 'batch', 'seal', 'statement', 'trash', 'restore', 'drop'];
@@ -77,6 +77,11 @@ export function decodeRecordHeader(bytes: Uint8Array, life: bigint): RecordHeade
     metaBytes: view.readUInt32LE(28),
     checksum: view.readUInt32LE(32),
   };
+}
+
+/** Whether it is worth a closer look. */
+export function mayBeRecord(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === (RECORD_MAGIC & 255) && bytes[at + 1] === ((RECORD_MAGIC >> 8) & 255);
 }
 
 function sealHeader(out: Buffer): Uint8Array {

@@ -52,7 +52,16 @@ export async function runFarmer(settings: FarmerSettings, signal: AbortSignal): 
   const registry = createRegistry();
   const metrics = farmerMetrics(registry, Date.now);
   const network = httpsNetwork({ identity, connectionsPerPeer: 2 });
-  const farmer = await startFarmer({ keyPair, folder: dataDir, lock, network, config, observe: metrics.observe, onError });
+  const farmer = await startFarmer({
+    keyPair,
+    folder: dataDir,
+    lock,
+    network,
+    config,
+    observe: metrics.observe,
+    observeCompaction: metrics.observeCompaction,
+    onError,
+  });
   metrics.watch(farmer);
   const { service } = farmer;
   const pieces = await servePieces({ identity, service, host: listenHost, port: ports.pieces, onError });

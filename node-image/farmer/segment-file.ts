@@ -1,10 +1,12 @@
-// One segment file: begun, continued after a start, written at its tail.
+// One segment file: begun, begun anew, continued after a start, and read through from record to record.
 import type { Disk, DiskFile } from './disk.ts';
 import {
+  ALIGN_BYTES,
   checksum,
   decodeRecordHeader,
   decodeSegmentHeader,
   encodeSegmentHeader,
+  mayBeRecord,
   RECORD_HEADER_BYTES,
   recordBytes,
   SEGMENT_HEADER_BYTES,
@@ -19,11 +21,13 @@ export interface SegmentState {
   life: bigint;
   /** Everything before is on the medium and in the index. */
   tail: number;
-  /** Nothing is written here any more. */
-  sealed: boolean;
+  /** Sealed: nothing is written here any more. Spent: nothing in it is needed, it is about to be begun anew or removed. */
+  phase: 'open' | 'sealed' | 'spent';
 }
 export interface OpenSegment extends SegmentState {
   file: DiskFile;
+  /** What the file takes on the disk, up to the tail or, where it was begun anew, beyond. */
+  sizeBytes: number;
 }
 export interface FoundRecord {
   kind: RecordKind;
@@ -40,6 +44,8 @@ export function indexReadsBody(kind: RecordKind): boolean {
 }
 
 const READ_BYTES = 1024 * 1024;
+/** Records of a start that the index hears of in one step. */
+const FOUND_AT_ONCE = 1000;
 
 export function segmentName(segment: number): string {
   return `${String(segment).padStart(10, '0')}.seg`;
@@ -61,21 +67,41 @@ export async function beginSegment(disk: Disk, segment: number, life: bigint): P
     await disk.remove(segmentName(segment)).catch(() => {});
     throw error;
   }
-  return { segment, life, tail: SEGMENT_HEADER_BYTES, sealed: false, file };
+  return { segment, life, tail: SEGMENT_HEADER_BYTES, phase: 'open', file, sizeBytes: SEGMENT_HEADER_BYTES };
+}
+
+/** A spent file with a new life: what was in it means nothing from now on, its space is on the disk already. */
+export async function beginAnew(disk: Disk, segment: number, life: bigint): Promise<OpenSegment> {
+  const file = await disk.open(segmentName(segment), 'write');
+  try {
+    await file.write([encodeSegmentHeader({ segment, life })], 0);
+    await file.datasync();
+    return { segment, life, tail: SEGMENT_HEADER_BYTES, phase: 'open', file, sizeBytes: await file.sizeBytes() };
+  } catch (error) {
+    await file.close().catch(() => {});
+    throw error;
+  }
 }
 
 export type Recovered =
-  | { kind: 'open'; segment: OpenSegment; found: FoundRecord[] }
+  | { kind: 'open'; segment: OpenSegment }
   /** No header: the crash came while it was begun. It holds nothing and is removed. */
   | { kind: 'unborn' }
+  /** The crash came before it was begun anew. */
+  | { kind: 'spent' }
   /** It isn't what the index thinks: the index has to be made anew. */
   | { kind: 'foreign' };
 
 /**
  * Continues a file: finds the records behind the known tail, cuts what was torn and makes the rest durable.
- * Without a known tail all is read, and a file with anything behind its last whole record is left as it is.
+ * Without a known tail all is read, and where a header was spoilt the next one is searched for.
  */
-export async function recoverSegment(disk: Disk, segment: number, known: SegmentState | undefined): Promise<Recovered> {
+export async function recoverSegment(
+  disk: Disk,
+  segment: number,
+  known: SegmentState | undefined,
+  onFound: (records: readonly FoundRecord[]) => void,
+): Promise<Recovered> {
   const file = await disk.open(segmentName(segment), 'write');
   let isKept = false;
   try {
@@ -85,53 +111,138 @@ export async function recoverSegment(disk: Disk, segment: number, known: Segment
       await disk.remove(segmentName(segment));
       return { kind: 'unborn' };
     }
-    if (!header || (known && (known.life !== header.life || known.tail > sizeBytes))) return { kind: 'foreign' };
-    const found = await scan(file, { ...header, from: known?.tail ?? SEGMENT_HEADER_BYTES, sizeBytes });
-    const last = found.at(-1);
-    const tail = last ? last.ref.offset + recordBytes(last.ref) : (known?.tail ?? SEGMENT_HEADER_BYTES);
-    const isTorn = sizeBytes > tail;
-    if (isTorn && known) await file.truncate(tail);
-    if (isTorn || found.length > 0) await file.datasync();
+    const isSpent = known?.phase === 'spent';
+    if (isSpent && header?.life === known.life) return { kind: 'spent' };
+    if (!header) return { kind: isSpent ? 'spent' : 'foreign' };
+    if (known && !isSpent && (known.life !== header.life || known.tail > sizeBytes)) return { kind: 'foreign' };
+    const from = known && !isSpent ? known.tail : SEGMENT_HEADER_BYTES;
+    const extent = { ...header, from, end: sizeBytes, isSearched: !known };
+    // What the index hears of is on the medium. Where it knew nothing all was written long ago.
+    if (known) extent.end = await findTail(file, extent);
+    if (known && extent.end > from) await writeAgain(file, from, extent.end);
+    await file.datasync();
+    let tail = from;
+    for await (const records of findRecords(file, extent)) {
+      onFound(records);
+      const last = records.at(-1)!.ref;
+      tail = last.offset + recordBytes(last);
+    }
+    if (sizeBytes > tail) {
+      await file.truncate(tail);
+      await file.datasync();
+    }
     isKept = true;
-    return { kind: 'open', segment: { ...header, tail, sealed: isTorn && !known, file }, found };
+    return { kind: 'open', segment: { ...header, tail, phase: 'open', file, sizeBytes: tail } };
   } finally {
     if (!isKept) await file.close();
   }
 }
 
-interface Scan {
+/** After a failed fdatasync the kernel may take pages for clean that never reached the medium. */
+async function writeAgain(file: DiskFile, from: number, end: number): Promise<void> {
+  for (let at = from; at < end; at += READ_BYTES) {
+    await file.write([await readAt(file, at, Math.min(READ_BYTES, end - at))], at);
+  }
+}
+
+interface Extent {
   segment: number;
   life: bigint;
   from: number;
-  sizeBytes: number;
+  end: number;
+  /** Whether to look for a record behind bytes that are none. */
+  isSearched: boolean;
 }
 
-async function scan(file: DiskFile, { segment, life, from, sizeBytes }: Scan): Promise<FoundRecord[]> {
-  const found: FoundRecord[] = [];
-  let offset = from;
-  while (offset + RECORD_HEADER_BYTES <= sizeBytes) {
-    const header = decodeRecordHeader(await readAt(file, offset, RECORD_HEADER_BYTES), life);
-    if (!header || offset + recordBytes(header) > sizeBytes) break;
-    const ref = { segment, offset, bodyBytes: header.bodyBytes, metaBytes: header.metaBytes };
-    const meta = await readAt(file, offset + RECORD_HEADER_BYTES + header.bodyBytes, header.metaBytes);
+/** Behind the last whole record. */
+async function findTail(file: DiskFile, extent: Extent): Promise<number> {
+  let tail = extent.from;
+  for await (const { ref, isWhole } of scanRecords(file, extent)) {
+    if (await isWhole()) tail = ref.offset + recordBytes(ref);
+  }
+  return tail;
+}
+
+/** Some at a time. */
+async function* findRecords(file: DiskFile, extent: Extent): AsyncGenerator<FoundRecord[], void, undefined> {
+  let found: FoundRecord[] = [];
+  for await (const { header, ref, meta, body, isWhole } of scanRecords(file, extent)) {
     // A whole header over a wrong body is a record that was never acknowledged, or one that the disk spoilt.
-    if (await isWhole(file, ref, header, meta)) {
-      const { kind, stamp } = header;
-      const body = indexReadsBody(kind) && (await readAt(file, offset + RECORD_HEADER_BYTES, header.bodyBytes));
-      found.push({ kind, ref, stamp, meta, ...(body ? { body } : {}) });
+    if (!(await isWhole())) continue;
+    const { kind, stamp } = header;
+    const read = indexReadsBody(kind) ? { body: Uint8Array.from(await body(0, ref.bodyBytes)) } : {};
+    found.push({ kind, ref, stamp, meta, ...read });
+    if (found.length < FOUND_AT_ONCE) continue;
+    yield found;
+    found = [];
+  }
+  if (found.length > 0) yield found;
+}
+
+/** Good until the next one is asked for. */
+export interface ScannedRecord {
+  header: RecordHeader;
+  ref: RecordRef;
+  /** In memory of its own. */
+  meta: Uint8Array;
+  /** A part of at most 1 MiB; the bytes change with the next call. */
+  body(position: number, sizeBytes: number): Promise<Uint8Array>;
+  isWhole(): Promise<boolean>;
+}
+
+/** Record by record, through a window of 1 MiB: small ones cost no read each. */
+export async function* scanRecords(
+  file: Pick<DiskFile, 'read'>,
+  { segment, life, from, end, isSearched }: Extent,
+): AsyncGenerator<ScannedRecord, void, undefined> {
+  const window = fileWindow(file);
+  for (let offset = from; offset + RECORD_HEADER_BYTES <= end;) {
+    const header = decodeRecordHeader(await window(offset, RECORD_HEADER_BYTES), life);
+    if (!header || offset + recordBytes(header) > end) {
+      if (!isSearched) return;
+      offset = await nextRecord(window, offset + ALIGN_BYTES, end, life);
+      continue;
     }
+    const { bodyBytes, metaBytes } = header;
+    const start = offset + RECORD_HEADER_BYTES;
+    const body = (position: number, sizeBytes: number) => window(start + position, sizeBytes);
+    // Read in front of the meta, so that the window goes forward only.
+    const whole = bodyBytes + metaBytes <= READ_BYTES ? await window(start, bodyBytes + metaBytes) : null;
+    const meta = Uint8Array.from(whole ? whole.subarray(bodyBytes) : await window(start + bodyBytes, metaBytes));
+    const isWhole = async () => {
+      let sum = 0;
+      for (let at = 0; at < bodyBytes; at += READ_BYTES)
+        sum = checksum(await body(at, Math.min(READ_BYTES, bodyBytes - at)), sum);
+      return checksum(meta, sum) === header.checksum;
+    };
+    yield { header, ref: { segment, offset, bodyBytes, metaBytes }, meta, body, isWhole };
     offset += recordBytes(header);
   }
-  return found;
 }
 
-async function isWhole(file: DiskFile, ref: RecordRef, header: RecordHeader, meta: Uint8Array): Promise<boolean> {
-  let sum = 0;
-  const start = ref.offset + RECORD_HEADER_BYTES;
-  for (let done = 0; done < ref.bodyBytes; done += READ_BYTES) {
-    sum = checksum(await readAt(file, start + done, Math.min(READ_BYTES, ref.bodyBytes - done)), sum);
+/** Where the next record of this life begins; `end` where there is none. Nothing else looks like one by chance or by will. */
+async function nextRecord(window: FileWindow, from: number, end: number, life: bigint): Promise<number> {
+  for (let at = from; at + RECORD_HEADER_BYTES <= end; at += READ_BYTES - RECORD_HEADER_BYTES) {
+    const bytes = await window(at, Math.min(READ_BYTES, end - at));
+    for (let i = 0; i + RECORD_HEADER_BYTES <= bytes.length; i += ALIGN_BYTES) {
+      if (mayBeRecord(bytes, i) && decodeRecordHeader(bytes.subarray(i), life)) return at + i;
+    }
   }
-  return checksum(meta, sum) === header.checksum;
+  return end;
+}
+
+type FileWindow = (position: number, sizeBytes: number) => Promise<Uint8Array>;
+/** Parts of a file, at most READ_BYTES each; less than asked for only at its end. */
+function fileWindow(file: Pick<DiskFile, 'read'>): FileWindow {
+  const buffer = new Uint8Array(READ_BYTES);
+  let [start, filled] = [0, 0];
+  return async (position, sizeBytes) => {
+    if (position < start || position + sizeBytes > start + filled) {
+      start = position;
+      filled = await file.read(buffer, position);
+    }
+    return buffer.subarray(position - start, Math.min(filled, position - start + sizeBytes));
+  };
 }
 
 async function readAt(file: DiskFile, position: number, sizeBytes: number): Promise<Uint8Array> {

@@ -8,24 +8,28 @@ import {
   padding,
   RECORD_HEADER_BYTES,
   recordBytes,
+  SEGMENT_HEADER_BYTES,
   type RecordKind,
   type RecordRef,
 } from './record.ts';
 import {
+  beginAnew,
   beginSegment,
   indexReadsBody,
   recoverSegment,
+  scanRecords,
   segmentName,
   segmentOfName,
   type FoundRecord,
   type OpenSegment,
+  type ScannedRecord,
   type SegmentState,
 } from './segment-file.ts';
 import { slots } from './limits.ts';
 import { diskError, StoreError } from './store-error.ts';
 
 /** A file that has reached this takes no further record. */
-const SEGMENT_BYTES = 256 * 1024 * 1024;
+export const SEGMENT_BYTES = 256 * 1024 * 1024;
 /** Records that stream at once; each has a file for itself. */
 const MAX_STREAMS = 8;
 const MAX_WAITING_STREAMS = 256;
@@ -33,6 +37,10 @@ const MAX_WAITING_STREAMS = 256;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** One write and one fdatasync for so much. */
 const GROUP_BYTES = 16 * 1024 * 1024;
+/** Files whose space waits on the disk for new records; spent ones beyond that are removed. */
+const MAX_SPARE = 8;
+/** That of no file. */
+const NO_LIFE = -1n;
 
 export interface SegmentLogOptions {
   disk: Disk;
@@ -42,7 +50,13 @@ export interface SegmentLogOptions {
   /** 64 random bits. */
   randomLife: () => bigint;
   /** Records of one file, durable, in their order, and the file's state after them. Synchronous. */
-  onDurable: (records: readonly FoundRecord[], state: SegmentState) => void;
+  onDurable: (records: readonly FoundRecord[], state: SegmentState, alsoDo?: () => void) => void;
+  /** Found at a start, durable. Synchronous. */
+  onFound: (records: readonly FoundRecord[]) => void;
+  /** A file's state without a record. Synchronous. */
+  onState: (state: SegmentState) => void;
+  /** A spent file that has been removed. Synchronous. */
+  onRemoved: (segment: number) => void;
   segmentBytes?: number;
 }
 
@@ -64,6 +78,25 @@ export interface RecordStream {
   abort(): Promise<void>;
 }
 
+/** Reads one record. Rejects with Moved where it lies elsewhere now (ask the index again), Corrupt where the file is shorter. */
+export interface RecordReader {
+  /** Part of the body, from `position` in it, fills `into`. */
+  body(position: number, into: Uint8Array): Promise<Uint8Array>;
+  meta(): Promise<Uint8Array>;
+}
+
+/** A file into which records are copied. After a rejection only `release` is left. */
+export interface BorrowedSegment {
+  readonly segment: number;
+  readonly life: bigint;
+  readonly tail: number;
+  isFull(): boolean;
+  write(parts: readonly Uint8Array[], position: number): Promise<void>;
+  /** What was written up to `tail` is durable, and `commit` part of the index's same step. */
+  settle(tail: number, commit: () => void): Promise<void>;
+  release(): Promise<void>;
+}
+
 export class SegmentLog {
   readonly #options: SegmentLogOptions;
   readonly #disk: Disk;
@@ -74,8 +107,7 @@ export class SegmentLog {
     MAX_WAITING_STREAMS,
     () => new StoreError('Busy', 'Too many transfers wait for the disk.'),
   );
-  /** Tail of every file: what the store takes on the disk. */
-  readonly #tails = new Map<number, number>();
+  readonly #files = new Map<number, SegmentState | OpenSegment>();
   #nextSegment = 1;
   /** Of the newest record. */
   #stamp: number;
@@ -104,7 +136,13 @@ export class SegmentLog {
   /** Bytes of all files up to their tails. */
   usedBytes(): number {
     let sum = 0;
-    for (const tail of this.#tails.values()) sum += tail;
+    for (const { tail } of this.#files.values()) sum += tail;
+    return sum;
+  }
+  /** Bytes behind the tails: on the disk already, and free for new records. */
+  spareBytes(): number {
+    let sum = 0;
+    for (const file of this.#files.values()) if ('file' in file) sum += Math.max(0, spareOf(file));
     return sum;
   }
 
@@ -134,12 +172,13 @@ export class SegmentLog {
     }
   }
 
-  /** Part of a record's body, from `position` in it, fills `into`. Rejects with Corrupt where the file is shorter. */
-  async readBody(ref: RecordRef, position: number, into: Uint8Array): Promise<Uint8Array> {
-    return await this.#read(ref, RECORD_HEADER_BYTES + position, into);
-  }
-  async readMeta(ref: RecordRef): Promise<Uint8Array> {
-    return await this.#read(ref, RECORD_HEADER_BYTES + ref.bodyBytes, new Uint8Array(ref.metaBytes));
+  /** Call it in the step in which the index said where the record lies. */
+  reader(ref: RecordRef): RecordReader {
+    const life = this.#files.get(ref.segment)?.life;
+    return {
+      body: (position, into) => this.#read(ref, life, RECORD_HEADER_BYTES + position, into),
+      meta: () => this.#read(ref, life, RECORD_HEADER_BYTES + ref.bodyBytes, new Uint8Array(ref.metaBytes)),
+    };
   }
 
   /** What is queued is still written. */
@@ -153,45 +192,185 @@ export class SegmentLog {
   async #recover(): Promise<boolean> {
     const known = new Map(this.#options.known.map((state) => [state.segment, state]));
     const segments = (await this.#disk.list()).map(segmentOfName).filter((segment) => segment !== null);
-    if (this.#options.known.some(({ segment }) => !segments.includes(segment))) return false;
+    const isMissing = ({ segment, phase }: SegmentState) => phase !== 'spent' && !segments.includes(segment);
+    if (this.#options.known.some(isMissing)) return false;
+    // The crash may have come between the beginning of a file and this.
+    await this.#disk.syncFolder();
+    for (const { segment, phase } of this.#options.known) {
+      if (phase === 'spent' && !segments.includes(segment)) this.#options.onRemoved(segment);
+    }
     for (const segment of segments.toSorted((a, b) => a - b)) {
       this.#nextSegment = Math.max(this.#nextSegment, segment + 1);
       const state = known.get(segment);
-      if (state?.sealed) {
-        this.#tails.set(segment, state.tail);
-        continue;
-      }
-      const recovered = await recoverSegment(this.#disk, segment, state);
-      // Without an index to contradict, a file that can't be read is left alone, not taken for ours.
-      if (recovered.kind === 'foreign' && state) return false;
-      if (recovered.kind !== 'open') continue;
-      const { segment: open, found } = recovered;
-      for (const { stamp } of found) this.#stamp = Math.max(this.#stamp, stamp);
-      this.#settle(open, found);
-      await this.#giveBack(open);
+      if (state?.phase === 'sealed') this.#files.set(segment, state);
+      else if (!(await this.#continue(segment, state))) return false;
     }
     return true;
   }
 
-  #settle(segment: OpenSegment, records: readonly FoundRecord[]): void {
-    this.#tails.set(segment.segment, segment.tail);
-    if (segment.tail >= this.#segmentBytes) segment.sealed = true;
-    const { file: _, ...state } = segment;
-    this.#options.onDurable(records, state);
+  /** Whether the file is what the index thinks. */
+  async #continue(segment: number, state: SegmentState | undefined): Promise<boolean> {
+    const recovered = await recoverSegment(this.#disk, segment, state, (records) => {
+      for (const { stamp } of records) this.#stamp = Math.max(this.#stamp, stamp);
+      this.#options.onFound(records);
+    });
+    // Without an index to contradict, a file that can't be read is left alone, not taken for ours.
+    if (recovered.kind === 'foreign') return state === undefined;
+    if (recovered.kind === 'spent') await this.#renew(segment);
+    if (recovered.kind !== 'open') return true;
+    this.#settle(recovered.segment, []);
+    await this.#giveBack(recovered.segment);
+    return true;
+  }
+
+  // ---- files ----------------------------------------------------------------------------------
+
+  #settle(segment: OpenSegment, records: readonly FoundRecord[], alsoDo?: () => void): void {
+    segment.sizeBytes = Math.max(segment.sizeBytes, segment.tail);
+    this.#files.set(segment.segment, segment);
+    if (segment.tail >= this.#segmentBytes) segment.phase = 'sealed';
+    this.#options.onDurable(records, stateOf(segment), alsoDo);
   }
 
   async #giveBack(segment: OpenSegment): Promise<void> {
-    if (segment.sealed) await segment.file.close();
-    else this.#idle.push(segment);
+    if (segment.phase === 'open') {
+      this.#idle.push(segment);
+      return;
+    }
+    const { file, ...state } = segment;
+    this.#files.set(segment.segment, stateOf(segment));
+    // One that was begun anew may have been larger before.
+    if (state.sizeBytes > state.tail) await file.truncate(state.tail).catch(() => {});
+    await file.close();
   }
 
   async #takeSegment(): Promise<OpenSegment> {
-    const idle = this.#idle.shift();
+    const idle = this.#roomiest();
+    this.#idle = this.#idle.filter((one) => one !== idle);
     if (idle) return idle;
     const number = this.#nextSegment++;
     const segment = await beginSegment(this.#disk, number, this.#options.randomLife());
-    this.#tails.set(number, segment.tail);
+    this.#files.set(number, segment);
     return segment;
+  }
+
+  /** Of the files that nobody writes to: what is on the disk already costs the least. */
+  #roomiest(): OpenSegment | undefined {
+    return this.#idle.toSorted((a, b) => spareOf(b) - spareOf(a))[0];
+  }
+
+  /** A spent file serves again, or goes where enough others wait. */
+  async #renew(segment: number): Promise<void> {
+    if (this.#idle.length >= MAX_SPARE) {
+      this.#files.delete(segment);
+      await this.#disk.remove(segmentName(segment));
+      // Back again, it would be taken for a file of the store.
+      await this.#disk.syncFolder();
+      this.#options.onRemoved(segment);
+      return;
+    }
+    const fresh = await beginAnew(this.#disk, segment, this.#options.randomLife());
+    this.#settle(fresh, []);
+    await this.#giveBack(fresh);
+  }
+
+  // ---- for the compaction -----------------------------------------------------------------------
+
+  /** Nothing is written to this file any more. False where that can't be said now, since it is in use. */
+  async seal(segment: number): Promise<boolean> {
+    const file = this.#files.get(segment);
+    if (file?.phase === 'sealed') return true;
+    if (this.#shared?.segment === segment && !this.#pumping) {
+      this.#idle.push(this.#shared);
+      this.#shared = null;
+    }
+    const open = this.#idle.find((one) => one.segment === segment);
+    if (!open) return false;
+    this.#idle = this.#idle.filter((one) => one !== open);
+    open.phase = 'sealed';
+    this.#options.onState(stateOf(open));
+    await this.#giveBack(open);
+    return true;
+  }
+
+  /** Up to its tail. */
+  fileBytes(segment: number): number {
+    return this.#files.get(segment)!.tail;
+  }
+  /** All records of a sealed file. */
+  async *scan(segment: number): AsyncGenerator<ScannedRecord, void, undefined> {
+    const { life, tail } = this.#files.get(segment)!;
+    const read = (into: Uint8Array, position: number) => this.#readers.use(segment, (file) => file.read(into, position));
+    yield* scanRecords({ read }, { segment, life, from: SEGMENT_HEADER_BYTES, end: tail, isSearched: true });
+  }
+
+  /** A file of the caller's own, to copy records into. End it with `release`. */
+  async borrow(): Promise<BorrowedSegment> {
+    if (this.#isClosed) throw new StoreError('Closed', 'The store is closed.');
+    const segment = await this.#takeSegment().catch((error: unknown) => {
+      throw diskError(error);
+    });
+    let [isBroken, writtenTo] = [false, segment.tail];
+    return {
+      segment: segment.segment,
+      life: segment.life,
+      get tail() {
+        return segment.tail;
+      },
+      isFull: () => segment.tail >= this.#segmentBytes,
+      write: async (parts, position) => {
+        try {
+          writtenTo = parts.reduce((end, part) => end + part.length, position);
+          await segment.file.write(parts, position);
+        } catch (error) {
+          isBroken = true;
+          await this.#afterFailure(segment, error);
+          throw diskError(error);
+        }
+      },
+      settle: async (tail, commit) => {
+        try {
+          await segment.file.datasync();
+        } catch (error) {
+          isBroken = true;
+          await this.#afterFailure(segment, error);
+          throw diskError(error);
+        }
+        segment.tail = writtenTo = tail;
+        this.#settle(segment, [], commit);
+      },
+      release: async () => {
+        if (isBroken) return;
+        // Copies that don't count mustn't lie behind later records, where a start would find them.
+        if (writtenTo > segment.tail) {
+          await segment.file.truncate(segment.tail);
+          segment.sizeBytes = segment.tail;
+        }
+        await this.#giveBack(segment);
+      },
+    };
+  }
+
+  /** Nothing in this sealed file is needed any more. */
+  spend(segment: number): void {
+    const state: SegmentState = { ...stateOf(this.#files.get(segment)!), phase: 'spent' };
+    this.#options.onState(state);
+    this.#files.set(segment, state);
+  }
+
+  /** Files that are spent and don't serve again yet. */
+  spent(): number[] {
+    return [...this.#files.values()].filter(({ phase }) => phase === 'spent').map(({ segment }) => segment);
+  }
+
+  /** It serves again. That it is spent must be durable in the index. Who reads there now is told that it moved. */
+  async recycle(segment: number): Promise<void> {
+    const state = this.#files.get(segment)!;
+    this.#files.set(segment, { ...state, life: NO_LIFE, tail: SEGMENT_HEADER_BYTES });
+    this.#readers.forget(segment);
+    await this.#renew(segment).catch((error: unknown) => {
+      throw diskError(error);
+    });
   }
 
   // ---- small records ------------------------------------------------------------------------
@@ -201,7 +380,13 @@ export class SegmentLog {
       const group = this.#takeGroup();
       try {
         this.#shared ??= await this.#takeSegment();
-        await this.#writeGroup(this.#shared, group);
+        await this.#writeGroup(this.#shared, group).catch(async (error: unknown) => {
+          // The disk is full, but there may be a file with room of its own.
+          const sizeBytes = group.reduce((sum, one) => sum + one.sizeBytes, 0);
+          if (diskError(error).code !== 'Full' || spareOf(this.#roomiest()) < 2 * sizeBytes) throw error;
+          this.#shared = await this.#takeSegment();
+          await this.#writeGroup(this.#shared, group);
+        });
       } catch (cause) {
         const error = diskError(cause);
         for (const one of group) one.reject(error);
@@ -243,9 +428,9 @@ export class SegmentLog {
     }
     segment.tail = offset;
     this.#settle(segment, records);
-    if (segment.sealed) {
+    if (segment.phase === 'sealed') {
       this.#shared = null;
-      await segment.file.close();
+      await this.#giveBack(segment);
     }
     group.forEach(({ resolve }, i) => resolve(records[i]!.ref));
   }
@@ -255,12 +440,14 @@ export class SegmentLog {
     if (diskError(error).code === 'Full') {
       try {
         await segment.file.truncate(segment.tail);
+        segment.sizeBytes = segment.tail;
         this.#idle.push(segment);
         return;
       } catch {
         // Left alone as well.
       }
     }
+    this.#files.set(segment.segment, stateOf(segment));
     await segment.file.close().catch(() => {});
   }
 
@@ -316,7 +503,8 @@ export class SegmentLog {
         if (isEnded) return;
         end();
         try {
-          if (bodyBytes > 0) await segment.file.truncate(segment.tail);
+          const isLonger = start + RECORD_HEADER_BYTES + bodyBytes > segment.sizeBytes;
+          if (bodyBytes > 0 && isLonger) await segment.file.truncate(segment.sizeBytes);
           await this.#endStream(segment, release);
         } catch (error) {
           await segment.file.close().catch(() => {});
@@ -333,14 +521,26 @@ export class SegmentLog {
     release();
   }
 
-  async #read(ref: RecordRef, position: number, into: Uint8Array): Promise<Uint8Array> {
+  async #read(ref: RecordRef, life: bigint | undefined, position: number, into: Uint8Array): Promise<Uint8Array> {
     if (this.#isClosed) throw new StoreError('Closed', 'The store is closed.');
+    const hasMoved = () => this.#files.get(ref.segment)?.life !== life;
+    const moved = () => new StoreError('Moved', `The record in ${segmentName(ref.segment)} was moved.`);
+    if (hasMoved()) throw moved();
     const got = await this.#readers
       .use(ref.segment, (file) => file.read(into, ref.offset + position))
       .catch((error: unknown) => {
-        throw diskError(error);
+        throw hasMoved() ? moved() : diskError(error);
       });
+    if (hasMoved()) throw moved();
     if (got < into.length) throw new StoreError('Corrupt', `${segmentName(ref.segment)} ends inside a record.`);
     return into;
   }
+}
+
+function spareOf(segment: OpenSegment | undefined): number {
+  return segment ? segment.sizeBytes - segment.tail : 0;
+}
+
+function stateOf({ segment, life, tail, phase }: SegmentState): SegmentState {
+  return { segment, life, tail, phase };
 }

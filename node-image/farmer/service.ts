@@ -109,6 +109,7 @@ function storeRefusal(error: StoreError): CallError {
     Busy: 'Busy',
     Corrupt: 'Corrupt',
     Broken: 'Unavailable',
+    Moved: 'Unavailable',
     Closed: 'Unavailable',
     FolderInUse: 'Unavailable',
   };

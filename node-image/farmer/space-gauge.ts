@@ -13,14 +13,15 @@ export interface SpaceGauge {
   wrote(bytes: number): void;
 }
 
-export function spaceGauge(disk: Disk, nowMs: () => number): SpaceGauge {
+/** `spareBytes`: what files of the store take on the disk and have room for. */
+export function spaceGauge(disk: Disk, nowMs: () => number, spareBytes: () => number): SpaceGauge {
   let askedMs = -Infinity;
   let freeBytes = 0;
   let asking: Promise<void> | null = null;
   const ask = async () => {
     const space = await disk.space();
     askedMs = nowMs();
-    freeBytes = space.freeBytes - Math.min(MAX_RESERVE_BYTES, Math.ceil(space.totalBytes * RESERVE_SHARE));
+    freeBytes = space.freeBytes + spareBytes() - Math.min(MAX_RESERVE_BYTES, Math.ceil(space.totalBytes * RESERVE_SHARE));
   };
   return {
     async freeBytes() {

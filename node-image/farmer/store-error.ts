@@ -1,6 +1,6 @@
 // What goes wrong in the store, in few words: the service makes call errors of them.
 
-export type StoreErrorCode = 'Full' | 'Broken' | 'Corrupt' | 'Busy' | 'Closed' | 'FolderInUse';
+export type StoreErrorCode = 'Full' | 'Broken' | 'Moved' | 'Corrupt' | 'Busy' | 'Closed' | 'FolderInUse';
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode;
@@ -9,6 +9,12 @@ export class StoreError extends Error {
     this.name = 'StoreError';
     this.code = code;
   }
+}
+
+/** For reads that try again where the index says now. */
+export function nullIfMoved(error: unknown): null {
+  if (error instanceof StoreError && error.code === 'Moved') return null;
+  throw error;
 }
 
 /** A failed write as the store's own error: no space is another matter than a broken disk. */

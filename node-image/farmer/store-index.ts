@@ -12,6 +12,8 @@ import type { FoundRecord, SegmentState } from './segment-file.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const PIECE_ID_BYTES = 32;
+/** Files that are looked at in one round of the compaction. */
+const DUE_AT_ONCE = 64;
 /** Above every piece id. */
 const PAST_ALL = new Uint8Array(PIECE_ID_BYTES + 1).fill(255);
 /** Records of a start that are put in order at once. */
@@ -74,6 +76,27 @@ export interface StoreTotals {
   stamp: number;
 }
 
+export interface DueRule {
+  /** What came into the trash before this day is out of it. */
+  expiredDay: number;
+  /** A file with trash of before this day is due, however little it is. */
+  overdueDay: number;
+  /** Of a file. */
+  minShare: number;
+  /** Of a file without such trash. */
+  minDeadBytes: number;
+}
+export interface DueSegment {
+  segment: number;
+  /** What its records don't need. */
+  freedBytes: number;
+}
+
+/** Days since 1970: the trash is counted by them. */
+export function dayOf(ms: number): number {
+  return Math.floor(ms / DAY_MS);
+}
+
 export class StoreIndex {
   readonly #db: IndexDb;
 
@@ -102,17 +125,20 @@ export class StoreIndex {
       segment: number(row['segment']),
       life: Buffer.from(blob(row['life'])).readBigUInt64BE(),
       tail: number(row['tail']),
-      sealed: number(row['sealed']) === 1,
+      phase: row['phase'] as SegmentState['phase'],
     }));
   }
-  putSegment({ segment, life, tail, sealed }: SegmentState): void {
+  putSegment({ segment, life, tail, phase }: SegmentState): void {
     const lifeBytes = Buffer.alloc(8);
     lifeBytes.writeBigUInt64BE(life);
     this.#db.run(
-      `INSERT INTO segments (segment, life, tail, sealed) VALUES (?, ?, ?, ?)
-        ON CONFLICT (segment) DO UPDATE SET life = excluded.life, tail = excluded.tail, sealed = excluded.sealed`,
-      [segment, lifeBytes, tail, sealed ? 1 : 0],
+      `INSERT INTO segments VALUES (?, ?, ?, ?)
+        ON CONFLICT (segment) DO UPDATE SET life = excluded.life, tail = excluded.tail, phase = excluded.phase`,
+      [segment, lifeBytes, tail, phase],
     );
+  }
+  removeSegment(segment: number): void {
+    for (const table of ['segments', 'held', 'trash']) this.#db.run(`DELETE FROM ${table} WHERE segment = ?`, [segment]);
   }
   totals(): StoreTotals {
     const row = this.#db.get('SELECT * FROM totals')!;
@@ -284,6 +310,75 @@ export class StoreIndex {
       const gone = row && this.#db.get(sql, [number(row['id']), hash]);
       if (gone) this.#unuse(number(gone['stamp']));
     });
+  }
+
+  // ---- compaction -----------------------------------------------------------------------------
+
+  /** Files of which a good part isn't needed any more, the worst first. Trash of days before `expiredDay` isn't needed. */
+  dueSegments({ expiredDay, overdueDay, minShare, minDeadBytes }: DueRule): DueSegment[] {
+    const rows = this.#db.all(
+      `SELECT * FROM (
+          SELECT s.segment AS segment, s.tail AS tail, s.tail - COALESCE(h.bytes, 0) AS dead,
+            COALESCE((SELECT SUM(t.bytes) FROM trash t WHERE t.segment = s.segment AND t.day < ?), 0) AS expired,
+            COALESCE((SELECT SUM(t.bytes) FROM trash t WHERE t.segment = s.segment AND t.day < ?), 0) AS overdue
+          FROM segments s LEFT JOIN held h ON h.segment = s.segment WHERE s.phase <> 'spent')
+        WHERE overdue > 0 OR ((expired > 0 OR dead >= ?) AND dead + expired >= ? * tail)
+        ORDER BY 1.0 * (dead + expired) / tail DESC LIMIT ?`,
+      [expiredDay, overdueDay, minDeadBytes, minShare, DUE_AT_ONCE],
+    );
+    return rows.map((row) => ({ segment: number(row['segment']), freedBytes: number(row['dead']) + number(row['expired']) }));
+  }
+  heldBytes(segment: number): number {
+    return number(this.#db.get('SELECT bytes FROM held WHERE segment = ?', [segment])?.['bytes']);
+  }
+
+  /** What is to be done with a record that lies there. */
+  fateOf({ kind, ref, stamp, meta }: FoundRecord, expiredDay: number): 'keep' | 'purge' | 'drop' {
+    const row = this.#rowOf({ kind, stamp, meta });
+    if (!row || !isAt(row, ref)) return 'drop';
+    const trashedMs = row['trashed_ms'];
+    return typeof trashedMs === 'number' && dayOf(trashedMs) < expiredDay ? 'purge' : 'keep';
+  }
+
+  /** A piece whose time in the trash is over, if that is still so. */
+  purge({ ref, stamp, meta }: FoundRecord, expiredDay: number): void {
+    const row = this.#rowOf({ kind: 'piece', stamp, meta });
+    const trashedMs = row?.['trashed_ms'];
+    if (row && isAt(row, ref) && typeof trashedMs === 'number' && dayOf(trashedMs) < expiredDay) this.#removePiece(row);
+  }
+
+  /** The record lies at `to` now; nothing happens where it has gone from its place meanwhile. */
+  move({ kind, ref, stamp, meta }: FoundRecord, to: RecordRef): void {
+    const row = this.#rowOf({ kind, stamp, meta });
+    if (!row || !isAt(row, ref)) return;
+    const place = [to.segment, to.offset];
+    if (kind === 'piece') {
+      const key = [number(row['owner']), blob(row['piece'])];
+      this.#db.run('UPDATE pieces SET segment = ?, offset = ? WHERE owner = ? AND piece = ?', [...place, ...key]);
+    } else if (kind === 'batch') {
+      const key = [number(row['log']), number(row['seq'])];
+      this.#db.run('UPDATE batches SET segment = ?, offset = ? WHERE log = ? AND seq = ?', [...place, ...key]);
+    } else this.#db.run('UPDATE others SET segment = ?, offset = ? WHERE stamp = ?', [...place, stamp]);
+    this.#letGo(ref);
+    this.#hold(to);
+    const trashedMs = row['trashed_ms'];
+    if (typeof trashedMs !== 'number') return;
+    this.#countTrash(ref, trashedMs, -1);
+    this.#countTrash(to, trashedMs, 1);
+  }
+
+  /** What the index has of the thing that a record is about. */
+  #rowOf({ kind, stamp, meta }: { kind: RecordKind; stamp: number; meta: Uint8Array }): Row | undefined {
+    if (kind === 'piece') {
+      const { owner, pieceId } = decodeMeta('piece', meta);
+      return this.#pieceRow(this.#knownOwner(owner), fromHex(pieceId));
+    }
+    if (kind === 'batch') {
+      const { owner, logId, seq } = decodeMeta('batch', meta);
+      const log = this.log(owner, logId);
+      return log ? this.#db.get('SELECT * FROM batches WHERE log = ? AND seq = ?', [log.id, seq]) : undefined;
+    }
+    return this.#db.get('SELECT * FROM others WHERE stamp = ?', [stamp]);
   }
 
   // ---- what is needed -------------------------------------------------------------------------
@@ -499,6 +594,9 @@ function logOf(row: Row): HeldLog {
 }
 function batchOf(row: Row): HeldBatch {
   return { seq: number(row['seq']), hash: hexOf(row['hash']), ref: refOf(row) };
+}
+function isAt(row: Row, { segment, offset }: RecordRef): boolean {
+  return row['segment'] === segment && row['offset'] === offset;
 }
 function trashedOf(row: Row): number | null {
   return row['trashed_ms'] === null ? null : number(row['trashed_ms']);

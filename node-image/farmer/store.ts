@@ -1,4 +1,5 @@
 // One farmer's folder: segment files and index. Opened, it is whole again whatever happened before.
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -15,6 +16,8 @@ export interface StoreOptions {
   folder: string;
   /** For tests; the folder `segments` in `folder` otherwise. */
   disk?: Disk;
+  /** For tests: makes the index as it is now durable. On another thread otherwise. */
+  checkpoint?: (path: string) => Promise<void>;
   nowMs: () => number;
   randomLife: () => bigint;
   segmentBytes?: number;
@@ -38,7 +41,7 @@ export class Store {
   readonly index: StoreIndex;
   readonly space: SpaceGauge;
   readonly nowMs: () => number;
-  readonly #checkpoints: Checkpoints;
+  readonly checkpoints: Checkpoints;
 
   private constructor(parts: {
     log: SegmentLog;
@@ -51,7 +54,7 @@ export class Store {
     this.index = parts.index;
     this.space = parts.space;
     this.nowMs = parts.nowMs;
-    this.#checkpoints = parts.checkpoints;
+    this.checkpoints = parts.checkpoints;
   }
 
   /** The caller holds the folder's lock. */
@@ -60,7 +63,7 @@ export class Store {
     const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
     const path = options.indexPath ?? join(folder, 'index.sqlite');
     const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
-    return new Store({ ...opened, space: spaceGauge(disk, nowMs), nowMs });
+    return new Store({ ...opened, space: spaceGauge(disk, nowMs, () => opened.log.spareBytes()), nowMs });
   }
 
   async numbers(): Promise<StoreNumbers> {
@@ -70,7 +73,7 @@ export class Store {
 
   async close(): Promise<void> {
     await this.log.close();
-    await this.#checkpoints.end();
+    await this.checkpoints.end();
     this.index.close();
   }
 }
@@ -81,7 +84,11 @@ interface Opened {
   checkpoints: Checkpoints;
 }
 
-async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: StoreOptions): Promise<Opened | null> {
+async function openWith(
+  path: string,
+  disk: Disk,
+  { randomLife, segmentBytes, checkpoint }: StoreOptions,
+): Promise<Opened | null> {
   let index: StoreIndex;
   let known: SegmentState[];
   try {
@@ -90,24 +97,26 @@ async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: 
   } catch {
     return null;
   }
-  const checkpoints = checkpointer(path);
-  let isStarting = true;
+  const checkpoints = checkpointer(checkpoint ?? checkpointOnThread, path);
+  // A file that is begun anew must never be met by an index that still counts on what was in it.
+  if (known.some(({ phase }) => phase === 'spent')) await checkpoints.now();
   const log = await SegmentLog.open({
     disk,
     known,
     lastStamp: index.totals().stamp,
     randomLife,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
-    onDurable(records, state) {
+    onDurable(records, state, alsoDo) {
       index.transaction(() => {
-        for (const record of records) {
-          if (isStarting) index.applyFound(record);
-          else index.apply(record);
-        }
+        for (const record of records) index.apply(record);
+        alsoDo?.();
         index.putSegment(state);
       });
       checkpoints.after(records.length);
     },
+    onFound: (records) => index.transaction(() => records.forEach((record) => index.applyFound(record))),
+    onState: (state) => index.transaction(() => index.putSegment(state)),
+    onRemoved: (segment) => index.transaction(() => index.removeSegment(segment)),
   }).catch((error: unknown) => {
     index.close();
     throw error;
@@ -117,7 +126,6 @@ async function openWith(path: string, disk: Disk, { randomLife, segmentBytes }: 
     return null;
   }
   index.replayLate();
-  isStarting = false;
   return { log, index, checkpoints };
 }
 
@@ -130,31 +138,43 @@ async function rebuild(path: string, disk: Disk, options: StoreOptions): Promise
 }
 
 interface Checkpoints {
+  /** So many records more; now and then that is enough for a checkpoint. */
   after(records: number): void;
+  /** The index as it is now is durable when this resolves. */
+  now(): Promise<void>;
   end(): Promise<void>;
 }
 
-function checkpointer(path: string): Checkpoints {
+/** Rejects where it failed. */
+async function checkpointOnThread(path: string): Promise<void> {
+  const worker = new Worker(new URL('./index-checkpoint.ts', import.meta.url), { workerData: { path } });
+  const [code] = (await once(worker, 'exit')) as [number];
+  if (code !== 0) throw new Error(`the checkpoint of ${path} ended with ${code}`);
+}
+
+function checkpointer(checkpoint: (path: string) => Promise<void>, path: string): Checkpoints {
   let records = 0;
   let running: Promise<void> | null = null;
-  const run = () =>
-    new Promise<void>((resolve) => {
-      const worker = new Worker(new URL('./index-checkpoint.ts', import.meta.url), { workerData: { path } });
-      // A checkpoint that fails is tried again after the next records; nothing is lost meanwhile.
-      worker.on('error', () => {});
-      worker.on('exit', () => resolve());
+  const run = () => {
+    running = checkpoint(path).finally(() => {
+      running = null;
     });
+    return running;
+  };
   return {
     after(count) {
       records += count;
       if (records < CHECKPOINT_AFTER_RECORDS || running) return;
       records = 0;
-      running = run().finally(() => {
-        running = null;
-      });
+      // One that fails is tried again after the next records; nothing is lost meanwhile.
+      run().catch(() => {});
+    },
+    async now() {
+      await running?.catch(() => {});
+      await run();
     },
     async end() {
-      await running;
+      await running?.catch(() => {});
     },
   };
 }

@@ -8,11 +8,41 @@ interface Write {
 }
 interface Content {
   /** As a reader sees it. */
-  current: Uint8Array;
+  current: Bytes;
   /** As it is on the medium for sure. */
-  durable: Uint8Array;
+  durable: Bytes;
   /** Between the two, in order. */
   pending: Write[];
+}
+
+/** Grows as it is written; what is between writes is zero. */
+class Bytes {
+  #room = new Uint8Array(0);
+  length = 0;
+
+  set(position: number, bytes: Uint8Array): void {
+    const end = Math.max(this.length, position + bytes.length);
+    if (end > this.#room.length) {
+      const room = new Uint8Array(Math.max(end, 2 * this.#room.length));
+      room.set(this.#room.subarray(0, this.length));
+      this.#room = room;
+    }
+    this.#room.set(bytes, position);
+    this.length = end;
+  }
+  cut(length: number): void {
+    if (length >= this.length) return;
+    this.#room.fill(0, length, this.length);
+    this.length = length;
+  }
+  part(position: number, end: number): Uint8Array {
+    return this.#room.subarray(position, Math.min(end, this.length));
+  }
+  copy(): Bytes {
+    const copy = new Bytes();
+    copy.set(0, this.part(0, this.length));
+    return copy;
+  }
 }
 
 export interface FaultyDisk extends Disk {
@@ -22,43 +52,77 @@ export interface FaultyDisk extends Disk {
   failNext: { write: number; datasync: number; read: number };
   /** A datasync takes until this resolves. */
   beforeSync: () => Promise<void>;
+  /** Called before anything that changes what is on the disk. */
+  beforeChange: () => void;
+  /** The folder is gone: unmounted, or taken away. */
+  isGone: boolean;
   readonly syncs: number;
-  /** Power is lost: of each unsynced write a part may have reached the medium; then all handles are dead. */
+  /**
+   * Power is lost: of each unsynced write a part may have reached the medium; then all handles are dead, and
+   * nothing works until the power is back.
+   */
   crash(random: () => number): void;
+  powerOn(): void;
 }
 
 export function faultyDisk(freeBytes = 1e12): FaultyDisk {
   const files = new Map<string, Content>();
   let names = new Set<string>();
+  /** Removed, which isn't durable yet. */
+  const removed = new Map<string, Content>();
   let life = 0;
   let syncs = 0;
+  let isOff = false;
   const error = (code: string) => Object.assign(new Error(code), { code });
   const disk: FaultyDisk = {
     freeBytes,
     failNext: { write: 0, datasync: 0, read: 0 },
     beforeSync: async () => {},
+    beforeChange: () => {},
+    isGone: false,
     get syncs() {
       return syncs;
     },
     async open(name, mode) {
+      if (mode === 'create') change();
+      reach();
       const known = files.get(name);
       if (mode === 'create' && known) throw error('EEXIST');
       if (mode !== 'create' && !known) throw error('ENOENT');
-      const content = known ?? { current: new Uint8Array(0), durable: new Uint8Array(0), pending: [] };
+      const content = known ?? { current: new Bytes(), durable: new Bytes(), pending: [] };
       files.set(name, content);
       return handle(content, life);
     },
-    list: async () => [...files.keys()],
+    async list() {
+      reach();
+      return [...files.keys()];
+    },
     async remove(name) {
-      disk.freeBytes += files.get(name)?.current.length ?? 0;
-      if (!files.delete(name)) throw error('ENOENT');
+      change();
+      const content = files.get(name);
+      if (!content) throw error('ENOENT');
+      disk.freeBytes += content.current.length;
+      files.delete(name);
+      if (names.has(name)) removed.set(name, content);
     },
     async syncFolder() {
+      change();
       names = new Set(files.keys());
+      removed.clear();
     },
-    space: async () => ({ freeBytes: disk.freeBytes, totalBytes: 0 }),
+    async space() {
+      reach();
+      return { freeBytes: disk.freeBytes, totalBytes: 0 };
+    },
+    powerOn() {
+      isOff = false;
+    },
     crash(random) {
+      if (isOff) return;
+      isOff = true;
       life += 1;
+      for (const [name, content] of removed) if (!files.has(name) && random() < 0.5) files.set(name, content);
+      removed.clear();
       for (const [name, content] of files) {
         // A name that was never made durable may be gone, with all its bytes.
         if (!names.has(name) && random() < 0.5) {
@@ -67,12 +131,20 @@ export function faultyDisk(freeBytes = 1e12): FaultyDisk {
         }
         for (const { position, bytes } of content.pending) {
           const kept = random() < 0.4 ? 0 : random() < 0.5 ? bytes.length : Math.floor(random() * bytes.length);
-          content.durable = written(content.durable, position, bytes.subarray(0, kept));
+          content.durable.set(position, bytes.subarray(0, kept));
         }
         content.pending = [];
-        content.current = content.durable;
+        content.current = content.durable.copy();
       }
     },
+  };
+  const reach = () => {
+    if (isOff) throw error('EIO');
+    if (disk.isGone) throw error('ENOENT');
+  };
+  const change = () => {
+    if (!isOff) disk.beforeChange();
+    reach();
   };
   const spend = (name: 'write' | 'datasync' | 'read') => {
     if (disk.failNext[name] <= 0) return;
@@ -81,14 +153,15 @@ export function faultyDisk(freeBytes = 1e12): FaultyDisk {
   };
   const handle = (content: Content, born: number): DiskFile => {
     const alive = () => {
-      if (born !== life) throw error('EIO');
+      if (born !== life || disk.isGone) throw error('EIO');
     };
     const put = (position: number, bytes: Uint8Array) => {
-      content.current = written(content.current, position, bytes);
+      content.current.set(position, bytes);
       content.pending.push({ position, bytes: new Uint8Array(bytes) });
     };
     return {
       async write(parts, position) {
+        change();
         alive();
         spend('write');
         for (const part of parts) {
@@ -105,40 +178,37 @@ export function faultyDisk(freeBytes = 1e12): FaultyDisk {
       async read(into, position) {
         alive();
         spend('read');
-        const part = content.current.subarray(position, position + into.length);
+        const part = content.current.part(Math.min(position, content.current.length), position + into.length);
         into.set(part);
         return part.length;
       },
       async datasync() {
+        change();
         alive();
         const until = content.pending.length;
         await disk.beforeSync();
         alive();
         spend('datasync');
         syncs += 1;
-        for (const { position, bytes } of content.pending.splice(0, until))
-          content.durable = written(content.durable, position, bytes);
-        if (content.durable.length > content.current.length) content.durable = content.durable.slice(0, content.current.length);
+        for (const { position, bytes } of content.pending.splice(0, until)) content.durable.set(position, bytes);
+        content.durable.cut(content.current.length);
       },
       async truncate(sizeBytes) {
+        change();
         alive();
         disk.freeBytes += Math.max(0, content.current.length - sizeBytes);
-        content.current = content.current.slice(0, sizeBytes);
+        content.current.cut(sizeBytes);
         // Not durable by itself: what lies behind may be back after a crash.
         content.pending = content.pending.filter(({ position }) => position < sizeBytes);
       },
-      sizeBytes: async () => content.current.length,
+      async sizeBytes() {
+        alive();
+        return content.current.length;
+      },
       async close() {},
     };
   };
   return disk;
-}
-
-function written(before: Uint8Array, position: number, bytes: Uint8Array): Uint8Array {
-  const after = new Uint8Array(Math.max(before.length, position + bytes.length));
-  after.set(before);
-  after.set(bytes, position);
-  return after;
 }
 
 /** The same seed gives the same numbers. */

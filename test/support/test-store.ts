@@ -1,11 +1,14 @@
 // A store on a disk that can fail, with pieces whose bytes follow from their number.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { toHex } from '#node/core/ids.ts';
 import { leafHashes, pieceRoot, rootPath, segmentRoot } from '#node/core/merkle.ts';
+import { compaction, type CompactionSeen } from '#node/farmer/compaction.ts';
 import { PieceStore } from '#node/farmer/piece-store.ts';
 import { Store } from '#node/farmer/store.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { pieceFooter, pieceRange } from '#node/wire/calls.ts';
 import { collect, footerBytes, readFirstPart } from '#node/wire/framing.ts';
 import { faultyDisk, type FaultyDisk } from './faulty-disk.ts';
@@ -18,10 +21,15 @@ const MAX_BYTES = 64 * MIB;
 export interface TestStore {
   readonly folder: string;
   readonly disk: FaultyDisk;
+  readonly segmentBytes: number;
   nowMs: number;
   open(): Promise<Store>;
   /** The index is gone; the next start makes it anew from the segment files. */
   loseIndex(): void;
+  /** The index is as it was when it was last made durable: what a power cut leaves of it at least. */
+  setIndexBack(): void;
+  /** Works through every file that is due. */
+  compact(store: Store): Promise<CompactionSeen[]>;
   /** An empty folder and disk. */
   clear(): void;
   /** Removes the folder. */
@@ -31,18 +39,30 @@ export interface TestStore {
 export function testStore(): TestStore {
   let lives = 0n;
   const newFolder = () => mkdtempSync(join(tmpdir(), 'test-store-'));
-  const state = { folder: newFolder(), disk: faultyDisk(), nowMs: 1_000_000 };
+  const state = { folder: newFolder(), disk: faultyDisk(), nowMs: 1_000_000, segmentBytes: 4 * MIB };
+  const index = () => join(state.folder, 'index.sqlite');
+  const durable = () => join(state.folder, 'durable.sqlite');
+  const runtime = { ...systemRuntime, nowMs: () => state.nowMs, sleep: async () => {} };
+  const loseIndex = () => {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(index() + suffix, { force: true });
+  };
   return Object.assign(state, {
-    open: () =>
-      Store.open({
-        folder: state.folder,
-        disk: state.disk,
-        nowMs: () => state.nowMs,
-        randomLife: () => ++lives,
-        segmentBytes: 4 * MIB,
-      }),
-    loseIndex() {
-      for (const suffix of ['', '-wal', '-shm']) rmSync(join(state.folder, `index.sqlite${suffix}`), { force: true });
+    async open() {
+      state.disk.powerOn();
+      const { folder, disk, segmentBytes } = state;
+      const options = { folder, disk, segmentBytes, nowMs: () => state.nowMs, randomLife: () => ++lives };
+      return await Store.open({ ...options, checkpoint });
+    },
+    loseIndex,
+    setIndexBack() {
+      loseIndex();
+      if (existsSync(durable())) copyFileSync(durable(), index());
+    },
+    async compact(store: Store) {
+      const seen: CompactionSeen[] = [];
+      const observe = (one: CompactionSeen) => seen.push(one);
+      await compaction({ store, runtime, segmentBytes: state.segmentBytes, observe }).now(never);
+      return seen;
     },
     end: () => rmSync(state.folder, { recursive: true, force: true }),
     clear() {
@@ -51,6 +71,13 @@ export function testStore(): TestStore {
       state.disk = faultyDisk();
     },
   });
+}
+
+async function checkpoint(path: string): Promise<void> {
+  const db = new DatabaseSync(path, { timeout: 5000 });
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  db.close();
+  copyFileSync(path, join(dirname(path), 'durable.sqlite'));
 }
 
 export const idOf = (n: number) => n.toString(16).padStart(64, '0');

@@ -148,7 +148,11 @@ describe('the space gauge', () => {
   it('counts what was written between two looks, and keeps a reserve', async () => {
     let nowMs = 0;
     const disk = faultyDisk(1000);
-    const gauge = spaceGauge({ ...disk, space: async () => ({ freeBytes: disk.freeBytes, totalBytes: 5000 }) }, () => nowMs);
+    const gauge = spaceGauge(
+      { ...disk, space: async () => ({ freeBytes: disk.freeBytes, totalBytes: 5000 }) },
+      () => nowMs,
+      () => 0,
+    );
     expect(await gauge.freeBytes()).toBe(900);
     gauge.wrote(250);
     expect(await gauge.freeBytes()).toBe(650);
