@@ -10,7 +10,7 @@ import { WireError } from '#node/wire/codec.ts';
 import { frame } from '#node/wire/framing.ts';
 import { LEAF_BYTES, MAX_SEGMENT_BYTES, type Hash, type PieceId, type PublicKey } from '#node/wire/types.ts';
 import { keyedQueue, slots, type Slots } from './limits.ts';
-import { decodeMeta, encodeMeta, MAX_NAMED_PIECES, type PieceMeta } from './record-meta.ts';
+import { decodeMeta, encodeMeta, encodeNamed, MAX_NAMED_PIECES, type NamedPiece, type PieceMeta } from './record-meta.ts';
 import type { RecordRef } from './record.ts';
 import type { RecordReader, RecordStream } from './segment-log.ts';
 import type { Store } from './store.ts';
@@ -86,29 +86,27 @@ export class PieceStore {
    * this resolves, with those that weren't there before.
    */
   async trash(owner: PublicKey, pieceIds: readonly PieceId[], nowMs: number): Promise<PieceId[]> {
-    const meta = encodeMeta('trash', { owner, trashedMs: nowMs });
-    return await this.#mark('trash', meta, this.#inTrash(owner, pieceIds, false));
+    const named = this.#inTrash(owner, pieceIds, false);
+    return await this.#mark('trash', encodeMeta('trash', { owner, trashedMs: nowMs }), named);
   }
 
   /** Out of the trash again. Durable when this resolves, with those that were in it. */
   async restore(owner: PublicKey, pieceIds: readonly PieceId[]): Promise<PieceId[]> {
-    const meta = encodeMeta('restore', { owner, storedMs: null });
-    return await this.#mark('restore', meta, this.#inTrash(owner, pieceIds, true));
+    return await this.#mark('restore', encodeMeta('restore', { owner }), this.#inTrash(owner, pieceIds, true));
   }
 
-  #inTrash(owner: PublicKey, pieceIds: readonly PieceId[], isThere: boolean): PieceId[] {
-    return [...new Set(pieceIds)].filter((pieceId) => {
+  #inTrash(owner: PublicKey, pieceIds: readonly PieceId[], isThere: boolean): NamedPiece[] {
+    return [...new Set(pieceIds)].flatMap((pieceId) => {
       const held = this.#store.index.piece(owner, pieceId);
-      return held !== null && (held.trashedMs !== null) === isThere;
+      return held && (held.trashedMs !== null) === isThere ? [{ pieceId, storedMs: held.storedMs }] : [];
     });
   }
 
-  async #mark(kind: 'trash' | 'restore', meta: Uint8Array, pieceIds: PieceId[]): Promise<PieceId[]> {
-    for (let at = 0; at < pieceIds.length; at += MAX_NAMED_PIECES) {
-      const named = pieceIds.slice(at, at + MAX_NAMED_PIECES).map((pieceId) => fromHex(pieceId));
-      await this.#store.log.append(kind, named, meta);
+  async #mark(kind: 'trash' | 'restore', meta: Uint8Array, pieces: readonly NamedPiece[]): Promise<PieceId[]> {
+    for (let at = 0; at < pieces.length; at += MAX_NAMED_PIECES) {
+      await this.#store.log.append(kind, [encodeNamed(pieces.slice(at, at + MAX_NAMED_PIECES))], meta);
     }
-    return pieceIds;
+    return pieces.map(({ pieceId }) => pieceId);
   }
 
   /** Those in the trash aren't held: who wants them sends them again. */
@@ -232,7 +230,7 @@ export class PieceStore {
   /** A piece that comes once more counts as stored now: what garbage is goes by that time. It leaves the trash. */
   async #sentAgain(owner: PublicKey, pieceId: PieceId, stored: StoredPiece): Promise<StoredPiece> {
     const storedMs = this.#store.nowMs();
-    await this.#store.log.append('restore', [fromHex(pieceId)], encodeMeta('restore', { owner, storedMs }));
+    await this.#mark('restore', encodeMeta('restore', { owner }), [{ pieceId, storedMs }]);
     if (this.#store.index.piece(owner, pieceId)?.trashedMs === null) return { ...stored, storedMs };
     throw new StoreError('Busy', 'The piece left the trash for good just now. Send it again.');
   }

@@ -1,5 +1,5 @@
 // What stands behind a record's body: enough to make the index from the segment files alone.
-import { bytes, bytesUpTo, decode, encode, hex, hex32, list, nullable, struct, uint, type Codec } from '#node/wire/codec.ts';
+import { bytes, bytesUpTo, decode, encode, hex, hex32, list, struct, uint, type Codec } from '#node/wire/codec.ts';
 import type { BucketId, Hash, PieceId, PublicKey } from '#node/wire/types.ts';
 import type { RecordKind } from './record.ts';
 
@@ -38,15 +38,14 @@ export interface StatementMeta {
   names: PublicKey[];
 }
 
-/** Body: ids of pieces, 32 bytes each. */
+/** Body: for each piece its id (32 bytes) and when it counts as stored (u64be ms). */
 interface TrashMeta {
   owner: PublicKey;
   trashedMs: number;
 }
-/** Body: ids of pieces, 32 bytes each. `storedMs`: they were sent again then; null where they were only named again. */
+/** Body as of trash. */
 interface RestoreMeta {
   owner: PublicKey;
-  storedMs: number | null;
 }
 /** No body. What lies before `firstSeq` is not kept; `prevHash` is that of the batch before it. */
 export interface DropMeta {
@@ -69,6 +68,26 @@ export interface MetaOf {
 
 /** Pieces that one record of trash or restore names. */
 export const MAX_NAMED_PIECES = 1000;
+const NAMED_BYTES = 40;
+
+export interface NamedPiece {
+  pieceId: PieceId;
+  storedMs: number;
+}
+export function encodeNamed(pieces: readonly NamedPiece[]): Uint8Array {
+  const out = Buffer.alloc(NAMED_BYTES * pieces.length);
+  pieces.forEach(({ pieceId, storedMs }, i) => {
+    out.write(pieceId, NAMED_BYTES * i, 'hex');
+    out.writeBigUInt64BE(BigInt(storedMs), NAMED_BYTES * i + 32);
+  });
+  return out;
+}
+export function* decodeNamed(body: Uint8Array): Generator<{ id: Uint8Array; storedMs: number }> {
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  for (let at = 0; at < body.length; at += NAMED_BYTES) {
+    yield { id: body.subarray(at, at + 32), storedMs: Number(view.getBigUint64(at + 32)) };
+  }
+}
 /** A whole segment on one farmer has 1024 leaves. */
 const MAX_LEAF_HASH_BYTES = 32 * 1024;
 /** A warrant and a replica set name few; more than this is no honest statement. */
@@ -92,7 +111,7 @@ const codecs: { [K in RecordKind]: Codec<MetaOf[K]> } = {
   seal: struct<SealMeta>(ofLog),
   statement: struct<StatementMeta>({ owner: hex32, names: list(hex32, MAX_NAMES) }),
   trash: struct<TrashMeta>({ owner: hex32, trashedMs: uint() }),
-  restore: struct<RestoreMeta>({ owner: hex32, storedMs: nullable(uint()) }),
+  restore: struct<RestoreMeta>({ owner: hex32 }),
   drop: struct<DropMeta>({ ...ofLog, firstSeq: uint(undefined, 2), prevHash: hex32 }),
 };
 

@@ -6,7 +6,15 @@ import { fromHex, toHex } from '#node/core/ids.ts';
 import { NO_HASH } from '#node/wire/batch.ts';
 import type { BucketId, Hash, PieceId, PublicKey } from '#node/wire/types.ts';
 import { IndexDb, type Row } from './index-db.ts';
-import { decodeMeta, type BatchMeta, type DropMeta, type PieceMeta, type SealMeta, type StatementMeta } from './record-meta.ts';
+import {
+  decodeMeta,
+  decodeNamed,
+  type BatchMeta,
+  type DropMeta,
+  type PieceMeta,
+  type SealMeta,
+  type StatementMeta,
+} from './record-meta.ts';
 import { recordBytes, type RecordKind, type RecordRef } from './record.ts';
 import type { FoundRecord, SegmentState } from './segment-file.ts';
 
@@ -231,14 +239,14 @@ export class StoreIndex {
   }
 
   #changePieces({ kind, ref, stamp, meta, body }: FoundRecord): void {
-    const { owner, trashedMs, storedMs } =
-      kind === 'trash' ? { ...decodeMeta('trash', meta), storedMs: null } : { ...decodeMeta('restore', meta), trashedMs: null };
+    const { owner, trashedMs } =
+      kind === 'trash' ? decodeMeta('trash', meta) : { ...decodeMeta('restore', meta), trashedMs: null };
     const ownerId = this.#ownerId(owner);
     let uses = 0;
-    for (let at = 0; at < body!.length; at += PIECE_ID_BYTES) {
-      const row = this.#pieceRow(ownerId, body!.subarray(at, at + PIECE_ID_BYTES));
+    for (const { id, storedMs } of decodeNamed(body!)) {
+      const row = this.#pieceRow(ownerId, id);
       if (!row || number(row['stamp']) >= stamp) continue;
-      this.#changePiece(row, { trashedMs, storedMs: storedMs ?? number(row['stored_ms']), stamp });
+      this.#changePiece(row, { trashedMs, storedMs, stamp });
       uses += 1;
     }
     if (uses > 0) this.#holdOther(ref, stamp, uses);
