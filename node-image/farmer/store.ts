@@ -97,7 +97,7 @@ async function openWith(
   } catch {
     return null;
   }
-  const checkpoints = checkpointer(checkpoint ?? checkpointOnThread, path);
+  const checkpoints = checkpointer(checkpoint ?? (path === ':memory:' ? async () => {} : checkpointOnThread), path);
   // A file that is begun anew must never be met by an index that still counts on what was in it.
   if (known.some(({ phase }) => phase === 'spent')) await checkpoints.now();
   const log = await SegmentLog.open({

@@ -100,7 +100,7 @@ describe('compaction', () => {
     for (let n = 0; n < 3; n++) await put(store, n, 3 * MIB);
     await put(store, 9, 3 * MIB);
     const answer = await new PieceStore(store).get(OWNER, idOf(1), { firstLeaf: 0, leafCount: 0 });
-    const { rest } = await readFirstPart(answer, pieceRange.maxBytes);
+    const { rest } = await readFirstPart(answer.body, pieceRange.maxBytes);
     const parts: Uint8Array[] = [];
     let isFirst = true;
     for await (const part of rest) {
