@@ -59,7 +59,7 @@ export class PieceStore {
   async put(owner: PublicKey, pieceId: PieceId, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredPiece> {
     const before = this.#store.index.piece(owner, pieceId);
     // What is here already isn't written again, unless the disk has spoiled it.
-    const isSpoiledHere = before !== null && !(await this.#isWhole(before));
+    const isSpoiledHere = before !== null && !(await this.#isWhole(owner, pieceId));
     const release = await this.#incoming.take(signal);
     const reception = new Reception(this.#store, before === null || isSpoiledHere, signal);
     try {
@@ -154,36 +154,46 @@ export class PieceStore {
    * such piece, or the disk doesn't give it. Rejects with CallError 'BadRequest'.
    */
   async leaf(owner: PublicKey, pieceId: PieceId, number: number): Promise<{ proof: Uint8Array[]; leaf: Uint8Array } | null> {
-    const held = this.#store.index.piece(owner, pieceId);
-    if (!held) return null;
-    try {
-      const meta = decodeMeta('piece', await this.#store.log.readMeta(held.ref));
+    return await this.#reading(owner, pieceId, async (reader, ref) => {
+      const meta = decodeMeta('piece', await reader.meta());
       const leaves = meta.leafHashes.length / 32;
       if (number >= leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
       const start = number * LEAF_BYTES;
-      const place = new Uint8Array(Math.min(LEAF_BYTES, held.ref.bodyBytes - start));
-      const leaf = await this.#store.log.readBody(held.ref, start, place);
-      return { proof: frame(rangeHead(meta, held.ref.bodyBytes, number, number + 1)), leaf };
-    } catch (error) {
-      if (isSpoiled(error)) return null;
-      throw error;
-    }
+      const leaf = await reader.body(start, new Uint8Array(Math.min(LEAF_BYTES, ref.bodyBytes - start)));
+      return { proof: frame(rangeHead(meta, ref.bodyBytes, number, number + 1)), leaf };
+    });
   }
 
   /** Whether what is on the disk is still what came in. */
-  async #isWhole({ ref }: { ref: RecordRef }): Promise<boolean> {
-    try {
-      const { leafHashes } = decodeMeta('piece', await this.#store.log.readMeta(ref));
+  async #isWhole(owner: PublicKey, pieceId: PieceId): Promise<boolean> {
+    const isWhole = await this.#reading(owner, pieceId, async (reader, ref) => {
+      const { leafHashes } = decodeMeta('piece', await reader.meta());
       const place = new Uint8Array(LEAF_BYTES);
       for (let at = 0; at < ref.bodyBytes; at += LEAF_BYTES) {
-        const leaf = await this.#store.log.readBody(ref, at, place.subarray(0, Math.min(LEAF_BYTES, ref.bodyBytes - at)));
+        const leaf = await reader.body(at, place.subarray(0, Math.min(LEAF_BYTES, ref.bodyBytes - at)));
         const hash = leafHashes.subarray((32 * at) / LEAF_BYTES, (32 * at) / LEAF_BYTES + 32);
         if (Buffer.compare(leafHash(leaf), hash) !== 0) return false;
       }
       return true;
-    } catch (error) {
-      if (isSpoiled(error)) return false;
-      throw error;
+    });
+    return isWhole === true;
+  }
+
+  /** Once more where the piece was moved meanwhile; null where it isn't here, or spoiled. */
+  async #reading<T>(
+    owner: PublicKey,
+    pieceId: PieceId,
+    work: (reader: RecordReader, ref: RecordRef) => Promise<T>,
+  ): Promise<T | null> {
+    for (;;) {
+      const held = this.#store.index.piece(owner, pieceId);
+      if (!held) return null;
+      try {
+        return await work(this.#store.log.reader(held.ref), held.ref);
+      } catch (error) {
+        if (isSpoiled(error)) return null;
+        nullIfMoved(error);
+      }
     }
   }
 

@@ -7,6 +7,7 @@ import { toHex } from '#node/core/ids.ts';
 import { leafHashes, pieceRoot, rootPath, segmentRoot } from '#node/core/merkle.ts';
 import { compaction, type CompactionSeen } from '#node/farmer/compaction.ts';
 import { PieceStore } from '#node/farmer/piece-store.ts';
+import type { RecordRef } from '#node/farmer/record.ts';
 import { Store } from '#node/farmer/store.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { pieceFooter, pieceRange } from '#node/wire/calls.ts';
@@ -115,4 +116,19 @@ export async function got(store: Store, n: number): Promise<Uint8Array> {
   const { body } = await new PieceStore(store).get(OWNER, idOf(n), { firstLeaf: 0, leafCount: 0 });
   const { rest } = await readFirstPart(ownChunks(body), pieceRange.maxBytes);
   return await collect(rest, MAX_BYTES);
+}
+
+/** The disk gives other bytes of bodies from now on. */
+export function spoilReads(store: Store, spoil: (ref: RecordRef, position: number, bytes: Uint8Array) => void): void {
+  const { log } = store;
+  const reader = log.reader.bind(log);
+  log.reader = (ref) => {
+    const { body, meta } = reader(ref);
+    const spoiled = async (position: number, into: Uint8Array) => {
+      const bytes = await body(position, into);
+      spoil(ref, position, bytes);
+      return bytes;
+    };
+    return { body: spoiled, meta };
+  };
 }

@@ -9,6 +9,7 @@ import { collect, footerBytes, readFirstPart } from '#node/wire/framing.ts';
 import { decodeMembership, decodeReceipt, verifyMembership, verifyReceipt } from '#node/wire/statements.ts';
 import { LEAF_BYTES } from '#node/wire/types.ts';
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { spoilReads } from '#test/support/test-store.ts';
 
 const owner = testKey('owner').publicKey;
 const signal = AbortSignal.timeout(60_000);
@@ -163,12 +164,9 @@ describe('a farmer', () => {
     const first = store.index.piece(owner, id)!.ref;
     await put(id, made);
     expect(store.index.piece(owner, id)!.ref).toEqual(first);
-    const read = store.log.readBody.bind(store.log);
-    store.log.readBody = async (ref, position, into) => {
-      const bytes = await read(ref, position, into);
+    spoilReads(store, (ref, position, bytes) => {
       if (ref.offset === first.offset && position === 2 * LEAF_BYTES) bytes[7]! ^= 1;
-      return bytes;
-    };
+    });
     await put(id, made);
     expect(store.index.piece(owner, id)!.ref).not.toEqual(first);
     expect(Buffer.compare((await get(id)).bytes, made.piece)).toBe(0);

@@ -4,6 +4,7 @@ import { farmReportSchema } from '#node/interface/status.ts';
 import { auditVerdict } from '#node/wire/audits.ts';
 import type { AuditEvidence } from '#node/repairer/audit-farmer.ts';
 import { RepairWorld, type RepairerHandle, type WrittenSegment } from '#test/node-image/repairer/support/repair-world.ts';
+import { spoilReads } from '#test/support/test-store.ts';
 
 let world: RepairWorld;
 afterEach(async () => {
@@ -20,12 +21,9 @@ const seen = (handle: RepairerHandle) => handle.audits.splice(0).map(({ outcome 
 function spoil(written: WrittenSegment, number: number): void {
   const { store } = farmerOf(written, number).farmer;
   const until = store.log.usedBytes();
-  const read = store.log.readBody.bind(store.log);
-  store.log.readBody = async (ref, position, into) => {
-    const bytes = await read(ref, position, into);
+  spoilReads(store, (ref, _, bytes) => {
     if (ref.offset < until) bytes[3]! ^= 1;
-    return bytes;
-  };
+  });
 }
 
 describe('audits', () => {
