@@ -81,7 +81,9 @@ describe('resources', () => {
   it('a bucket name that is taken', async () => {
     await apply(place, bucket(place, 'third', { bucketName: 'photos' }));
     const said = await bucketSays('third', 'Ready', 'BucketNameTaken');
-    expect(said.message).toMatch(/^The bucket name photos is taken .*Create this bucket anew with another bucketName\.$/);
+    expect(said.message).toMatch(
+      /^The bucket name photos belongs to .*\/photos on this farm\. Create this bucket anew with another bucketName\.$/,
+    );
   });
 
   it('redundancy that the farmers cannot meet, and the way back', async () => {

@@ -85,6 +85,20 @@ describe('rewriting', () => {
     await objects.completeUpload(bucket, { upload: open, parts, facts, conditions: {} }, never);
     for (const key of ['whole', 'open']) expect(await get(bridge, bucket, key)).toBe(`${large.toString('latin1')}tail`);
     expect(bridge.farm.liveSegments(bucket.bucketId).sort()).toEqual(named(bridge, bucket).sort());
+    // Whoever merges the logs takes the newest entry of a version for the whole of it.
+    const entries = bridge.farm.batches(bucket.bucketId).flatMap((batch) => batch.entries);
+    const puts = entries.filter((entry) => entry.kind === 'put');
+    for (const moved of puts.filter(({ rewritten }) => rewritten !== undefined)) {
+      const first = puts.find(({ versionId, rewritten }) => versionId === moved.versionId && rewritten === undefined)!;
+      const { segments: _, rewritten: __, replaces: ___, ...same } = moved;
+      expect(first).toMatchObject(same);
+      expect(Object.keys(same).sort()).toEqual(
+        Object.keys(first)
+          .filter((name) => name !== 'segments' && name !== 'replaces')
+          .sort(),
+      );
+    }
+    expect(puts.filter(({ rewritten }) => rewritten !== undefined).length).toBeGreaterThan(0);
   });
 
   it('moves what copies share once', async () => {

@@ -241,6 +241,11 @@ describe('repair plan, for any farm', () => {
           const health = judged(segment, facts);
           const { copies } = repairPlan({ segment, health, farmers: facts, pieceBytes: 1000, seed: 'seed' });
           if (copies.length === 0) break;
+          // Each gets it out of its domain.
+          for (const { from, to } of copies)
+            expect(from.map((one) => facts.find(({ farmer }) => farmer === one)?.domain)).not.toContain(
+              facts.find(({ farmer }) => farmer === to)?.domain,
+            );
           segment = {
             ...segment,
             holders: segment.holders.map((some, number) => [

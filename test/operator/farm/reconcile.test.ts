@@ -43,6 +43,26 @@ describe('a farm comes up', () => {
     expect(budget?.spec?.maxUnavailable).toBe(2);
   });
 
+  it('lets nobody evict a farmer while the margin is used up', async () => {
+    const { world, operator } = await farmOf(6);
+    world.nodes.put(4, 6);
+    world.nodes.repairs = false;
+    await world.settle(operator);
+    const budget = () =>
+      world.kube.peek<PodDisruptionBudget>(podDisruptionBudgets, { namespace, name: 'demo-farmers' })?.spec?.maxUnavailable;
+    expect(budget()).toBe(2);
+    for (const ordinal of [1, 4]) {
+      await world.kube.delete(persistentVolumeClaims, { namespace, name: `data-demo-farmer-main-${ordinal}` });
+      await world.kube.delete(pods, { namespace, name: `demo-farmer-main-${ordinal}` });
+    }
+    await world.settle(operator);
+    expect(world.farm().status?.data).toMatchObject({ margin: 0 });
+    expect(budget()).toBe(0);
+    world.nodes.repairs = true;
+    await world.settle(operator);
+    expect(budget()).toBe(2);
+  });
+
   it('publishes a configuration that somebody deleted above what the nodes have, so that they take it', async () => {
     const { world, operator } = await farmOf(6);
     await world.patchFarm({ spec: { farmers: { replicas: 7 } } });
@@ -358,6 +378,11 @@ describe('deletion and adoption', () => {
     await world.patchFarm({ metadata: { annotations: { 'storjfarm.io/confirm-delete': 'demo' } } });
     await world.settle(operator);
     expect(world.farm().metadata.finalizers).toEqual(['storjfarm.io/farm-protection']);
+    world.kube.intercept = ({ verb, type }) => {
+      // Never under a running farmer.
+      if (verb === 'delete' && type.kind === 'PersistentVolumeClaim') expect(world.kube.peekAll(pods)).toEqual([]);
+      return undefined;
+    };
     await world.kube.delete(storjFarms, { namespace, name: 'demo' });
     for (let i = 0; i < 6; i += 1) await world.round(operator);
     expect(world.farm()).toBeUndefined();

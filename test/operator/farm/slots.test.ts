@@ -70,6 +70,8 @@ describe('replicas of a zone', () => {
     expect(nextReplicas({ ...input, replicas: 8, pods: [pod(6), pod(7)] })).toBe(7);
     expect(nextReplicas({ ...input, existing: 7, replicas: 7, pods: [pod(6), pod(7)] })).toBe(7);
     expect(nextReplicas({ ...input, existing: 7, replicas: 7, pods: [pod(6)] })).toBe(6);
+    // Pods that haven't come (back) yet may come any moment: still one at a time.
+    expect(nextReplicas({ ...input, existing: 7, replicas: 7, pods: [] })).toBe(6);
   });
 });
 
