@@ -5,15 +5,16 @@ import { PutError } from '#node/client/segment-writer.ts';
 import { GrantError } from '#node/core/grants.ts';
 import { LogError } from '#node/log/log-link.ts';
 import { CallError } from '#node/net/net.ts';
+import { WireError } from '#node/wire/codec.ts';
 
 export type StorjErrorCode =
-  | 'BadAddress' // a farmer's address that is none
+  | 'BadAddress' // a farmer's address, a holder or a grant that is none
   | 'NoAccess' // neither words nor a grant nor a device key
   | 'NoFarmer' // none of the named farmers answers, or none belongs to the farm
   | 'UnknownAccount' // the farmers know nothing of this owner
   | 'NotAllowed' // the key at hand may not do this
   | 'NoSuchBucket'
-  | 'NoSuchKey'
+  | 'NoSuchKey' // no such object, or share
   | 'AlreadyExists' // a bucket of that name, or objects in one that should go
   | 'BadRange'
   | 'TooLarge' // more than one object may have
@@ -56,6 +57,7 @@ export function translated(error: unknown, missing?: string): unknown {
     const code = error.code === 'WrongLength' ? 'Changed' : 'Unavailable';
     return new StorjError(code, error.message, { cause: error });
   }
+  if (error instanceof WireError) return new StorjError('BadAddress', error.message, { cause: error });
   if (error instanceof GrantError) return new StorjError('NotAllowed', error.message, { cause: error });
   if (error instanceof LogError || error instanceof GetError || error instanceof CallError) {
     return new StorjError('Unavailable', error.message, { cause: error });

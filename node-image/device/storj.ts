@@ -19,6 +19,7 @@ import { sealAndClose } from '#node/log/seal-log.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey, type PutEntry, type Verb } from '#node/wire/types.ts';
 import { bucketView, type BucketView, type Freshness } from './bucket-view.ts';
+import { permissionsOf, type Permissions } from './permissions.ts';
 import { putObject, type PutSource, type UnfinishedUploads } from './put-object.ts';
 import { accountStatus, type AccountStatus, type StatusBucket } from './status.ts';
 import { StorjError, translated } from './storj-error.ts';
@@ -77,6 +78,8 @@ export interface Storj {
   /** Throws StorjError AlreadyExists while something is in it. */
   removeBucket(name: string): Promise<void>;
   status(): Promise<AccountStatus>;
+  /** Grants and shares; giving and taking them back needs the words. */
+  permissions: Permissions;
   /** Writes what has to be written, and ends everything. */
   close(): Promise<void>;
 }
@@ -106,6 +109,8 @@ export interface StorjParts {
 /** Longest time that a call tries to read what is new. */
 const READ_LIMIT_MS = 60_000;
 const CLOSE_LIMIT_MS = 30_000;
+/** A person waits for the answer: what doesn't go within a few attempts is said. */
+const MAX_TRIES = 4;
 const PAGE = 1000;
 /** Keys of one folder that are stepped through before the rest of it is jumped over. */
 const MANY_BEHIND_A_PREFIX = 100;
@@ -121,7 +126,8 @@ export function storjOn(parts: StorjParts): Storj {
   const account: Account = { accessKeyId: 'device', owner, bucketName: null, displayName: 'owner' };
   const views = new Map<BucketId, BucketView>();
   let roots: RootView | null = null;
-  let lastTrouble: unknown;
+  /** Of buckets that are being read for the first time: told of each attempt that fails. */
+  const troubles = new Map<BucketId, (error: unknown) => void>();
 
   const refresh = async (_: PublicKey, limit: AbortSignal): Promise<RootView> => {
     roots = (await fetchRoots(link, owner, limit)).view;
@@ -133,7 +139,7 @@ export function storjOn(parts: StorjParts): Storj {
       .filter(({ bucketId }) => bucketId !== except)
       .flatMap(({ bucketId }) => catalog.positions(owner, bucketId));
   const farm = createFarmAdapter({ client, writer, accounts: { refresh }, saved, knownHeads });
-  const writers = createOpenWriters({ catalog, farm, runtime, onRetry: (_, error) => (lastTrouble = error) });
+  const writers = createOpenWriters({ catalog, farm, runtime, onRetry: (bucketId, error) => troubles.get(bucketId)?.(error) });
   const isLost = (farmer: PublicKey) =>
     (client.farm.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost';
   const moves = createHolderMoves({
@@ -148,14 +154,13 @@ export function storjOn(parts: StorjParts): Storj {
   /** Whatever was acknowledged before this call is in the catalog after it. */
   const fresh = async (bucketId: BucketId, { asKnown = false }: Freshness = {}): Promise<void> => {
     if (asKnown && writers.isReady(owner, bucketId)) return;
-    const limit = limited();
-    try {
-      const isNew = !writers.isReady(owner, bucketId);
-      const own = await writers.serve(access, bucketId, limit);
-      if (!isNew) await own.catchUp(limit);
-    } catch (error) {
-      throw limit.aborted && lastTrouble !== undefined ? lastTrouble : error;
-    }
+    if (writers.isReady(owner, bucketId)) return await writers.ready(owner, bucketId).catchUp(limited());
+    const stop = new AbortController();
+    let failures = 0;
+    troubles.set(bucketId, (error) => {
+      if (++failures === MAX_TRIES) stop.abort(error);
+    });
+    await writers.serve(access, bucketId, AbortSignal.any([limited(), stop.signal]));
   };
 
   /** What reads need no catalog for: one that isn't kept is not worth filling. Null = read by the catalog. */
@@ -338,7 +343,9 @@ export function storjOn(parts: StorjParts): Storj {
         if (roots === null || !hasRole(roots, writer.publicKey, 'keeper', '*')) {
           throw new StorjError('NotAllowed', 'Only the words make buckets: give them with --words-file or STORJ_WORDS.');
         }
-        await objects.createBucket(account, name, signal);
+        const { bucketId } = await objects.createBucket(account, name, signal);
+        // Where its logs lie is said now: others may write there who may not say it.
+        await writers.ready(owner, bucketId).open();
         return await open(name);
       }),
     removeBucket: (name) =>
@@ -354,6 +361,7 @@ export function storjOn(parts: StorjParts): Storj {
         for (const row of await rows()) buckets.push({ ...row, ...(await usageOf(row)) });
         return await accountStatus({ client, owner, writer: writer.publicKey, buckets, signal: limited() });
       }),
+    permissions: permissionsOf({ client, access, signer: writer, limit: limited }),
     async close() {
       try {
         if (isPassing) await closeLogs();

@@ -6,6 +6,8 @@ import { openFor } from './access.ts';
 import { UsageError, type Command, type Context, type Environment, type Flags } from './command.ts';
 import { cp, mv } from './copy.ts';
 import { get } from './get.ts';
+import { grants } from './grants.ts';
+import { share } from './share.ts';
 import { COMMON_OPTIONS, generalHelp, helpOf } from './help.ts';
 import { ls } from './list.ts';
 import { mb, rb } from './buckets.ts';
@@ -15,7 +17,7 @@ import { restore } from './restore.ts';
 import { rm } from './remove.ts';
 import { status } from './status.ts';
 
-const COMMANDS: readonly Command[] = [ls, get, put, rm, cp, mv, mb, rb, status, restore];
+const COMMANDS: readonly Command[] = [ls, get, put, rm, cp, mv, mb, rb, grants, share, status, restore];
 
 /** Said in `storj --help`. */
 const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unavailable: 4, notAllowed: 5, ended: 130 };

@@ -2,12 +2,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { passingState } from '#node/device/device-state.ts';
 import type { Bucket, ListItem, Storj } from '#node/device/storj.ts';
-import { openBucket, writerKeys } from '#node/client/account.ts';
-import { holderOf, issueGrant } from '#node/client/grants.ts';
+import { writerKeys } from '#node/client/account.ts';
+import { holderText, parseHolder } from '#node/device/permissions.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
-import { ACCOUNT_BUCKET_ID, type Verb } from '#node/wire/types.ts';
+import type { Verb } from '#node/wire/types.ts';
 import { testKey } from '#test/support/memory-farmer.ts';
 import { chunked, readAll, seededBytes } from '../client/support/test-farm.ts';
 import { within } from '../log/support/log-world.ts';
@@ -150,25 +149,11 @@ describe('a device', () => {
 });
 
 describe('by a grant', () => {
-  const grantOf = async (allow: { verbs: Verb[]; prefix?: string }[]) => {
-    const { view } = await fetchRoots(world.link(), world.access.owner, within());
-    const seed = testKey('app').seed;
-    const account = await openBucket(world.client(), world.access, ACCOUNT_BUCKET_ID, within());
-    const bucket = (await account.buckets()).find(({ name }) => name === 'photos');
-    const order = {
-      issuer: world.owner.keyPair,
-      access: world.access,
-      view,
-      farm: world.view.current(),
-      bucketId: bucket!.bucketId,
-      bucketName: 'photos',
-      to: holderOf(seed),
-      seed,
-      allow,
-      notBeforeMs: Date.now(),
-      expiresMs: Date.now() + 60_000,
-    };
-    return issueGrant(order, systemRuntime);
+  const seed = testKey('app').seed;
+  const grantOf = async (owner: Storj, allow: { verbs: Verb[]; prefix?: string }[]) => {
+    const { bucketId } = await owner.bucket('photos');
+    const to = parseHolder(holderText(seed));
+    return await owner.permissions.issue({ bucketId, bucketName: 'photos', to, allow, forMs: 60_000, seed });
   };
 
   it('its bucket is there and nothing else, and what it allows goes on', async () => {
@@ -177,7 +162,7 @@ describe('by a grant', () => {
     await owner.createBucket('private');
     const bucket = await owner.createBucket('photos');
     await bucket.put('in/1', text('1'));
-    const app = world.granted(await grantOf([{ verbs: ['read', 'list'] }, { verbs: ['write'], prefix: 'in/' }]));
+    const app = world.granted(await grantOf(owner, [{ verbs: ['read', 'list'] }, { verbs: ['write'], prefix: 'in/' }]));
     expect(await app.buckets()).toEqual([{ name: 'photos', createdMs: 0 }]);
     await expect(app.bucket('private')).rejects.toMatchObject({ code: 'NoSuchBucket' });
     const theirs = await app.bucket('photos');
@@ -189,6 +174,57 @@ describe('by a grant', () => {
     await expect(app.createBucket('more')).rejects.toMatchObject({ code: 'NotAllowed' });
     expect(await keys(bucket)).toEqual(['in/1', 'in/2']);
     expect(await read(bucket, 'in/1')).toEqual(Buffer.from('one'));
+  });
+});
+
+describe('permissions', () => {
+  it('are taken back: what was written stays, and nothing more comes', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    const { permissions } = owner;
+    const { publicKey } = testKey('app');
+    const to = parseHolder(holderText(testKey('app').seed));
+    const allow = [{ verbs: ['read', 'list', 'write'] as const }];
+    const order = { bucketId: bucket.bucketId, bucketName: 'photos', to, allow, forMs: 60_000, seed: testKey('app').seed };
+    const grant = await permissions.issue(order);
+    const theirs = await world.granted(grant).bucket('photos');
+    await theirs.put('before', text('1'));
+    expect((await permissions.given()).writers).toMatchObject([{ holder: publicKey, bucketId: bucket.bucketId }]);
+    expect(await permissions.revoke({ text: grant })).toBe(publicKey);
+    expect((await permissions.given()).revoked).toMatchObject([{ revoked: publicKey, bucketId: bucket.bucketId }]);
+    await expect(
+      world
+        .granted(grant)
+        .bucket('photos')
+        .then((one) => one.put('after', text('2'))),
+    ).rejects.toThrow();
+    expect(await keys(await world.device().bucket('photos'))).toEqual(['before']);
+    // A grant of a later day is another one.
+    await expect.poll(async () => keys(await world.granted(await permissions.issue(order)).bucket('photos'))).toEqual(['before']);
+  });
+
+  it('are given by the words alone, for a holder that is one', async () => {
+    world = await startDeviceWorld(1);
+    const owner = world.device();
+    const { bucketId } = await owner.createBucket('photos');
+    const made = await owner.permissions.share({
+      bucketId,
+      name: 'holiday',
+      prefix: '2026/',
+      to: parseHolder(holderText(testKey('app').seed)),
+      forMs: 60_000,
+    });
+    expect(made.grant).toMatch(/^sj-grant\/1:/);
+    expect(await owner.permissions.shares()).toMatchObject([{ shareId: made.shareId, name: 'holiday', prefix: '2026/' }]);
+    await owner.permissions.endShare(made.shareId);
+    expect(await owner.permissions.shares()).toEqual([]);
+    await expect(owner.permissions.endShare(made.shareId)).rejects.toMatchObject({ code: 'NoSuchKey' });
+    await world.admitDevice(testKey('phone'));
+    const phone = world.device({ writer: testKey('phone') });
+    const holder = testKey('app').publicKey;
+    await expect(phone.permissions.revoke({ bucketId, holder })).rejects.toMatchObject({ code: 'NotAllowed' });
+    expect(() => parseHolder('nobody')).toThrow(expect.objectContaining({ code: 'BadAddress' }));
   });
 });
 

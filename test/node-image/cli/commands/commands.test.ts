@@ -40,7 +40,7 @@ describe('the command line', () => {
   it('explains itself, as a whole and each command', async () => {
     const all = await storj(['--help']);
     expect(all.exit).toBe(0);
-    for (const name of ['ls', 'get', 'put', 'rm', 'cp', 'mv', 'mb', 'rb', 'status', 'restore']) {
+    for (const name of ['ls', 'get', 'put', 'rm', 'cp', 'mv', 'mb', 'rb', 'grants', 'share', 'status', 'restore']) {
       expect(all.out).toContain(`storj ${name}`);
       const one = await storj([name, '--help']);
       expect([one.exit, one.out.startsWith(`storj ${name}`)]).toEqual([0, true]);
@@ -58,6 +58,11 @@ describe('the command line', () => {
     [['get', 'a/b', '--range', 'x'], 'A range is FIRST-LAST'],
     [['mb', 'A'], '3 to 63 small letters'],
     [['ls'], 'Which farm?'],
+    [['grants', 'nonsense'], 'grants key, create, list or revoke'],
+    [['grants', 'create', 'a'], '--bearer'],
+    [['grants', 'create', 'a', '--bearer', '--days', '31'], '1 to 30'],
+    [['grants', 'create', 'a', '--bearer', '--prefix', 'x'], 'storj share create'],
+    [['share', 'create'], 'Share what?'],
     [['put', '-', 'a/b', '--words-file', '-'], 'not both'],
   ])('refuses %j with exit code 2 and the way to help', async (argv, message) => {
     const { exit, err } = await storj(argv);

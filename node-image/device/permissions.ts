@@ -1,0 +1,151 @@
+// Who else may do something with the account's buckets: grants and shares, made, listed and taken back by the
+// owner's key. Farmers learn of what was taken back within five minutes; readers know at once.
+import type { Access, AccountAccess } from '#node/client/account.ts';
+import type { Client } from '#node/client/client.ts';
+import { holderOf, issueGrant, type GrantAllowance, type Holder } from '#node/client/grants.ts';
+import { endStatement, openShares, shareStatement, type OpenShare } from '#node/client/shares.ts';
+import { isHex } from '#node/core/ids.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import { readHeads } from '#node/log/log-reader.ts';
+import { LogError } from '#node/log/log-link.ts';
+import { fetchRoots, publishRoots } from '#node/log/roots.ts';
+import { decodeGrantText } from '#node/wire/grant-text.ts';
+import { decodeGrantChain } from '#node/wire/grants.ts';
+import { signRootStatement } from '#node/wire/root-view.ts';
+import type { BucketId, Hash, PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
+import { StorjError } from './storj-error.ts';
+
+/** Public half of whoever is to hold a grant, as text: what its holder tells the owner. */
+export const holderText = (seed: Uint8Array): string => {
+  const { publicKey, box } = holderOf(seed);
+  return `${publicKey}:${box}`;
+};
+
+/** Throws StorjError BadAddress. */
+export function parseHolder(text: string): Holder {
+  const [publicKey = '', box = '', ...more] = text.trim().split(':');
+  if (isHex(publicKey, 32) && isHex(box, 32) && more.length === 0) return { publicKey, box };
+  throw new StorjError('BadAddress', 'A holder is named by KEY:BOX, as "storj grants key" prints it on their machine.');
+}
+
+export interface GrantOrder {
+  bucketId: BucketId;
+  bucketName: string;
+  to: Holder;
+  allow: readonly GrantAllowance[];
+  /** At most 30 days. */
+  forMs: number;
+  /** The holder's: whoever reads the text then has the access. */
+  seed?: Uint8Array;
+}
+export interface ShareOrder {
+  bucketId: BucketId;
+  name: string;
+  prefix: string;
+  to: Holder;
+  forMs: number;
+  seed?: Uint8Array;
+}
+export interface GivenPermissions {
+  /** Logs that were opened under a grant. */
+  writers: { bucketId: BucketId; holder: PublicKey; since: number; expiresMs: number }[];
+  /** Ids of links, or keys of holders. */
+  revoked: { bucketId: BucketId | '*'; revoked: Hash; atMs: number }[];
+}
+
+export interface Permissions {
+  /** The text of a grant: there is no other copy of it. */
+  issue(order: GrantOrder): Promise<string>;
+  /** By the grant's text, or by its holder's key. What was written under it until now stays. */
+  revoke(what: { text: string } | { bucketId: BucketId; holder: PublicKey }): Promise<Hash>;
+  given(): Promise<GivenPermissions>;
+  /** A log with what lies below a prefix and nothing else; the account's bridge keeps it up to date. */
+  share(order: ShareOrder): Promise<{ shareId: BucketId; grant: string }>;
+  shares(): Promise<OpenShare[]>;
+  endShare(shareId: BucketId): Promise<void>;
+}
+
+export function permissionsOf(input: { client: Client; access: Access; signer: KeyPair; limit: () => AbortSignal }): Permissions {
+  const { client, access, signer, limit } = input;
+  const { link, runtime } = client;
+  const { owner } = access;
+
+  const account = (): AccountAccess => {
+    if ('accountSecret' in access && signer.publicKey === owner) return access;
+    throw new StorjError('NotAllowed', 'Only the words give and take permissions: --words-file or STORJ_WORDS.');
+  };
+  const publish = async (statement: Signed<RootStatement>): Promise<void> => {
+    const { statements: known } = await fetchRoots(link, owner, limit());
+    await publishRoots(link, { owner, statements: [statement], known, signal: limit() });
+  };
+  const issue = async ({ forMs, ...order }: GrantOrder): Promise<string> => {
+    const { view } = await fetchRoots(link, owner, limit());
+    const nowMs = runtime.nowMs();
+    const period = { notBeforeMs: nowMs, expiresMs: nowMs + forMs };
+    return issueGrant({ ...order, ...period, issuer: signer, access: account(), view, farm: client.farm.current() }, runtime);
+  };
+  /** Of the logs of a holder, up to where they reach now. */
+  const logsOf = async (bucketId: BucketId, holder: PublicKey) => {
+    const state = await readHeads(link, { owner, bucketId, signal: limit() }).catch((error: unknown) => {
+      if (error instanceof LogError && error.code === 'NoReplicaSet') return null;
+      throw error;
+    });
+    const theirs = state?.logs.filter(({ log }) => log.writer === holder && log.grants) ?? [];
+    return theirs.map(({ log, seq }) => ({ logId: log.logId, lastSeq: seq }));
+  };
+
+  return {
+    issue: async (order) => {
+      account();
+      return await issue(order);
+    },
+    async revoke(what) {
+      account();
+      const { bucketId, holder, revoked } = 'text' in what ? lastLink(what.text) : { ...what, revoked: what.holder };
+      const logs = bucketId === '*' ? [] : await logsOf(bucketId, holder);
+      const issuedMs = runtime.nowMs();
+      await publish(signRootStatement(signer, { kind: 'revocation', owner, bucketId, revoked, logs, issuedMs }));
+      return revoked;
+    },
+    async given() {
+      const { view } = await fetchRoots(link, owner, limit());
+      return {
+        writers: view.logs.flatMap(({ bucketId, writer, openedMs, grants }) =>
+          grants
+            ? [{ bucketId, holder: writer, since: openedMs, expiresMs: Math.max(...grants.map(({ expiresMs }) => expiresMs)) }]
+            : [],
+        ),
+        revoked: view.revocations.map(({ bucketId, revoked, issuedMs }) => ({ bucketId, revoked, atMs: issuedMs })),
+      };
+    },
+    async share({ bucketId, name, prefix, to, forMs, seed }) {
+      const order = { signer, access: account(), bucketId, name, prefix, to };
+      const { shareId, statement } = shareStatement(order, runtime);
+      await publish(statement);
+      const allow = [{ verbs: ['read', 'list'] as const }];
+      return {
+        shareId,
+        grant: await issue({ bucketId: shareId, bucketName: name, to, allow, forMs, ...(seed ? { seed } : {}) }),
+      };
+    },
+    async shares() {
+      const { view } = await fetchRoots(link, owner, limit());
+      return openShares(account(), view);
+    },
+    async endShare(shareId) {
+      const { view } = await fetchRoots(link, owner, limit());
+      const share = openShares(account(), view).find((one) => one.shareId === shareId);
+      if (share === undefined) throw new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
+      await publish(endStatement(signer, share, { owner, nowMs: runtime.nowMs() }));
+    },
+  };
+}
+
+/** What a revocation names of a grant that somebody else holds: its newest link. */
+function lastLink(text: string): { bucketId: BucketId | '*'; holder: PublicKey; revoked: Hash } {
+  const [chain] = decodeGrantText(text.trim()).chains;
+  const link = chain === undefined ? undefined : decodeGrantChain(chain).at(-1);
+  if (link === undefined) throw new StorjError('BadAddress', 'The grant has no link.');
+  // All chains of one text have one holder; his key ends them all.
+  return { bucketId: link.body.bucketId, holder: link.body.audience, revoked: link.body.audience };
+}
