@@ -27,7 +27,7 @@ export interface Accounts {
   republish(owner: PublicKey, signal: AbortSignal): Promise<void>;
   /** Publishes statements of a keeper, also to farmers that must hear of them at once. Rejects with LogError. */
   say(owner: PublicKey, fresh: Signed<RootStatement>[], signal: AbortSignal, also?: readonly PublicKey[]): Promise<void>;
-  /** True if a new warrant was signed: logs have to be opened anew, they carry its repair key. */
+  /** True if new warrants were signed: logs have to be opened anew, they carry their repair key. */
   ensureWarrant(owner: PublicKey, wanted: WantedWarrant, signal: AbortSignal): Promise<boolean>;
   warrants(owner: PublicKey): readonly WarrantStatement[];
 }
@@ -116,31 +116,33 @@ export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge:
 
     async ensureWarrant(owner, { repairers, controlKey }, signal) {
       const account = accounts.get(owner);
-      if (account === undefined || hasWarrant(account.view, repairers, controlKey)) return false;
+      if (account === undefined || hasWarrants(account.view, repairers, controlKey)) return false;
       // Somebody else may have signed one since.
-      if (hasWarrant(await refresh(owner, signal), repairers, controlKey)) return true;
+      if (hasWarrants(await refresh(owner, signal), repairers, controlKey)) return true;
       const { access, statements, view } = accounts.get(owner) ?? account;
-      const [repairer] = repairers;
-      if (repairer === undefined) return false;
       const repairEpoch = view.warrants.reduce((highest, warrant) => Math.max(highest, warrant.repairEpoch), 0) + 1;
-      const warrant = warrantStatement({
-        signer: bridge,
-        access,
-        repairer,
-        repairEpoch,
-        farms: [controlKey],
-        random32: runtime.random(32),
-        issuedMs: runtime.nowMs(),
-      });
-      await publish(owner, access, statements, [warrant], signal);
+      // One set: all of one epoch, so that they share the work and whoever isn't among them may act no more.
+      const warrants = repairers.map((repairer) =>
+        warrantStatement({
+          signer: bridge,
+          access,
+          repairer,
+          repairEpoch,
+          farms: [controlKey],
+          random32: runtime.random(32),
+          issuedMs: runtime.nowMs(),
+        }),
+      );
+      await publish(owner, access, statements, warrants, signal);
       return true;
     },
   };
 }
 
-function hasWarrant({ warrant }: RootView, repairers: WantedWarrant['repairers'], controlKey: PublicKey): boolean {
+/** Whether the newest set is for just these repairers and this farm. */
+function hasWarrants({ warrantSet }: RootView, repairers: WantedWarrant['repairers'], controlKey: PublicKey): boolean {
   if (repairers.length === 0) return true;
-  return (
-    warrant !== undefined && warrant.farms.includes(controlKey) && repairers.some(({ repairer }) => repairer === warrant.repairer)
-  );
+  const wanted = new Set(repairers.map(({ repairer }) => repairer));
+  const isWanted = ({ repairer, farms }: WarrantStatement) => wanted.has(repairer) && farms.includes(controlKey);
+  return warrantSet.every(isWanted) && new Set(warrantSet.map(({ repairer }) => repairer)).size === wanted.size;
 }

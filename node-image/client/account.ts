@@ -146,9 +146,9 @@ export function bucketKeys(access: Access, view: RootView, bucketId: BucketId): 
 
 /** Keys for a writer's log now: without a warrant, those of epoch 0. Throws GrantError WrongBucket. */
 export function writerKeys(access: Access, view: RootView, bucketId: BucketId): WriterKeys {
-  const epoch = view.warrant?.repairEpoch ?? 0;
+  const epoch = view.warrantSet[0]?.repairEpoch ?? 0;
   const keys = repairKeysOf(access, view, bucketId);
-  // A grant from before the newest warrant: its repairer has the keys of earlier epochs, too.
+  // A grant from before the newest warrants: their repairers have the keys of earlier epochs, too.
   const { key } = keys.find((one) => one.epoch <= epoch) ?? keys.at(-1)!;
   const grant = 'grant' in access ? access.grant : null;
   return { bucketSecret: secretOf(access, bucketId), repairKey: key, grant };

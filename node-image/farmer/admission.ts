@@ -2,7 +2,7 @@
 // the peer has shown.
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import { allows } from '#node/core/grants.ts';
-import { hasRole, type RootView } from '#node/wire/root-view.ts';
+import { hasRole, isRepairer, type RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { GrantsNow } from './presented-grants.ts';
 
@@ -42,7 +42,7 @@ export function isIntroduced(view: RootView): boolean {
 
 /** Whether the owner's statements give this peer anything at all. */
 function isNamed({ from, view }: Asker, roles: readonly string[]): boolean {
-  return view.warrant?.repairer === from || view.roles.some(({ subject, role }) => subject === from && roles.includes(role));
+  return isRepairer(view, from) || view.roles.some(({ subject, role }) => subject === from && roles.includes(role));
 }
 
 /** Put a piece. The owner too, but only one who was introduced. */
@@ -62,7 +62,7 @@ export function mayFetch(asker: Asker): boolean {
 /** Append to a log of the bucket. The batch's own signature is another matter. */
 export function mayAppend(asker: Asker, bucketId: BucketId): boolean {
   const { peers, from, view, grants } = asker;
-  if (isOfFarm(peers, from) || hasRole(view, from, 'writer', bucketId) || view.warrant?.repairer === from) return true;
+  if (isOfFarm(peers, from) || hasRole(view, from, 'writer', bucketId) || isRepairer(view, from)) return true;
   return bucketId !== ACCOUNT_BUCKET_ID && allows(grants.writing, bucketId, 'write', 'delete');
 }
 
@@ -76,12 +76,12 @@ export function mayReadLogs(asker: Asker, bucketId: BucketId): boolean {
   const { peers, from, view, grants } = asker;
   const isMember = view.sets.get(bucketId)?.members.includes(from) === true;
   if (isOfFarm(peers, from) || isMember || hasRole(view, from, 'reader', bucketId)) return true;
-  return view.warrant?.repairer === from || allows(grants.rights, bucketId, 'read', 'list');
+  return isRepairer(view, from) || allows(grants.rights, bucketId, 'read', 'list');
 }
 
 /** Compare what is here with what the logs name, move orphans to the trash (a cut goes with it) and back. */
 export function mayCollect({ peers, from, view }: Asker): boolean {
-  return peers.repairers.has(from) || view.warrant?.repairer === from;
+  return peers.repairers.has(from) || isRepairer(view, from);
 }
 
 /** Bring statements of an owner who isn't known here. Statements of a known one speak for themselves. */

@@ -1,6 +1,7 @@
 // One repairer at work on one farm: asks the farmers, reads the logs, repairs what is queued, reports.
 // Five loops that share the index; each round is a method of its own, so that tests take them one by one.
 import type { KeyPair } from '#node/core/keys.ts';
+import { isOurTurn } from '#node/core/repair-turn.ts';
 import { newScores, scored, trustFacts, type TrustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerFacts } from '#node/core/repair-plan.ts';
 import { createClient, type Client } from '#node/client/client.ts';
@@ -23,7 +24,7 @@ import { placementLogs, type PlacementLogs, type WriterStates } from './placemen
 import { farmReport } from './report.ts';
 import { repairMemory, repairSegment, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
 import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
-import type { SegmentIndex } from './segment-index.ts';
+import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
 
 export interface RepairLimits {
   offlineAfterMs: number;
@@ -40,6 +41,8 @@ export interface RepairLimits {
   compareEveryMs: number;
   /** Between two rounds of audits, one for each farmer. */
   auditEveryMs: number;
+  /** A repairer of which nothing was heard for this long leaves its segments to the next one. */
+  takeOverMs: number;
 }
 export const REPAIR_LIMITS: RepairLimits = {
   offlineAfterMs: OFFLINE_AFTER_MS,
@@ -50,11 +53,14 @@ export const REPAIR_LIMITS: RepairLimits = {
   segmentsAtOnce: 8,
   compareEveryMs: 5 * 60_000,
   auditEveryMs: 5 * 60_000,
+  takeOverMs: 60_000,
 };
 const FARMERS_AT_ONCE = 32;
 const OWNERS_AT_ONCE = 4;
 const COMPARED_AT_ONCE = 4;
 const AUDITS_AT_ONCE = 8;
+/** Queued segments looked at in one turn of the event loop, those that are others' among them. */
+const MAX_LOOKS = 500;
 const UNTOLD_MOVES_PAGE = 500;
 
 /** What happened, for logs and metrics. */
@@ -100,6 +106,8 @@ export class FarmRepair {
   readonly #owners = new Map<PublicKey, OwnerFacts>();
   /** Farmers that failed as a new holder lately: until when they get nothing. */
   readonly #avoid = new Map<PublicKey, number>();
+  /** When each repairer wrote something last, as far as its logs are read. */
+  readonly #heard = new Map<PublicKey, number>();
   readonly #repairing = new Map<number, Promise<void>>();
   #config: FarmConfig;
   #asked = false;
@@ -238,7 +246,9 @@ export class FarmRepair {
     await overAll([...owners], OWNERS_AT_ONCE, async (owner) => {
       try {
         const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
-        const facts = await scanOwner({ client: this.#client, index, self, owner, judge, nowMs: beganMs, signal });
+        const heard = (repairer: PublicKey, atMs: number) =>
+          void this.#heard.set(repairer, Math.max(atMs, this.#heard.get(repairer) ?? 0));
+        const facts = await scanOwner({ client: this.#client, index, self, owner, judge, heard, nowMs: beganMs, signal });
         if (facts) this.#owners.set(owner, facts);
         else {
           this.#owners.delete(owner);
@@ -383,13 +393,17 @@ export class FarmRepair {
     const { index } = this.#input;
     if (!this.#asked) return 0;
     const nowMs = this.#now();
-    const free = this.#limits.segmentsAtOnce - this.#repairing.size;
-    const due = index.queued(nowMs, free + this.#repairing.size).filter((id) => !this.#repairing.has(id));
-    for (const id of due.slice(0, Math.max(0, free))) {
-      const owner = index.segment(id)?.owner;
+    const due = index.queued(nowMs, MAX_LOOKS).filter((id) => !this.#repairing.has(id));
+    for (const id of due) {
+      if (this.#repairing.size >= this.#limits.segmentsAtOnce) break;
+      const segment = index.segment(id);
       // An owner whose logs weren't read through yet may have moves that we don't know of.
-      if (!owner || !this.#owners.has(owner)) {
+      if (!segment || !this.#owners.has(segment.owner)) {
         index.postpone(id, nowMs + this.#limits.retryMs);
+        continue;
+      }
+      if (!this.#isOurs(segment, nowMs)) {
+        index.postpone(id, nowMs + this.#limits.takeOverMs);
         continue;
       }
       const work = this.#repair(id).finally(() => {
@@ -401,6 +415,17 @@ export class FarmRepair {
     return this.#repairing.size;
   }
 
+  #isOurs({ id, owner, segmentId }: IndexedSegment, nowMs: number): boolean {
+    return isOurTurn({
+      segmentId,
+      repairers: this.#owners.get(owner)?.repairers ?? [],
+      self: this.#input.self.publicKey,
+      waitedMs: nowMs - this.#input.index.queuedMs(id),
+      silentMs: (repairer) => nowMs - (this.#heard.get(repairer) ?? 0),
+      takeOverMs: this.#limits.takeOverMs,
+    });
+  }
+
   /** For tests: repairs until nothing is due now. */
   async repairAllDue(): Promise<void> {
     while (this.startDueRepairs() > 0) await Promise.race(this.#repairing.values());
@@ -409,6 +434,13 @@ export class FarmRepair {
   async #repairOnceOrWait(): Promise<void> {
     const woken = new Promise<void>((resolve) => (this.#wake = resolve));
     this.startDueRepairs();
+    // Those beyond the first looks, if all of these were others'.
+    if (
+      this.#repairing.size < this.#limits.segmentsAtOnce &&
+      this.#input.index.queued(this.#now(), MAX_LOOKS).length === MAX_LOOKS
+    ) {
+      return await this.#input.runtime.turn();
+    }
     await Promise.race([woken, this.#pause(1000)]);
   }
 

@@ -1,6 +1,6 @@
 // Tables of the repairer's index. It is a view of the logs: a file of another version, or a damaged one,
 // is thrown away and read again from the farmers.
-export const INDEX_VERSION = 4;
+export const INDEX_VERSION = 5;
 
 export const INDEX_SCHEMA = `
 CREATE TABLE farmers (
@@ -52,6 +52,7 @@ CREATE TABLE segments (
   state INTEGER NOT NULL DEFAULT 0,
   queued INTEGER NOT NULL DEFAULT 0,
   urgency INTEGER NOT NULL DEFAULT 0,
+  queued_ms INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0,
   retry_ms INTEGER NOT NULL DEFAULT 0,
   several_buckets INTEGER NOT NULL DEFAULT 0,

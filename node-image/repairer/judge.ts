@@ -52,7 +52,7 @@ export class Judge {
     const stateOf = (farmer: PublicKey) => this.#watch.state(farmer);
     const farm = this.#watch.size();
     const health = segmentHealth(segment, stateOf, farm);
-    this.#index.setHealth(segment.id, health, piecesToMove(segment, health, stateOf, farm));
+    this.#index.setHealth(segment.id, health, piecesToMove(segment, health, stateOf, farm), this.#runtime.nowMs());
     return health;
   }
 

@@ -13,7 +13,7 @@ import { repairManifestKey, type RepairRecord } from '#node/wire/checkpoints.ts'
 import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
-import type { RootView } from '#node/wire/root-view.ts';
+import { isRepairer, type RootView } from '#node/wire/root-view.ts';
 import {
   ACCOUNT_BUCKET_ID,
   type BucketId,
@@ -43,6 +43,8 @@ export interface ScanInput {
   owner: PublicKey;
   /** Judges segments that were touched. */
   judge: (ids: Iterable<number>) => void;
+  /** A repairer wrote something at that time. */
+  heard(repairer: PublicKey, atMs: number): void;
   nowMs: number;
   signal: AbortSignal;
 }
@@ -50,23 +52,26 @@ export interface ScanInput {
 /** What an owner's statements let this repairer do. */
 export interface OwnerFacts {
   warrants: WarrantStatement[];
+  /** Who shares the work: those of the newest warrant set. */
+  repairers: PublicKey[];
   replicaSets: ReplicaSetFacts[];
 }
 
-/** Null where the newest warrant isn't for this repairer: nothing of that owner is kept. */
+/** Null where no warrant of the newest set is for this repairer: nothing of that owner is kept. */
 export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
   const { client, index, self, owner, signal } = input;
   const roots = await fetchRoots(client.link, owner, signal);
   const { view } = roots;
   if (roots.statements.length === 0) throw new ScanError('NoStatements', `No farmer has root statements of owner ${owner}.`);
-  if (view.warrant?.repairer !== self.publicKey) {
+  if (!isRepairer(view, self.publicKey)) {
     index.forgetOwner(owner);
     return null;
   }
   const keys = repairKeys(view, self);
   for (const bucketId of view.sets.keys()) await scanBucket(input, roots, keys, bucketId);
   applyCuts(input, view);
-  return { warrants: view.warrants, replicaSets: [...view.sets.values()] };
+  const repairers = [...new Set(view.warrantSet.map(({ repairer }) => repairer))];
+  return { warrants: view.warrants, repairers, replicaSets: [...view.sets.values()] };
 }
 
 /** Of all warrants for this repairer, newest first; what doesn't open isn't for it. */
@@ -162,7 +167,7 @@ function wasCutBack(state: BucketState, positions: ReturnType<SegmentIndex['posi
 }
 
 function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch: ReadBatch): void {
-  const { index, owner, judge } = input;
+  const { index, owner, judge, heard } = input;
   index.transaction(() => {
     const touched = new Set<number>();
     if (batch.log.kind === 'entries' && batch.header.kind === 'entries') {
@@ -176,6 +181,7 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
       }
     }
     for (const placement of batch.placements) addMoves(input, view, bucketId, placement, touched);
+    if (batch.log.kind === 'placements') heard(batch.log.writer, batch.header.timeMs);
     index.setPosition(owner, bucketId, batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
     judge(touched);
   });

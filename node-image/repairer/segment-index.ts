@@ -367,12 +367,14 @@ export class SegmentIndex {
     };
   }
 
-  /** `moving`: holders whose piece must find another one. */
-  setHealth(id: number, health: SegmentHealth, moving: { pieceNumber: number; farmer: PublicKey }[]): void {
+  /** `moving`: holders whose piece must find another one. A segment that isn't queued yet waits from `nowMs` on. */
+  setHealth(id: number, health: SegmentHealth, moving: { pieceNumber: number; farmer: PublicKey }[], nowMs: number): void {
     this.#db.run(
-      'UPDATE segments SET margin = ?, state = ?, queued = ?, urgency = ? WHERE id = ?',
+      `UPDATE segments SET margin = ?, state = ?, queued_ms = CASE queued WHEN 0 THEN ? ELSE queued_ms END, queued = ?, urgency = ?
+       WHERE id = ?`,
       health.margin,
       HEALTH_STATES.indexOf(health.state),
+      nowMs,
       health.queued ? 1 : 0,
       urgency(health),
       id,
@@ -422,6 +424,11 @@ export class SegmentIndex {
         limit,
       )
       .map((row) => num(row['id']));
+  }
+
+  /** Since when a queued segment waits. */
+  queuedMs(id: number): number {
+    return num(this.#db.get('SELECT queued_ms FROM segments WHERE id = ?', id)?.['queued_ms'] ?? 0);
   }
 
   retryLater(id: number, retryMs: number): void {

@@ -54,8 +54,8 @@ export interface RootView {
   logs: LogView[];
   /** The highest epoch of each bucket. */
   sets: Map<BucketId, ReplicaSet>;
-  /** The newest: who may act now. */
-  warrant?: WarrantStatement;
+  /** Those of the highest repair epoch: who may act now. */
+  warrantSet: WarrantStatement[];
   /** All, oldest first: whose placements still count, and which repair keys there were. */
   warrants: WarrantStatement[];
   /** Oldest first. */
@@ -82,6 +82,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
     logs: [],
     sets: new Map(),
     warrants: [],
+    warrantSet: [],
     revocations: [],
     shares: [],
     checkpoints: new Map(),
@@ -103,6 +104,11 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
   pass('replica-set', (statement) => takeSet(view, statement));
   pass('checkpoint', (statement) => takeCheckpoint(view, statement));
   return view;
+}
+
+/** Whether a warrant of the newest set lets it act for this owner. */
+export function isRepairer(view: RootView, peer: PublicKey): boolean {
+  return view.warrantSet.some(({ repairer }) => repairer === peer);
 }
 
 /** Has that role, on that bucket or on all. A keeper may also write, a writer may also read. */
@@ -152,7 +158,8 @@ function takeWarrant(view: RootView, { body, signer }: Signed<RootStatement>): s
   if (!mayKeep(view, signer, '*')) return 'Only the owner or a keeper of all buckets gives warrants.';
   view.warrants.push(body);
   view.warrants.sort((a, b) => a.issuedMs - b.issuedMs || a.repairEpoch - b.repairEpoch);
-  view.warrant = view.warrants.at(-1)!;
+  const newest = Math.max(...view.warrants.map(({ repairEpoch }) => repairEpoch));
+  view.warrantSet = view.warrants.filter(({ repairEpoch }) => repairEpoch === newest);
   return null;
 }
 

@@ -14,12 +14,12 @@ import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import { createClient } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
-import { ownerFromEntropy, wordsFromEntropy } from '#node/core/keys.ts';
+import { boxPublicKey, ownerFromEntropy, wordsFromEntropy } from '#node/core/keys.ts';
 import { passingState } from '#node/device/device-state.ts';
 import { storjOn } from '#node/device/storj.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
-import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'bridge-on-farmers-'));
@@ -128,7 +128,9 @@ describe('accounts and claims', () => {
     await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'first')], accessKeys: [keyOf(owner, 'KEY1')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
     expect(bridge.keys.find('KEY1')?.owner).toBe(owner);
-    await expect.poll(() => bridge.accounts.view(owner)?.warrant?.repairer, { timeout: 10_000 }).toBe(farm.repairer.publicKey);
+    await expect
+      .poll(() => bridge.accounts.view(owner)?.warrantSet[0]?.repairer, { timeout: 10_000 })
+      .toBe(farm.repairer.publicKey);
     await put(bridge, owner, 'first', 'small', 'hello');
     await put(bridge, owner, 'first', 'large', large);
     expect(statusOf(bridge)).toMatchObject({ ready: true, writable: true, bucketsGeneration: 1, owners: [owner] });
@@ -227,6 +229,25 @@ describe('others who write directly', () => {
     await device.removeBucket('made-elsewhere');
     await expect.poll(names, { timeout: 5_000 }).toEqual([]);
     await device.close();
+  });
+});
+
+describe('warrants', () => {
+  it('are one set for all repairers of the farm, and a new one when they change', async () => {
+    const bridge = await start('warrants');
+    const owner = await introduce(bridge, 7);
+    const warranted = () =>
+      bridge.accounts
+        .view(owner)
+        ?.warrantSet.map(({ repairer, repairEpoch }) => `${repairEpoch} ${repairer}`)
+        .sort();
+    await expect.poll(warranted, { timeout: 10_000 }).toEqual([`1 ${farm.repairer.publicKey}`]);
+    const { repairers } = farm.current();
+    const second = testKey('a second repairer');
+    farm.change({ repairers: [...repairers, { repairer: second.publicKey, box: boxPublicKey(second.seed) }] });
+    await expect.poll(warranted, { timeout: 10_000 }).toEqual([`2 ${farm.repairer.publicKey}`, `2 ${second.publicKey}`].sort());
+    farm.change({ repairers });
+    await expect.poll(warranted, { timeout: 10_000 }).toEqual([`3 ${farm.repairer.publicKey}`]);
   });
 });
 

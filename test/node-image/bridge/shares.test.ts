@@ -94,7 +94,7 @@ async function startAccount() {
   const album = `album-${accounts++}`;
   const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(accounts)), never);
   await bridge.desired.serveAccount(owner);
-  await expect.poll(() => bridge.accounts.view(owner)?.warrant !== undefined, { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => bridge.accounts.view(owner)?.warrantSet[0] !== undefined, { timeout: 10_000 }).toBe(true);
   const bucket = await bridge.objects.createBucket(account(owner), album, never);
   albums.set(owner, album);
   await put(owner, 'photos/a', 'a');

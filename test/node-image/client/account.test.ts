@@ -116,7 +116,7 @@ describe('statements', () => {
     const { view } = await fetchRoots(world.link(), world.access.owner, within());
     expect(accessOf(view, world.farm.bridge)).toEqual(world.access);
     expect(accessOf(view, world.farm.repairer)).toBeNull();
-    const { warrant } = view;
+    const [warrant] = view.warrantSet;
     // Its own epoch's and, for what was written before it, that of writers without a warrant.
     const keys = [1, 0].map((epoch) => repairKey(world.access.accountSecret, epoch));
     expect(Buffer.from(openSealed(world.farm.repairer.seed, warrant!.sealedRepairKey))).toEqual(Buffer.concat(keys));

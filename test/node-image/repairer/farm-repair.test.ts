@@ -1,5 +1,6 @@
 // A repairer on real farmers and real logs, over the memory network.
 import { afterEach, describe, expect, it } from 'vitest';
+import { boxPublicKey } from '#node/core/keys.ts';
 import { farmReportSchema } from '#node/interface/status.ts';
 import {
   BUCKET,
@@ -349,5 +350,45 @@ describe('repair on a farm', () => {
     const [id] = handle.index.allSegments(0, 9);
     const zones = handle.index.segment(id!)!.holders.map((some) => domainOf.get(some.find((farmer) => !lost.includes(farmer))!));
     expect(zones.sort()).toEqual(['zone-0', 'zone-0', 'zone-1', 'zone-1', 'zone-2', 'zone-2']);
+  });
+
+  it('shares the work with other repairers of the warrant set, and takes over from one that is silent', async () => {
+    world = await RepairWorld.start(8);
+    const second = testKey('a second repairer');
+    const { repairers } = world.farm.current();
+    world.farm.change({ repairers: [...repairers, { repairer: second.publicKey, box: boxPublicKey(second.seed) }] });
+    await world.warrant(second);
+    const written: WrittenSegment[] = [];
+    for (let i = 0; i < 8; i++) written.push(await world.write(10));
+    const handles = [world.startRepairer(), world.startRepairer({ key: second })] as const;
+    for (const handle of handles) await handle.round();
+    const lose = async (farmer: string) => {
+      const held = handles[0].index.farmerCounts(farmer).pieces;
+      world.farm.setState(farmer, 'Lost');
+      for (const { repair } of handles) await repair.askFarmers();
+      return held;
+    };
+    const moved = () => handles.map(({ repaired }) => repaired.splice(0).reduce((sum, { pieces }) => sum + pieces, 0));
+    let held = await lose(written[0]!.placement.farmers[0]!);
+    for (const handle of handles) await handle.round();
+    const both = moved();
+    expect(both[0]! + both[1]!).toBe(held);
+    expect(Math.min(...both)).toBeGreaterThan(0);
+    for (const handle of handles) {
+      await handle.round();
+      expect(handle.repair.report()).toMatchObject({ segmentsQueued: 0 });
+    }
+    // The second one has stopped: its segments wait for a minute, and then go on.
+    held = await lose(written[0]!.placement.farmers[1]!);
+    await handles[0].round();
+    const [own] = moved();
+    expect(own).toBeLessThan(held);
+    expect(handles[0].repair.report()).toMatchObject({ segmentsQueued: held - own! });
+    world.clock.shiftMs += 61_000;
+    await handles[0].round();
+    expect(moved()).toEqual([held - own!, 0]);
+    expect(handles[0].repair.report()).toMatchObject({ segmentsQueued: 0 });
+    await expectWhole(handles[0], written);
+    expect(handles.flatMap(({ failures }) => failures)).toEqual([]);
   });
 });

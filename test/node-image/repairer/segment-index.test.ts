@@ -170,6 +170,7 @@ describe('segment index', () => {
         id,
         health,
         health.missing.map((pieceNumber) => ({ pieceNumber, farmer: key('a') })),
+        77,
       );
       return id;
     };
@@ -186,6 +187,7 @@ describe('segment index', () => {
     );
     judge(wide);
     expect(index.queued(0, 10)).toEqual([one, wide, gone]);
+    expect([index.queuedMs(one), index.queuedMs(999)]).toEqual([77, 0]);
     expect(index.totals()).toEqual({
       segments: 4,
       queued: 3,

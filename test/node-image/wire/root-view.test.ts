@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
 import { encodeGrantChain, extendGrant, type GrantChain, type GrantTerms } from '#node/wire/grants.ts';
-import { hasRole, rootView, signRootStatement, verifySealOrder } from '#node/wire/root-view.ts';
+import { isRepairer, hasRole, rootView, signRootStatement, verifySealOrder } from '#node/wire/root-view.ts';
 import { signStatement } from '#node/wire/statements.ts';
 import { ACCOUNT_BUCKET_ID, type LogOpenedStatement, type RootStatement, type Signed } from '#node/wire/types.ts';
 import {
@@ -40,7 +40,7 @@ describe('the view', () => {
     const seen = view(...roots);
     expect(seen.rejected).toEqual([]);
     expect(seen.roles).toEqual([rootBodies.role]);
-    expect(seen.warrant).toEqual(rootBodies.warrant);
+    expect(seen.warrantSet).toEqual([rootBodies.warrant]);
     expect(seen.sets).toEqual(new Map([[bucketId, { epoch: 1, f: 1, members: rootBodies.set.members }]]));
     expect(seen.logs).toEqual([
       {
@@ -115,9 +115,17 @@ describe('who may say what', () => {
       issuedMs: atMs + 100,
     });
     const seen = view(warrant, next, openBy(repairer));
-    expect(seen.warrant?.repairer).toBe(stranger.publicKey);
+    expect(seen.warrantSet.map(({ repairer }) => repairer)).toEqual([stranger.publicKey]);
     expect(seen.warrants.map(({ repairEpoch }) => repairEpoch)).toEqual([1, 2]);
     expect(seen.logs).toHaveLength(1);
+  });
+
+  it('warrants of the highest repair epoch are one set, whatever their clocks say', () => {
+    const of = (by: typeof repairer, repairEpoch: number, issuedMs: number) =>
+      signRootStatement(ownerKey, { ...rootBodies.warrant, repairer: by.publicKey, repairEpoch, issuedMs });
+    const seen = view(of(repairer, 2, 50), of(stranger, 2, 10), of(keeper, 1, 9000));
+    expect(seen.warrantSet.map((one) => one.repairer).sort()).toEqual([repairer.publicKey, stranger.publicKey].sort());
+    expect([repairer, stranger, keeper].map(({ publicKey }) => isRepairer(seen, publicKey))).toEqual([true, true, false]);
   });
 
   it('only owner and keeper close logs, place them and give warrants', () => {
@@ -130,15 +138,15 @@ describe('who may say what', () => {
     expect(seen.rejected).toHaveLength(3);
     expect(seen.logs[0]!.closed).toBeUndefined();
     expect(seen.sets.size).toBe(0);
-    expect(seen.warrant).toBeUndefined();
-    expect(view(role, signRootStatement(keeper, rootBodies.warrant)).warrant).toBeDefined();
+    expect(seen.warrantSet).toEqual([]);
+    expect(view(role, signRootStatement(keeper, rootBodies.warrant)).warrantSet).toHaveLength(1);
   });
 
   it('a keeper of one bucket keeps that one only', () => {
     const ofOne = signRootStatement(ownerKey, { ...rootBodies.role, bucketId });
     expect(view(ofOne, set).sets.size).toBe(1);
     expect(view(ofOne, signRootStatement(keeper, { ...rootBodies.set, bucketId: id(0xb2, 16) })).sets.size).toBe(0);
-    expect(view(ofOne, signRootStatement(keeper, rootBodies.warrant)).warrant).toBeUndefined();
+    expect(view(ofOne, signRootStatement(keeper, rootBodies.warrant)).warrantSet).toEqual([]);
   });
 
   it('nobody can take a log away by claiming its id', () => {
