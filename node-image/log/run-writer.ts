@@ -81,9 +81,10 @@ class RunBuilder<Rec> {
   }
 
   *#index(height: number, entry: IndexEntry): Generator<Uint8Array> {
-    const level = (this.#levels[height] ??= { entries: [], bytes: 0 });
+    const full = this.#levels[height];
     const bytes = NODE_ENTRY_BYTES + entry.first.length;
-    if (level.entries.length > 1 && level.bytes + bytes > NODE_BYTES) yield* this.#endNode(height);
+    if (full && full.entries.length > 1 && full.bytes + bytes > NODE_BYTES) yield* this.#endNode(height);
+    const level = (this.#levels[height] ??= { entries: [], bytes: 0 });
     level.entries.push(entry);
     level.bytes += bytes;
   }

@@ -221,7 +221,7 @@ describe('a run of 30,000 records', () => {
     let at = 0;
     for await (const record of readRun({ store, family: OWNER_RUNS, run, from: null, signal })) {
       if (record.kind !== 'entry' || record.entry.kind !== 'put' || record.entry.key !== sorted[at++])
-        throw new Error('out of order');
+        throw new Error(`record ${at} is out of order`);
     }
     expect(at).toBe(total);
     // Large reads, and one for each index node.
