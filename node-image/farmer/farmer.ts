@@ -7,6 +7,7 @@ import type { FarmConfig } from '#node/interface/config.ts';
 import { pause, systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network, Service } from '#node/net/net.ts';
 import { compaction, type CompactionSeen } from './compaction.ts';
+import { dropCoveredForEver } from './covered-batches.ts';
 import { folderDisk, type Disk } from './disk.ts';
 import { diskProbe, type DiskProbe } from './disk-probe.ts';
 import { duty as newDuty, type Duty } from './duty.ts';
@@ -122,6 +123,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     handover.run(stopped.signal),
     probeForEver(probe, runtime, stopped.signal),
     grants.run(stopped.signal),
+    dropCoveredForEver({ store, logs, roots }, runtime, onError, stopped.signal),
   ];
   for (const work of beside) work.catch(onError);
   return {

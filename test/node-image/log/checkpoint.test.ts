@@ -2,6 +2,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { bucketKeys, openBucket, writerKeys } from '#node/client/account.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
+import { dropCovered } from '#node/farmer/covered-batches.ts';
+import { LogStore } from '#node/farmer/log-store.ts';
+import { RootsStore } from '#node/farmer/roots-store.ts';
+import { readSince } from '#node/log/checkpoint-reader.ts';
+import { readHeads } from '#node/log/log-reader.ts';
+import { changeMember, nextMemberChange } from '#node/log/replica-set.ts';
 import { makeCheckpoint, type CheckpointLimits } from '#node/log/checkpoint-maker.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
@@ -94,5 +100,90 @@ describe('a checkpoint', () => {
     const { view, statements } = await fetchRoots(world.link(), world.access.owner, within());
     expect(view.checkpoints.get(BUCKET)?.map(({ number }) => number)).toEqual([4, 3]);
     expect(statements.filter(({ body }) => body.kind === 'checkpoint')).toHaveLength(2);
+  });
+});
+
+describe('batches that checkpoints cover', () => {
+  const WEEK_MS = 7 * 24 * 3_600_000;
+  const drop = async (laterMs: number) => {
+    for (const { farmer } of world.farm.farmers) {
+      const { store } = farmer;
+      await dropCovered({ store, logs: new LogStore(store), roots: new RootsStore(store), nowMs: Date.now() + laterMs });
+    }
+  };
+  const firstSeqs = async () => {
+    const state = await readHeads(world.link(), { owner: world.access.owner, bucketId: BUCKET, signal: within(), all: true });
+    return [...state.answers.values()].map(({ logs: [log] }) => log?.firstSeq);
+  };
+  const readFrom = async (seq: number, log: BucketLog) => {
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    const state = await readHeads(world.link(), { owner: world.access.owner, bucketId: BUCKET, view, signal: within() });
+    const keys = bucketKeys(world.access, view, BUCKET);
+    const store = segmentStore(world.client(), world.access.owner);
+    const since = new Map([[log.logId, seq]]);
+    const { checkpoint: taken, batches } = await readSince(world.link(), { state, since, keys, store, signal: within() });
+    return { number: taken?.number ?? null, seqs: (await Array.fromAsync(batches)).map(({ header }) => header.seq) };
+  };
+
+  it('go after a week, when both checkpoints cover them; whoever lacks them takes the checkpoint', async () => {
+    const log = await start();
+    for (const key of ['a', 'b', 'c']) await log.append([object(key, seededBytes(400, 1))], NOTHING);
+    await checkpoint(log);
+    await expect.poll(() => log.upToDate().length).toBe(5);
+    await drop(WEEK_MS / 2);
+    expect(await firstSeqs()).toEqual([1, 1, 1, 1, 1]);
+    for (const key of ['d', 'e']) await log.append([object(key, seededBytes(400, 1))], NOTHING);
+    await checkpoint(log);
+    await expect.poll(() => log.upToDate().length).toBe(5);
+    await drop(WEEK_MS / 2);
+    expect(await firstSeqs()).toEqual([1, 1, 1, 1, 1]);
+    // The older one covers three batches.
+    await drop(WEEK_MS + 60_000);
+    expect(await firstSeqs()).toEqual([4, 4, 4, 4, 4]);
+    expect(await readFrom(1, log)).toEqual({ number: 2, seqs: [7] });
+    expect(await readFrom(3, log)).toEqual({ number: null, seqs: [4, 5, 6, 7] });
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c', 'd', 'e']);
+
+    // A new member of the set takes what is left, and the log goes on.
+    const gone = log.set().members[0]!;
+    world.farm.setState(gone, 'Leaving');
+    const change = nextMemberChange({ set: log.set(), farmers: world.view.current().members, bucketId: BUCKET, promise: 2 })!;
+    const order = { owner: world.access.owner, bucketId: BUCKET, keeper: world.farm.bridge, signal: within() };
+    const set = await changeMember(world.link(), { ...order, change, logs: [log] });
+    world.kill(gone);
+    world.kill(set.members[1]!);
+    await log.append([object('f', seededBytes(400, 1))], NOTHING);
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
+  });
+
+  it('all go but the newest, of a log that nobody writes any more', async () => {
+    const log = await start(3);
+    for (const key of ['a', 'b', 'c']) await log.append([object(key, seededBytes(400, 1))], NOTHING);
+    await expect.poll(() => log.upToDate().length).toBe(3);
+    await checkpoint(log);
+    await log.close();
+    await drop(3 * WEEK_MS);
+    expect(await firstSeqs()).toEqual([4, 4, 4]);
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c']);
+    // Another life of the writer seals it and goes on.
+    logs.push(await world.open());
+    await logs.at(-1)!.append([object('d', seededBytes(400, 1))], NOTHING);
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c', 'd']);
+  });
+});
+
+describe('entries that came late', () => {
+  it('count if the checkpoint covers them, and not if they are from before its horizon', async () => {
+    const log = await start(3);
+    const old = { ...object('old', seededBytes(400, 1)), clock: { wallMs: 5, counter: 0 } };
+    await log.append([old], NOTHING);
+    await checkpoint(log);
+    await log.append(
+      [{ ...object('late', seededBytes(400, 1)), clock: { wallMs: 6, counter: 0 } }, object('new', seededBytes(400, 1))],
+      NOTHING,
+    );
+    expect(Object.keys(await contentOf())).toEqual(['new', 'old']);
+    await checkpoint(log);
+    expect(Object.keys(await contentOf())).toEqual(['new', 'old']);
   });
 });
