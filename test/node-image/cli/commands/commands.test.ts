@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
+import { openStorj, StorjError } from 'storjfarm';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rangeOf } from '#node/cli/commands/get.ts';
 import { loadConfig, saveConfig } from '#node/cli/commands/device-config.ts';
@@ -137,6 +138,13 @@ describe('a device’s configuration', () => {
     expect(readFileSync(file, 'utf8')).not.toContain('words');
     writeFileSync(file, '{}');
     await expect(loadConfig(where)).rejects.toMatchObject({ code: 'NoAccess' });
+  });
+});
+
+describe('the library', () => {
+  it('is what the package exports', async () => {
+    await expect(openStorj({ farmers: [] })).rejects.toBeInstanceOf(StorjError);
+    await expect(openStorj({ words: WORDS, farmers: [] })).rejects.toMatchObject({ code: 'NoFarmer' });
   });
 });
 
