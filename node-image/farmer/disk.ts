@@ -61,12 +61,11 @@ export async function folderDisk(folder: string): Promise<Disk> {
 function fileOf(handle: FileHandle): DiskFile {
   return {
     async write(parts, position) {
-      for (const part of parts) {
-        for (let done = 0; done < part.length;) {
-          const { bytesWritten } = await handle.write(part, done, part.length - done, position + done);
-          done += bytesWritten;
-        }
-        position += part.length;
+      let left = parts.filter(({ length }) => length > 0);
+      while (left.length > 0) {
+        const { bytesWritten } = await handle.writev(left, position);
+        position += bytesWritten;
+        left = behind(left, bytesWritten);
       }
     },
     async read(into, position) {
@@ -83,4 +82,13 @@ function fileOf(handle: FileHandle): DiskFile {
     sizeBytes: async () => (await handle.stat()).size,
     close: () => handle.close(),
   };
+}
+
+/** The parts without their first bytes. */
+function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  return parts.flatMap((part) => {
+    const done = Math.min(bytes, part.length);
+    bytes -= done;
+    return done < part.length ? [part.subarray(done)] : [];
+  });
 }

@@ -132,8 +132,7 @@ async function readBatches(body: AsyncIterable<Uint8Array>): Promise<Uint8Array[
   for await (const chunk of body) {
     sizeBytes += chunk.length;
     if (sizeBytes > MAX_APPEND_BYTES) throw new CallError('BadRequest', `One call carries at most ${MAX_APPEND_BYTES} bytes.`);
-    // Parts may share memory with a chunk that its sender uses again.
-    batches.push(...reader.push(Uint8Array.from(chunk)));
+    batches.push(...reader.push(chunk));
   }
   reader.end();
   return batches;

@@ -419,7 +419,7 @@ export class SegmentLog {
       offset += recordBytes(ref);
     }
     try {
-      await segment.file.write([Buffer.concat(parts)], segment.tail);
+      await segment.file.write(parts, segment.tail);
       await segment.file.datasync();
     } catch (error) {
       this.#shared = null;

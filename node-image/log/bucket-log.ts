@@ -23,7 +23,7 @@ import {
 import { LogError } from './log-link.ts';
 import type { AcknowledgedBatch, BucketLog, LogPosition, SavedLog, WriterState } from './log-writer.ts';
 import type { ReplicaGroup } from './replica-group.ts';
-import type { Runtime } from './runtime.ts';
+import { pause, type Runtime } from './runtime.ts';
 
 /** Appends share a batch up to so many bytes, by a cautious estimate. */
 const BATCH_BYTES = MAX_BATCH_BYTES / 2;
@@ -56,6 +56,7 @@ interface Content {
 }
 interface Waiting extends Content {
   estimatedBytes: number;
+  deadlineMs: number;
   resolve: (position: LogPosition) => void;
   reject: (error: Error) => void;
 }
@@ -63,6 +64,7 @@ interface Waiting extends Content {
 export class OpenBucketLog implements BucketLog {
   readonly #input: BucketLogInput;
   readonly #queue: Waiting[] = [];
+  readonly #patience: Patience;
   #queuedBytes = 0;
   #saved: SavedLog;
   #timeMs = 0;
@@ -75,6 +77,7 @@ export class OpenBucketLog implements BucketLog {
   constructor(input: BucketLogInput) {
     this.#input = input;
     this.#saved = input.saved;
+    this.#patience = new Patience(input.runtime, (waiting) => this.#giveUp(waiting, late()));
     void input.ended.promise.then((error) => this.#fail(error));
     input.group.start();
     if (this.#saved.pending) this.#run();
@@ -154,41 +157,32 @@ export class OpenBucketLog implements BucketLog {
       if (this.#queuedBytes + estimatedBytes > MAX_WAITING_BYTES) {
         return reject(new LogError('NotEnoughReplicas', 'Too much waits for the replicas of this bucket already. Try again.'));
       }
-      const patience = this.#patience();
       const settle =
         <T>(then: (value: T) => void) =>
         (value: T) => {
-          patience.stop();
-          signal?.removeEventListener('abort', giveUp);
+          this.#patience.settled(waiting);
+          signal?.removeEventListener('abort', abort);
           then(value);
         };
-      const waiting: Waiting = { ...content, estimatedBytes, resolve: settle(resolve), reject: settle(reject) };
-      const giveUp = () => {
-        this.#drop(waiting);
-        waiting.reject(signal?.aborted ? (signal.reason as Error) : late());
-      };
-      patience.afterwards(giveUp);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      const deadlineMs = this.#input.runtime.nowMs() + this.#input.patienceMs;
+      const waiting: Waiting = { ...content, estimatedBytes, deadlineMs, resolve: settle(resolve), reject: settle(reject) };
+      const abort = () => this.#giveUp(waiting, signal!.reason as Error);
+      this.#patience.add(waiting);
+      signal?.addEventListener('abort', abort, { once: true });
       this.#queue.push(waiting);
       this.#queuedBytes += estimatedBytes;
       this.#run();
     });
   }
 
-  /** Not sent yet: it will never be. */
-  #drop(waiting: Waiting): void {
+  /** What isn't sent yet will never be. */
+  #giveUp(waiting: Waiting, error: Error): void {
     const at = this.#queue.indexOf(waiting);
-    if (at < 0) return;
-    this.#queue.splice(at, 1);
-    this.#queuedBytes -= waiting.estimatedBytes;
-  }
-
-  #patience(): { afterwards: (giveUp: () => void) => void; stop: () => void } {
-    const over = new AbortController();
-    return {
-      afterwards: (giveUp) => void this.#input.runtime.sleep(this.#input.patienceMs, over.signal).then(giveUp, () => {}),
-      stop: () => over.abort(),
-    };
+    if (at >= 0) {
+      this.#queue.splice(at, 1);
+      this.#queuedBytes -= waiting.estimatedBytes;
+    }
+    waiting.reject(error);
   }
 
   /** One batch after the other, as long as there is something to send. */
@@ -207,13 +201,9 @@ export class OpenBucketLog implements BucketLog {
   async #commit(): Promise<void> {
     let waiting: Waiting[] = [];
     try {
-      if (!this.#saved.pending) {
-        waiting = this.#take();
-        const batch = this.#encode(waiting);
-        // Durable before anybody sees it: after a crash exactly these bytes are sent again.
-        await this.#save({ ...this.#saved, pending: batch.bytes });
-      }
-      const batch = this.#opened(this.#saved.pending!);
+      const { pending } = this.#saved;
+      if (!pending) waiting = this.#take();
+      const batch = pending ? this.#opened(pending) : await this.#written(waiting);
       await this.#input.group.replicate({ seq: batch.seq, hash: batch.hash, bytes: this.#saved.pending! }, this.#stop.signal);
       // Durable with the next batch at the latest: until then this one would be sent again, which changes nothing.
       this.#saved = { ...this.#saved, seq: batch.seq, hash: batch.hash, pending: null };
@@ -225,6 +215,16 @@ export class OpenBucketLog implements BucketLog {
       for (const { reject } of waiting) reject(error as Error);
       throw error;
     }
+  }
+
+  /** The next batch, durable before anybody sees it: after a crash exactly these bytes are sent again. */
+  async #written(waiting: readonly Waiting[]): Promise<AcknowledgedBatch> {
+    const content = joined(waiting);
+    const { header, hash, bytes } = this.#encode(content);
+    await this.#save({ ...this.#saved, pending: bytes });
+    const { keys } = this.#input;
+    const { entries, repair, placements } = content;
+    return { logId: this.logId, seq: header.seq, hash, timeMs: header.timeMs, entries, repair: keys ? repair : null, placements };
   }
 
   async #save(saved: SavedLog): Promise<void> {
@@ -244,22 +244,18 @@ export class OpenBucketLog implements BucketLog {
     return taken;
   }
 
-  #encode(waiting: readonly Waiting[]): EncodedBatch {
+  #encode({ entries, repair, placements }: Content): EncodedBatch {
     const { runtime, logKey, keys, knownHeads } = this.#input;
     // Times in a log never go back, whatever the clock does.
     const timeMs = Math.max(runtime.nowMs(), this.#timeMs);
     const position = { seq: this.#saved.seq + 1, prevHash: this.#saved.hash, timeMs, salt: runtime.random(32) };
-    if (!keys) return encodePlacementsBatch({ logKey, position, placements: waiting.flatMap((one) => [...one.placements]) });
+    if (!keys) return encodePlacementsBatch({ logKey, position, placements });
     return encodeBatch({
       logKey,
       position,
-      entries: waiting.flatMap((one) => [...one.entries]),
+      entries,
       heads: knownHeads().filter((head) => head.logId !== logKey.publicKey),
-      repair: {
-        added: waiting.flatMap((one) => one.repair.added),
-        released: waiting.flatMap((one) => one.repair.released),
-        ...cutsOf(waiting),
-      },
+      repair,
       ownerPartKey: ownerPartKey(keys.bucketSecret, logKey.publicKey),
       repairPartKey: repairPartKey(keys.repairKey, logKey.publicKey),
     });
@@ -287,6 +283,56 @@ export class OpenBucketLog implements BucketLog {
 function cutsOf(waiting: readonly Waiting[]): Pick<RepairPart, 'cuts'> {
   const cuts = waiting.flatMap((one) => one.repair.cuts ?? []);
   return cuts.length > 0 ? { cuts } : {};
+}
+
+/** Tells those that wait for too long. All have the same patience, so the first to come is the first to go. */
+class Patience {
+  readonly #runtime: Runtime;
+  readonly #onOver: (waiting: Waiting) => void;
+  readonly #waiting = new Set<Waiting>();
+  #sleeping: AbortController | null = null;
+
+  constructor(runtime: Runtime, onOver: (waiting: Waiting) => void) {
+    this.#runtime = runtime;
+    this.#onOver = onOver;
+  }
+
+  add(waiting: Waiting): void {
+    this.#waiting.add(waiting);
+    if (!this.#sleeping) void this.#watch();
+  }
+  settled(waiting: Waiting): void {
+    this.#waiting.delete(waiting);
+    if (this.#waiting.size === 0) this.#sleeping?.abort();
+  }
+
+  /** One timer for all, as long as there is anybody. */
+  async #watch(): Promise<void> {
+    const over = new AbortController();
+    this.#sleeping = over;
+    for (;;) {
+      const [first] = this.#waiting;
+      if (!first) break;
+      const delayMs = first.deadlineMs - this.#runtime.nowMs();
+      if (delayMs <= 0) this.#onOver(first);
+      else await pause(this.#runtime, delayMs, over.signal);
+      if (over.signal.aborted) break;
+    }
+    this.#sleeping = null;
+    if (this.#waiting.size > 0) void this.#watch();
+  }
+}
+
+/** What one batch carries. */
+function joined(waiting: readonly Content[]) {
+  return {
+    entries: waiting.flatMap(({ entries }) => entries),
+    repair: {
+      added: waiting.flatMap(({ repair }) => repair.added),
+      released: waiting.flatMap(({ repair }) => repair.released),
+    },
+    placements: waiting.flatMap(({ placements }) => placements),
+  };
 }
 
 function late(): LogError {

@@ -1,4 +1,5 @@
 // Bringing batches of one log from members that have them to one that lacks them.
+import { frameAll } from '#node/wire/framing.ts';
 import { decodeBatchHeader } from '#node/wire/batch.ts';
 import { CallError } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
@@ -60,7 +61,7 @@ export async function copyLog(link: LogLink, { name, epoch, sources, to, toSeq, 
         link,
         addressOf(to),
         { ...name, epoch, firstSeq: batches[0] ? decodeBatchHeader(batches[0]).seq : 0 },
-        batches,
+        batches.map((bytes) => frameAll([bytes])),
         limited(),
       );
     } catch (error) {

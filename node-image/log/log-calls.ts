@@ -34,15 +34,15 @@ export interface LogName {
   logId: PublicKey;
 }
 
-/** Consecutive batches; none just asks for the head. `firstSeq`: see Heads. Conflict and Sealed: see `headOf`. */
+/** Consecutive batches, each framed already (several replicas get the same bytes); none just asks for the head. `firstSeq`: see Heads. Conflict and Sealed: see `headOf`. */
 export async function appendBatches(
   link: LogLink,
   to: FarmerAddress,
   name: LogName & { epoch: number; firstSeq: number },
-  batches: readonly Uint8Array[],
+  framed: readonly Uint8Array[],
   signal: AbortSignal,
 ): Promise<LogHead> {
-  const { head } = await ask(link, to, 'log.append', name, [frameAll(batches)], signal);
+  const { head } = await ask(link, to, 'log.append', name, framed, signal);
   return head;
 }
 
@@ -113,14 +113,21 @@ async function ask<O extends keyof Heads>(
   to: FarmerAddress,
   operation: O,
   head: Heads[O]['call'],
-  body: Uint8Array[] | null,
+  body: readonly Uint8Array[] | null,
   signal: AbortSignal,
 ): Promise<{ head: Heads[O]['answer']; body: AsyncIterable<Uint8Array> | undefined }> {
-  const call = { operation, head: encodeCallHead(operation, head), ...(body ? { body: chunks(body) } : {}) };
+  const call = {
+    operation,
+    head: encodeCallHead(operation, head),
+    ...(body ? { body: chunks(body), bodyBytes: sizeOf(body) } : {}),
+  };
   const answer = await link.network.call(to, call, signal);
   return await checked(async () => ({ head: decodeAnswerHead(operation, answer.head), body: answer.body }));
 }
 
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
 async function* chunks(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* parts;
 }

@@ -4,6 +4,7 @@ import { CallError } from '#node/net/net.ts';
 import type { ReplicaSet } from '#node/wire/root-view.ts';
 import type { Hash, PublicKey } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
+import { frameAll } from '#node/wire/framing.ts';
 import { appendBatches, headOf, type LogName } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
 import { backoffMs } from './runtime.ts';
@@ -36,7 +37,7 @@ export interface ReplicaGroupInput {
 export class ReplicaGroup {
   readonly #input: ReplicaGroupInput;
   #set: ReplicaSet;
-  /** Consecutive, the newest last. */
+  /** Consecutive, the newest last, framed as they are sent. */
   readonly #recent: SentBatch[] = [];
   /** By member: up to where it has the log, as far as known. */
   readonly #has = new Map<PublicKey, number>();
@@ -65,7 +66,7 @@ export class ReplicaGroup {
     if (this.#ended) throw this.#ended;
     if (batch.seq > this.#newest.seq) {
       this.#newest = batch;
-      this.#recent.push(batch);
+      this.#recent.push({ ...batch, bytes: frameAll([batch.bytes]) });
       this.#trim();
     }
     this.start();

@@ -187,7 +187,10 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
   const response: Dispatcher.ResponseData = await pool.request({
     method: 'POST',
     path: `/v1/${call.operation}`,
-    headers: { [HEAD_HEADER]: toBase64Url(call.head) },
+    headers: {
+      [HEAD_HEADER]: toBase64Url(call.head),
+      ...(call.bodyBytes === undefined ? {} : { 'content-length': String(call.bodyBytes) }),
+    },
     // Any async iterable is a body to undici; its types name only some.
     body: (call.body ? ownChunks(call.body) : null) as Readable | null,
     signal,

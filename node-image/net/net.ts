@@ -39,12 +39,14 @@ export interface Call {
    * next one is asked for: who keeps it copies it. The same holds for answers.
    */
   body?: AsyncIterable<Uint8Array>;
+  /** Of the body, where it is known: cheaper to send. */
+  bodyBytes?: number;
 }
 export interface Answer {
   head: Uint8Array;
   /** Must be read to the end or returned (`.return()`), which frees the connection. */
   body?: AsyncIterable<Uint8Array>;
-  /** Of the body, where it is known: cheaper to send. */
+  /** As in Call. */
   bodyBytes?: number;
 }
 

@@ -6,7 +6,7 @@ import { LEAF_BYTES } from '#node/wire/types.ts';
  * high-water mark (64 KiB) always makes it do so, and has gone by then; a smaller one is copied.
  */
 export function ownChunk(chunk: Uint8Array): Uint8Array {
-  return chunk.length < LEAF_BYTES ? Uint8Array.from(chunk) : chunk;
+  return chunk.length < LEAF_BYTES ? new Uint8Array(chunk) : chunk;
 }
 
 export async function* ownChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

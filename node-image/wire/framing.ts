@@ -21,11 +21,18 @@ export function unframeAll(body: Uint8Array, maxPartBytes: number): Uint8Array[]
   return parts;
 }
 
-/** Cuts a stream into its parts, however the bytes arrive. */
+/** What a part takes before its first byte has come: no length that a peer only claims costs more. */
+const FIRST_BYTES = 256 * 1024;
+
+/** Cuts a stream into its parts, however the bytes arrive. Parts are memory of their own. */
 export class FrameReader {
   readonly #maxPartBytes: number;
-  #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  readonly #length = new Uint8Array(4);
+  #lengthFilled = 0;
+  /** The part that is being filled; null while its length isn't known. */
+  #part: Uint8Array | null = null;
+  #partBytes = 0;
+  #filled = 0;
 
   constructor(maxPartBytes: number) {
     this.#maxPartBytes = maxPartBytes;
@@ -33,39 +40,48 @@ export class FrameReader {
 
   /** The parts that are complete now. Throws WireError for one above the limit. */
   push(chunk: Uint8Array): Uint8Array[] {
-    if (chunk.length === 0) return [];
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
     const parts: Uint8Array[] = [];
-    for (let needed = this.#needed(); needed !== null && this.#heldBytes >= needed; needed = this.#needed()) {
-      const all = this.#joined();
-      parts.push(all.subarray(4, needed));
-      this.#held = needed < all.length ? [all.subarray(needed)] : [];
-      this.#heldBytes -= needed;
+    for (let at = 0; at < chunk.length;) {
+      at += this.#part ? this.#fill(this.#part, chunk.subarray(at)) : this.#measure(chunk.subarray(at));
+      if (!this.#part || this.#filled < this.#partBytes) continue;
+      parts.push(this.#part);
+      this.#part = null;
+      this.#lengthFilled = 0;
     }
     return parts;
   }
 
   /** The stream is over. Throws WireError if a part is cut off. */
   end(): void {
-    if (this.#heldBytes > 0) throw new WireError(`The body ends inside a part (${this.#heldBytes} bytes of it).`);
+    const heldBytes = this.#lengthFilled + (this.#part ? this.#filled : 0);
+    if (heldBytes > 0) throw new WireError(`The body ends inside a part (${heldBytes} bytes of it).`);
   }
 
-  /** Bytes of the part at the front with its length; null while that isn't known. */
-  #needed(): number | null {
-    if (this.#heldBytes < 4) return null;
-    if ((this.#held[0]?.length ?? 0) < 4) this.#joined();
-    const length = readU32(this.#held[0]!, 0);
-    if (length > this.#maxPartBytes) {
-      throw new WireError(`A part of ${length} bytes, where at most ${this.#maxPartBytes} are taken.`);
+  /** Takes the length's bytes; with the last one the part begins. */
+  #measure(bytes: Uint8Array): number {
+    const taken = bytes.subarray(0, 4 - this.#lengthFilled);
+    this.#length.set(taken, this.#lengthFilled);
+    this.#lengthFilled += taken.length;
+    if (this.#lengthFilled < 4) return taken.length;
+    this.#partBytes = readU32(this.#length, 0);
+    if (this.#partBytes > this.#maxPartBytes) {
+      throw new WireError(`A part of ${this.#partBytes} bytes, where at most ${this.#maxPartBytes} are taken.`);
     }
-    return 4 + length;
+    this.#part = new Uint8Array(Math.min(this.#partBytes, FIRST_BYTES));
+    this.#filled = 0;
+    return taken.length;
   }
 
-  #joined(): Uint8Array {
-    const all = this.#held.length === 1 ? this.#held[0]! : concat(...this.#held);
-    this.#held = [all];
-    return all;
+  #fill(part: Uint8Array, bytes: Uint8Array): number {
+    const taken = bytes.subarray(0, this.#partBytes - this.#filled);
+    const needed = this.#filled + taken.length;
+    if (needed > part.length) {
+      this.#part = new Uint8Array(Math.min(this.#partBytes, Math.max(needed, 2 * part.length)));
+      this.#part.set(part.subarray(0, this.#filled));
+    }
+    this.#part!.set(taken, this.#filled);
+    this.#filled = needed;
+    return taken.length;
   }
 }
 

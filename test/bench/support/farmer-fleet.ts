@@ -12,6 +12,7 @@ import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import { boxPublicKey, keyPairFromSeed, ownerFromEntropy, type KeyPair } from '#node/core/keys.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
+import { getStatements } from '#node/log/log-calls.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { firstContact } from '#node/net/first-contact.ts';
 import { httpsNetwork } from '#node/net/https-pieces.ts';
@@ -159,6 +160,8 @@ async function publishOwner(fleet: FarmerFleet, owner: ReturnType<typeof ownerFr
       const signal = AbortSignal.timeout(10_000);
       const { statements: known } = await fetchRoots(link, access.owner, signal);
       await publishRoots(link, { owner: access.owner, statements: [role], known, signal });
+      // A farmer that has just started takes the others' statements first, and says so until it has them.
+      await Promise.all(fleet.config.roster.map((to) => getStatements(link, to, access.owner, signal)));
       return;
     } catch (error) {
       if (deadline.aborted) throw error;

@@ -1,4 +1,5 @@
 // A bucket's log on real farmers: acknowledged at f + 1, found by every N − f, never lost, never forked.
+import { frameAll } from '#node/wire/framing.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { appendBatches } from '#node/log/log-calls.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
@@ -262,7 +263,7 @@ describe('what farmers take', () => {
     const link = world.link();
     const member = log.set().members[0]!;
     const name = { owner: world.access.owner, bucketId: BUCKET, logId: log.logId, epoch: log.set().epoch, firstSeq: 0 };
-    const append = appendBatches(link, link.addressOf(member)!, name, [changed], within());
+    const append = appendBatches(link, link.addressOf(member)!, name, [frameAll([changed])], within());
     await expect(append).rejects.toBeInstanceOf(CallError);
   });
 });

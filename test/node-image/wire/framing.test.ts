@@ -38,6 +38,20 @@ describe('frames', () => {
     );
   });
 
+  it('may be large, and share no memory with what they came in', () => {
+    const all = [700_000, 0, 262_144, 300_000].map((bytes, i) => new Uint8Array(bytes).fill(i + 1));
+    const reader = new FrameReader(700_000);
+    const got = chunked(frameAll(all), [16_384, 65_536, 3]).flatMap((chunk) => {
+      const own = Uint8Array.from(chunk);
+      const parts = reader.push(own);
+      own.fill(99);
+      return parts;
+    });
+    reader.end();
+    expect(got.map(({ length }) => length)).toEqual(all.map(({ length }) => length));
+    expect(got.every((part, i) => part.every((byte) => byte === i + 1))).toBe(true);
+  });
+
   it('that are cut off or too long are refused', () => {
     expect(() => unframeAll(fromHex('00000002aa'), 10)).toThrow('inside a part');
     expect(() => unframeAll(fromHex('0000'), 10)).toThrow(WireError);
