@@ -280,7 +280,7 @@ export class OpenBucketLog implements BucketLog {
   }
 }
 
-function cutsOf(waiting: readonly Waiting[]): Pick<RepairPart, 'cuts'> {
+function cutsOf(waiting: readonly Content[]): Pick<RepairPart, 'cuts'> {
   const cuts = waiting.flatMap((one) => one.repair.cuts ?? []);
   return cuts.length > 0 ? { cuts } : {};
 }
@@ -330,6 +330,7 @@ function joined(waiting: readonly Content[]) {
     repair: {
       added: waiting.flatMap(({ repair }) => repair.added),
       released: waiting.flatMap(({ repair }) => repair.released),
+      ...cutsOf(waiting),
     },
     placements: waiting.flatMap(({ placements }) => placements),
   };
