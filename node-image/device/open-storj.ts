@@ -17,6 +17,14 @@ import { findFarm, parseFarmer } from './farm-door.ts';
 import { storjOn, type Allowed, type Storj } from './storj.ts';
 import { StorjError, translated } from './storj-error.ts';
 
+export {
+  holderText,
+  parseHolder,
+  type GivenPermissions,
+  type GrantOrder,
+  type Permissions,
+  type ShareOrder,
+} from './permissions.ts';
 export type { AccountStatus } from './status.ts';
 export type { PutSource, ReadableAgain } from './put-object.ts';
 export type { Bucket, BucketInfo, ListItem, ObjectInfo, PutOptions, Storj } from './storj.ts';
