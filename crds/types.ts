@@ -784,7 +784,7 @@ name: string
 }
 }
 /**
- * Name of the Secret that is made for applications; without it NAME-s3 (live; the old Secret goes).
+ * Name of the Secret that is made for applications, with S3 keys under the names that SDKs and tools read, and STORJ_GRANT, which opens the bucket to the storj command straight at the farmers, holder's key included; without it NAME-s3 (live; the old Secret and its grant go).
  */
 credentialsSecretName?: string
 /**
@@ -842,7 +842,7 @@ name: string
 }
 }
 /**
- * Name of the Secret that is made for applications; without it NAME-s3 (live; the old Secret goes).
+ * Name of the Secret that is made for applications, with S3 keys under the names that SDKs and tools read, and STORJ_GRANT, which opens the bucket to the storj command straight at the farmers, holder's key included; without it NAME-s3 (live; the old Secret and its grant go).
  */
 credentialsSecretName?: string
 /**

@@ -36,6 +36,8 @@ export const marks = {
   key: 'storjfarm.io/key',
   /** Label: name of the StorjBucket, on its Secrets. */
   bucket: 'storjfarm.io/bucket',
+  /** Annotation of a bucket's Secret: when its grant was issued and when it is to be renewed, as one ISO interval. */
+  grant: 'storjfarm.io/grant',
   /** Annotation: `release namespace/name` of the operator that manages this. */
   install: 'storjfarm.io/install',
   /** Annotation on a StorjFarm: the install id that may take it over. */

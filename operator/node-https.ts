@@ -3,7 +3,7 @@
 import type { KeyPair } from '#node/core/keys.ts';
 import type { NodeAddress, Nodes } from './nodes.ts';
 import type { ZodType } from 'zod';
-import { ownerAnswerSchema } from '#node/interface/config.ts';
+import { grantAnswerSchema, ownerAnswerSchema } from '#node/interface/config.ts';
 import { PORTS } from '#node/interface/ports.ts';
 import { bridgeStatusSchema, farmerStatusSchema, farmReportSchema } from '#node/interface/status.ts';
 import { AdminError, adminClient, type AdminClient } from '#node/net/admin-client.ts';
@@ -69,6 +69,10 @@ export function createHttpsNodes(ports: { admin: number; pieces: number } = PORT
       const path = '/admin/owners';
       const answer = await call(address, control, { method: 'POST', path, body: { words } }, signal);
       return parse(address, path, ownerAnswerSchema, answer).owner;
+    },
+    async postGrant(address, control, body, signal) {
+      const path = '/admin/grants';
+      return parse(address, path, grantAnswerSchema, await call(address, control, { method: 'POST', path, body }, signal));
     },
     async deleteBucket(address, control, body, signal) {
       try {

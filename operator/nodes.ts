@@ -1,6 +1,6 @@
 // The port to the nodes (farmers, bridge, repairer): everything the operator asks of them. node-https.ts talks to
 // real ones; tests hand in stubs.
-import type { BridgeDesired, FarmConfig } from '#node/interface/config.ts';
+import type { BridgeDesired, FarmConfig, GrantAnswer, GrantOrder } from '#node/interface/config.ts';
 import type { BridgeStatus, FarmerStatus, FarmReport } from '#node/interface/status.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 
@@ -44,6 +44,8 @@ export interface Nodes {
   putBuckets(address: NodeAddress, control: KeyPair, buckets: BridgeDesired, signal: AbortSignal): Promise<void>;
   /** The bridge signs the owner's root statements and forgets the words. Answers with the owner's public key. */
   postOwner(address: NodeAddress, control: KeyPair, words: string, signal: AbortSignal): Promise<string>;
+  /** A grant on a bucket, for its Secret. Refused with 503 while the bridge doesn't serve it yet. */
+  postGrant(address: NodeAddress, control: KeyPair, order: GrantOrder, signal: AbortSignal): Promise<GrantAnswer>;
   /** Deletes a bucket with its objects; content when it is gone already. */
   deleteBucket(
     address: NodeAddress,

@@ -11,6 +11,7 @@ import type { Network } from '#node/net/net.ts';
 import { createAccessKeys } from './access-keys.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
 import { createCheckpoints, type Checkpoints } from './checkpoints.ts';
+import { createBucketGrants, type BucketGrants } from './bucket-grants.ts';
 import { createCuts, type Cuts, type CutTimes } from './cuts.ts';
 import { createDesiredBuckets, type DesiredBuckets } from './desired-buckets.ts';
 import { createFarmAdapter, type FarmAdapter } from './farm-adapter.ts';
@@ -33,6 +34,7 @@ export interface Bridge {
   writers: OpenWriters;
   farm: FarmAdapter;
   desired: DesiredBuckets;
+  grants: BucketGrants;
   shares: Shares;
   upkeep: Upkeep;
   followers: Followers;
@@ -108,10 +110,23 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     signal,
     onTrouble,
   });
+  const grants = createBucketGrants({ link: client.link, bridge: self, accounts, catalog, farm: () => farmView.current() });
   const keys = createAccessKeys();
   const quotaOf = (owner: string, bucketName: string) => desired.quotaOf(owner, bucketName);
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
-  const desired: DesiredBuckets = createDesiredBuckets({ catalog, keys, accounts, writers, objects, runtime, signal, onTrouble });
+  const desired: DesiredBuckets = createDesiredBuckets({
+    catalog,
+    keys,
+    accounts,
+    writers,
+    objects,
+    runtime,
+    signal,
+    onTrouble,
+    grantsFromMs: (owner, bucketId) => grants.fromMs(owner, bucketId),
+    onUnclaimed: (owner, bucketName) =>
+      void grants.end(owner, bucketName, signal).catch((error: unknown) => onTrouble(`grants on ${bucketName}`, error)),
+  });
   const cuts: Cuts = createCuts({
     link: client.link,
     bridge: self,
@@ -179,6 +194,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     writers,
     farm,
     desired,
+    grants,
     shares,
     upkeep,
     followers,

@@ -10,7 +10,7 @@ import { openCatalogView } from '#node/catalog/open-view.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { keyPairFromSeed, WordsError, type KeyPair } from '#node/core/keys.ts';
-import { bridgeDesiredSchema, bucketDeleteSchema, ownerWordsSchema } from '#node/interface/config.ts';
+import { bridgeDesiredSchema, bucketDeleteSchema, grantOrderSchema, ownerWordsSchema } from '#node/interface/config.ts';
 import { LogError } from '#node/log/log-link.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { httpsNetwork } from '#node/net/https-pieces.ts';
@@ -174,6 +174,20 @@ function adminWrites(running: () => Bridge) {
         } catch (error) {
           if (error instanceof WordsError) throw new AdminRefusal(400, error.message);
           if (error instanceof LogError) throw new AdminRefusal(503, `The statements can't be kept now: ${error.message}`);
+          throw error;
+        }
+      },
+    }),
+    adminWrite({
+      method: 'post',
+      path: '/admin/grants',
+      schema: grantOrderSchema,
+      async handle(order) {
+        const { grants, signal } = running();
+        try {
+          return await grants.issue(order, AbortSignal.any([signal, AbortSignal.timeout(ADMIN_LIMIT_MS)]));
+        } catch (error) {
+          if (error instanceof LogError) throw new AdminRefusal(503, `The grant can't be issued now: ${error.message}`);
           throw error;
         }
       },

@@ -5,7 +5,7 @@ import type { Catalog } from '#node/catalog/catalog.ts';
 import { bridgeDesiredSchema, type BridgeDesired, type BucketClaim } from '#node/interface/config.ts';
 import type { BridgeStatus } from '#node/interface/status.ts';
 import { backoffMs, type Runtime } from '#node/log/runtime.ts';
-import { ACCOUNT_BUCKET_ID, type PublicKey } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { AccessKeys } from './access-keys.ts';
 import type { Accounts } from './accounts.ts';
 import { ObjectsError, type Account, type Objects } from './objects.ts';
@@ -47,6 +47,10 @@ export interface DesiredBucketsOptions {
   /** The store's life. */
   signal: AbortSignal;
   onTrouble: (what: string, error: unknown) => void;
+  /** See BridgeStatus. */
+  grantsFromMs: (owner: PublicKey, bucketId: BucketId) => number;
+  /** Buckets that nobody claims any more. */
+  onUnclaimed: (owner: PublicKey, bucketName: string) => void;
 }
 
 export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuckets {
@@ -120,7 +124,8 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
   const statusOf = ({ claim, bucketName, owner }: BucketClaim): BucketStatus => {
     const row = catalog.buckets(owner).find(({ name }) => name === bucketName);
     const usage = row === undefined ? { bytes: 0, objects: 0 } : catalog.usage(row.bucketId);
-    const about = { claim, bucketName, owner, usedBytes: usage.bytes, objects: usage.objects };
+    const grantsFromMs = row === undefined ? 0 : options.grantsFromMs(owner, row.bucketId);
+    const about = { claim, bucketName, owner, usedBytes: usage.bytes, objects: usage.objects, grantsFromMs };
     if (accounts.access(owner) === null)
       return { ...about, state: 'OwnerUnknown', message: 'The farmers know no statement of this owner for this bridge' };
     const holder = catalog.bucketsNamed(bucketName)[0];
@@ -152,7 +157,11 @@ export function createDesiredBuckets(options: DesiredBucketsOptions): DesiredBuc
         );
       }
       await catalog.saveSetting(SETTING, Buffer.from(JSON.stringify(next)));
+      const before = desired?.buckets ?? [];
       take(next);
+      const isClaimed = (old: BucketClaim) =>
+        next.buckets.some(({ owner, bucketName }) => owner === old.owner && bucketName === old.bucketName);
+      for (const old of before) if (!isClaimed(old)) options.onUnclaimed(old.owner, old.bucketName);
       return { generation: next.generation };
     },
     restore() {

@@ -92,5 +92,22 @@ export type BridgeDesired = z.infer<typeof bridgeDesiredSchema>;
 export const ownerWordsSchema = z.object({ words: z.string() });
 export const ownerAnswerSchema = z.object({ owner: publicKey });
 
+/** POST /admin/grants: the bridge issues a grant on a bucket that it serves, with the holder's key in it. */
+export const grantOrderSchema = z.object({
+  owner: publicKey,
+  bucketName: z.string(),
+  /** Those issued before end now: the Secret that holds them goes away. */
+  endOlder: z.boolean(),
+});
+export type GrantOrder = z.infer<typeof grantOrderSchema>;
+export const grantAnswerSchema = z.object({
+  /** `sj-grant/1:…` */
+  grant: z.string().startsWith('sj-grant/1:'),
+  issuedMs: z.int(),
+  /** When to ask for the next: half of its life is over then. */
+  renewMs: z.int(),
+});
+export type GrantAnswer = z.infer<typeof grantAnswerSchema>;
+
 /** POST /admin/buckets/delete: only for deletionPolicy Delete. */
 export const bucketDeleteSchema = z.object({ owner: publicKey, bucketName: z.string() });

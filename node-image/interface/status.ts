@@ -55,6 +55,8 @@ export const bridgeStatusSchema = z.object({
       message: z.string(),
       usedBytes: z.int(),
       objects: z.int(),
+      /** Grants issued before are to be replaced: they were taken back, or lack the newest repair key. */
+      grantsFromMs: z.int().min(0),
     }),
   ),
   /** Writes that would be acknowledged now: farmers that answer, against f + 1. */

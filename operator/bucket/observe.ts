@@ -10,7 +10,7 @@ import { entropyFromWords, ownerFromEntropy } from '#node/core/keys.ts';
 import { admissionOf, claimOf, credentialsNameOf, farmKeyOf, holderOfName } from './admission.ts';
 import { findBridge, type FoundBridge } from './bridge-link.ts';
 import { namespaceLabels } from './bridge-sync.ts';
-import { isOwn, keysInSecret } from './desired/credentials.ts';
+import { grantInSecret, isOwn, keysInSecret } from './desired/credentials.ts';
 import { ownerSecretName } from './desired/owner-secret.ts';
 
 export interface ObservedWithBridge {
@@ -57,7 +57,9 @@ async function credentialsFact({ client }: Context, bucket: LiveBucket, signal: 
   const ref = { namespace: bucket.metadata.namespace ?? '', name: credentialsNameOf(bucket) };
   const secret = await find(client, secrets, ref, { signal });
   if (!secret) return { state: 'Missing' };
-  if (isOwn(secret, bucket)) return { state: 'Ours', keys: keysInSecret(secret, bucket) };
+  if (isOwn(secret, bucket)) {
+    return { state: 'Ours', keys: keysInSecret(secret, bucket), grant: grantInSecret(secret, bucket) };
+  }
   return { state: secret.metadata.labels?.[marks.bucket] === bucket.metadata.name ? 'Earlier' : 'Foreign' };
 }
 

@@ -2,10 +2,12 @@
 import type { LiveBucket, LiveFarm } from '#operator/api.ts';
 import type { BridgeStatus } from '#node/interface/status.ts';
 import type { Admission } from './admission.ts';
-import type { AccessKeys } from './desired/credentials.ts';
+import type { AccessKeys, KeptGrant } from './desired/credentials.ts';
 
 /** Earlier = of a bucket of this name that was deleted; the cluster is about to collect it. */
-export type CredentialsFact = { state: 'Missing' | 'Foreign' | 'Earlier' } | { state: 'Ours'; keys: AccessKeys | undefined };
+export type CredentialsFact =
+  | { state: 'Missing' | 'Foreign' | 'Earlier' }
+  | { state: 'Ours'; keys: AccessKeys | undefined; grant: KeptGrant | undefined };
 
 /** NotRead = not needed: the owner is known to the bridge. */
 export type WordsFact =

@@ -2,6 +2,9 @@
 import type { LiveBucket } from '#operator/api.ts';
 import type { Context } from '#operator/context.ts';
 import type { Outcome } from '#operator/runtime/outcome.ts';
+import type { KeyPair } from '#node/core/keys.ts';
+import type { GrantOrder } from '#node/interface/config.ts';
+import type { NodeAddress } from '#operator/nodes.ts';
 import type { FoundBridge } from './bridge-link.ts';
 import type { ObservedBucket } from './observed.ts';
 import type { BucketPlan } from './plan.ts';
@@ -13,10 +16,10 @@ import { isAlreadyExists, isNotFound } from '#operator/kube/errors.ts';
 import { secrets, type Live, type Secret } from '#operator/kube/resources.ts';
 import { done, requeueAfter, WaitingError } from '#operator/runtime/outcome.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
-import { claimOf, credentialsNameOf } from './admission.ts';
+import { bucketNameOf, claimOf, credentialsNameOf } from './admission.ts';
 import { askBridge } from './bridge-link.ts';
 import { syncBridge } from './bridge-sync.ts';
-import { credentialsSecret, isOwn, newAccessKeys } from './desired/credentials.ts';
+import { credentialsSecret, isOwn, newAccessKeys, type AccessKeys, type KeptGrant } from './desired/credentials.ts';
 import { ownerSecret } from './desired/owner-secret.ts';
 import { observeBucket } from './observe.ts';
 import { planBucket } from './plan.ts';
@@ -84,21 +87,66 @@ async function serve({ context, observed, link, plan, signal }: Serving): Promis
     });
     if (owner !== plan.ownerId) throw new Error(`The bridge takes the words for ${owner}, not for ${plan.ownerId}.`);
   }
-  const keys = (credentials.state === 'Ours' ? credentials.keys : undefined) ?? newAccessKeys(context.randomBytes);
-  const { tls, endpoint, bridgeAddress } = link;
-  const secret = credentialsSecret(bucket, keys, { address: bridgeAddress, endpoint, ca: tls.state === 'On' ? tls.ca : '' });
+  const own = credentials.state === 'Ours' ? credentials : undefined;
+  const keys = own?.keys ?? newAccessKeys(context.randomBytes);
+  await applyCredentials(context, link, { bucket, keys, grant: own?.grant }, signal);
+  memory.sync.gifts.set(bucket.metadata.uid, { ownerId: plan.ownerId, ...keys });
+  const isRenamed = await dropRenamedSecret(context, bucket, signal);
+  const isTold = await syncBridge(context, link, control.key, memory, signal);
+  const bridgeStatus = isTold ? await askBridge(context, link, signal) : link.bridgeStatus;
+  if (grantIsDue(bucket, own?.grant, bridgeStatus, context.clock.nowMs())) {
+    const order = { owner: plan.ownerId, bucketName: bucketNameOf(bucket), endOlder: isRenamed };
+    const grant = await askGrant(context, { address, control: control.key, order }, signal);
+    if (grant) await applyCredentials(context, link, { bucket, keys, grant }, signal);
+    // The status still names the old Secret, so the grant in it is ended the next time.
+    else if (isRenamed) throw away();
+  }
+  return { ownerId: plan.ownerId, bridgeStatus };
+}
+
+async function applyCredentials(
+  context: Context,
+  { tls, endpoint, bridgeAddress }: FoundBridge,
+  { bucket, keys, grant }: { bucket: LiveBucket; keys: AccessKeys; grant: KeptGrant | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  const place = { address: bridgeAddress, endpoint, ca: tls.state === 'On' ? tls.ca : '' };
+  const secret = credentialsSecret(bucket, keys, place, grant);
   const live = await find(context.client, secrets, refOf(secret), { signal });
   // Created, never forced: a foreign one of that name is left alone.
   const own = live ?? (await context.client.create(secrets, secret, { signal }));
   // While the bridge stays as it is, so does what clients know of it.
-  if (tls.state !== 'Broken') {
-    await dropAuthority(context, own, secret, signal);
-    await context.applier.apply(secrets, secret, own, { signal });
+  if (tls.state === 'Broken') return;
+  await dropAuthority(context, own, secret, signal);
+  await context.applier.apply(secrets, secret, own, { signal });
+}
+
+/** There is none and the bucket is served, half of its life is over, or the bridge says that older ones are no good. */
+function grantIsDue(
+  bucket: LiveBucket,
+  grant: KeptGrant | undefined,
+  status: ObservedBucket['bridgeStatus'],
+  nowMs: number,
+): boolean {
+  const served = status?.buckets.find(({ claim, state }) => claim === claimOf(bucket) && state === 'Ready');
+  if (!served) return false;
+  return !grant || nowMs >= grant.renewMs || grant.issuedMs < served.grantsFromMs;
+}
+
+/** Undefined where the bridge issues none now: S3 goes on without, and it is asked again. */
+async function askGrant(
+  { nodes, log }: Context,
+  { address, control, order }: { address: NodeAddress; control: KeyPair; order: GrantOrder },
+  signal: AbortSignal,
+): Promise<KeptGrant | undefined> {
+  try {
+    const { grant: text, issuedMs, renewMs } = await nodes.postGrant(address, control, order, bounded(signal));
+    return { text, issuedMs, renewMs };
+  } catch (error) {
+    signal.throwIfAborted();
+    log.info({ pod: address.pod }, `The bridge issues no grant on ${order.bucketName}: ${(error as Error).message}`);
+    return undefined;
   }
-  memory.sync.gifts.set(bucket.metadata.uid, { ownerId: plan.ownerId, ...keys });
-  await dropRenamedSecret(context, bucket, signal);
-  const isTold = await syncBridge(context, link, control.key, memory, signal);
-  return { ownerId: plan.ownerId, bridgeStatus: isTold ? await askBridge(context, link, signal) : link.bridgeStatus };
 }
 
 /** What the Secret was created with isn't taken away by applying less. */
@@ -111,13 +159,14 @@ function away(): WaitingError {
   return new WaitingError('BridgeDown', "The farm's bridge doesn't answer.", { requeueAfterMs: soonMs });
 }
 
-/** After `credentialsSecretName` changed the old Secret goes, with its keys. */
-async function dropRenamedSecret({ client }: Context, bucket: LiveBucket, signal: AbortSignal): Promise<void> {
+/** After `credentialsSecretName` changed the old Secret goes, with its keys and its grant: true then. */
+async function dropRenamedSecret({ client }: Context, bucket: LiveBucket, signal: AbortSignal): Promise<boolean> {
   const old = bucket.status?.credentialsSecretName;
-  if (old === undefined || old === credentialsNameOf(bucket)) return;
+  if (old === undefined || old === credentialsNameOf(bucket)) return false;
   const ref = { namespace: bucket.metadata.namespace ?? '', name: old };
   const secret = await find(client, secrets, ref, { signal });
   if (secret && isOwn(secret, bucket)) await ensureDeleted(client, secrets, ref, { uid: secret.metadata.uid, signal });
+  return true;
 }
 
 interface Reporting {

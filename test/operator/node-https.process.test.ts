@@ -4,7 +4,7 @@ import type { FarmConfig } from '#node/interface/config.ts';
 import { adminWrite, startAdminServer, type AdminServer } from '#node/admin/admin-server.ts';
 import { createFarmConfigStore, type FarmConfigStore } from '#node/admin/farm-config-store.ts';
 import { createRegistry } from '#node/interface/process-metrics.ts';
-import { bridgeDesiredSchema, ownerWordsSchema, type BridgeDesired } from '#node/interface/config.ts';
+import { bridgeDesiredSchema, grantOrderSchema, ownerWordsSchema, type BridgeDesired } from '#node/interface/config.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import { createHttpsNodes } from '#operator/node-https.ts';
@@ -30,11 +30,13 @@ let server: AdminServer;
 let store: FarmConfigStore;
 let status: object;
 const taken: BridgeDesired[] = [];
+let granted: string;
 
 beforeEach(async () => {
   store = createFarmConfigStore(control.publicKey);
   taken.length = 0;
   status = {};
+  granted = 'sj-grant/1:';
   server = await startAdminServer({
     keyPair: own,
     host: '127.0.0.1',
@@ -51,6 +53,12 @@ beforeEach(async () => {
         path: '/admin/owners',
         schema: ownerWordsSchema,
         handle: () => ({ owner: stranger.publicKey }),
+      }),
+      adminWrite({
+        method: 'post',
+        path: '/admin/grants',
+        schema: grantOrderSchema,
+        handle: ({ bucketName }) => ({ grant: `${granted}${bucketName}`, issuedMs: 1, renewMs: 2 }),
       }),
     ],
     log: quiet,
@@ -96,6 +104,14 @@ describe('nodes over HTTPS', () => {
 
   it('hands in words and hears whose they are', async () => {
     expect(await nodes().postOwner(address(), control, 'some words', soon())).toBe(stranger.publicKey);
+  });
+
+  it('asks for a grant, and takes nothing else for one', async () => {
+    const order = { owner: stranger.publicKey, bucketName: 'photos', endOlder: false };
+    const answer = await nodes().postGrant(address(), control, order, soon());
+    expect(answer).toEqual({ grant: 'sj-grant/1:photos', issuedMs: 1, renewMs: 2 });
+    granted = 'something else:';
+    await expect(nodes().postGrant(address(), control, order, soon())).rejects.toMatchObject({ code: 'BadAnswer' });
   });
 
   it('takes no answer that is not what the contract says', async () => {

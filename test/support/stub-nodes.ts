@@ -1,7 +1,7 @@
 // Nodes without processes: identities that live on volumes, a bridge that keeps claims, a repairer that moves pieces,
 // all by the rules of the contract (node-image/interface). The data is a list of segments and their holders.
 import { createHash } from 'node:crypto';
-import type { BridgeDesired, FarmConfig, RosterMember } from '#node/interface/config.ts';
+import type { BridgeDesired, FarmConfig, RosterMember, GrantOrder } from '#node/interface/config.ts';
 import type { BridgeStatus, FarmerStatus, FarmReport } from '#node/interface/status.ts';
 import type { NodeAddress, Nodes } from '#operator/nodes.ts';
 import { peerIdOf } from '#node/core/ids.ts';
@@ -26,7 +26,13 @@ export interface StubOptions {
 export interface StubNodes extends Nodes {
   segments: StubSegment[];
   /** Claims and keys as the bridge has them. */
-  bridge: { desired: BridgeDesired | undefined; owners: Set<string>; deleted: string[] };
+  bridge: {
+    desired: BridgeDesired | undefined;
+    owners: Set<string>;
+    deleted: string[];
+    grants: GrantOrder[];
+    grantsFromMs: number;
+  };
   /** Pods that don't answer. */
   silent: Set<string>;
   /** The repairer moves nothing while false. */
@@ -87,7 +93,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
 
   const stub: StubNodes = {
     segments: [],
-    bridge: { desired: undefined, owners: new Set(), deleted: [] },
+    bridge: { desired: undefined, owners: new Set(), deleted: [], grants: [], grantsFromMs: 0 },
     silent: new Set(),
     repairs: true,
     rewrites: true,
@@ -217,6 +223,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
           message: '',
           usedBytes: 0,
           objects: 0,
+          grantsFromMs: stub.bridge.grantsFromMs,
         })),
         writable: active().length > promiseOf(config?.redundancy ?? { required: 1, repair: 1, optimal: 1, total: 1 }),
       };
@@ -251,6 +258,12 @@ export function createStubNodes(options: StubOptions): StubNodes {
       const owner = ownerFromEntropy(entropyFromWords(words)).keyPair.publicKey;
       stub.bridge.owners.add(owner);
       return owner;
+    },
+    async postGrant(address, _control, order) {
+      must(address);
+      const issuedMs = options.nowMs();
+      const number = stub.bridge.grants.push(order);
+      return { grant: `sj-grant/1:${order.bucketName}-${number}`, issuedMs, renewMs: issuedMs + 15 * 24 * 3_600_000 };
     },
     async deleteBucket(address, _control, { bucketName }) {
       must(address);

@@ -1,3 +1,6 @@
+// The Secret that applications take by envFrom: S3 keys, and STORJ_GRANT (once the bucket is served), which opens the
+// bucket to the storj command and library straight at the farmers. The grant has its holder's key in it: whoever reads
+// the Secret has the access, as with the S3 keys.
 // The Secret that applications take by envFrom. One set of keys under the names of all that read it: AWS SDKs and
 // tools, rclone (remote `storj:`), object bucket claims (BUCKET_*), COSI v1alpha2 (COSI_*). The endpoint is an
 // address: an IP makes SDKs use path style, a name would become `bucket.name`.
@@ -13,6 +16,13 @@ const region = 'storj-1';
 export interface AccessKeys {
   accessKeyId: string;
   secretAccessKey: string;
+}
+
+/** As it lies in the Secret. */
+export interface KeptGrant {
+  text: string;
+  issuedMs: number;
+  renewMs: number;
 }
 
 export function bucketLabels(bucket: LiveBucket): Record<string, string> {
@@ -35,6 +45,7 @@ export function credentialsSecret(
   bucket: LiveBucket,
   { accessKeyId, secretAccessKey }: AccessKeys,
   { address, endpoint, ca }: S3Place,
+  grant: KeptGrant | undefined,
 ): Secret {
   const { name, namespace = '', uid } = bucket.metadata;
   const bucketName = bucketNameOf(bucket);
@@ -64,6 +75,7 @@ export function credentialsSecret(
     RCLONE_CONFIG_STORJ_FORCE_PATH_STYLE: 'true',
     // The key opens one bucket that exists; it may not create any.
     RCLONE_CONFIG_STORJ_NO_CHECK_BUCKET: 'true',
+    ...(grant ? { STORJ_GRANT: grant.text } : {}),
     // To be mounted as a file: AWS_CA_BUNDLE, NODE_EXTRA_CA_CERTS and rclone's --ca-cert take paths.
     ...(ca === '' ? {} : { CA_CRT: ca }),
   };
@@ -75,6 +87,7 @@ export function credentialsSecret(
       name: credentialsNameOf(bucket),
       namespace,
       labels: bucketLabels(bucket),
+      ...(grant ? { annotations: { [marks.grant]: interval(grant) } } : {}),
       ownerReferences: [{ apiVersion, kind: 'StorjBucket', name, uid, controller: true, blockOwnerDeletion: true }],
     },
     data: Object.fromEntries(Object.entries(text).map(([field, value]) => [field, Buffer.from(value).toString('base64')])),
@@ -95,6 +108,19 @@ export function keysInSecret(secret: Live<Secret>, bucket: LiveBucket): AccessKe
   const secretAccessKey = read('AWS_SECRET_ACCESS_KEY');
   return accessKeyId.length >= 3 && secretAccessKey.length >= 8 ? { accessKeyId, secretAccessKey } : undefined;
 }
+
+/** Undefined where there is none, or nobody can tell when it was issued. */
+export function grantInSecret(secret: Live<Secret>, bucket: LiveBucket): KeptGrant | undefined {
+  if (!isOwn(secret, bucket)) return undefined;
+  const text = Buffer.from(secret.data?.['STORJ_GRANT'] ?? '', 'base64').toString('utf8');
+  const [issuedMs = Number.NaN, renewMs = Number.NaN] = (secret.metadata.annotations?.[marks.grant] ?? '')
+    .split('/')
+    .map((time) => Date.parse(time));
+  return text === '' || Number.isNaN(issuedMs) || Number.isNaN(renewMs) ? undefined : { text, issuedMs, renewMs };
+}
+
+const interval = ({ issuedMs, renewMs }: KeptGrant): string =>
+  [issuedMs, renewMs].map((ms) => new Date(ms).toISOString()).join('/');
 
 /** 128 and 256 bits of chance in letters that need no escaping anywhere. */
 export function newAccessKeys(randomBytes: (count: number) => Uint8Array): AccessKeys {

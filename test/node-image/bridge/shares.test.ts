@@ -15,7 +15,9 @@ import type { BucketReader } from '#node/client/bucket-reader.ts';
 import type { Client } from '#node/client/client.ts';
 import { connectGrant, holderOf, openGrant } from '#node/client/grants.ts';
 import { shareFedTo } from '#node/client/shares.ts';
+import { MAX_GRANT_MS } from '#node/core/grants.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
+import type { BridgeDesired } from '#node/interface/config.ts';
 import { fetchHeads } from '#node/log/log-calls.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
@@ -119,9 +121,9 @@ const order = (owner: string, bucketId: string) => ({
   notBeforeMs: Date.now(),
   expiresMs: Date.now() + 3_600_000,
 });
-async function connect(text: string) {
-  const grant = openGrant(text, app.seed);
-  const network = farm.networkOf(app);
+async function connect(text: string, holder = app) {
+  const grant = openGrant(text, holder.seed);
+  const network = farm.networkOf(holder);
   const client = await connectGrant(grant, { network, limits: { threads: 0, stallMs: 2000, hedgeMs: 100 }, signal: within() });
   clients.push(client);
   return { grant, client };
@@ -152,6 +154,38 @@ async function batchesOf({ grant, client }: App) {
   for await (const batch of readBatches(client.link, { state, since: new Map(), keys, signal: within() })) batches.push(batch);
   return batches;
 }
+
+describe('the grant of a bucket’s Secret', () => {
+  it('opens the bucket, goes on under the same key when it is renewed, and ends when nobody claims the bucket', async () => {
+    const { owner, bucketId } = await startAccount();
+    const bucketName = albums.get(owner)!;
+    const order = { owner, bucketName, endOlder: false };
+    await expect(bridge.grants.issue({ ...order, bucketName: 'none' }, within())).rejects.toMatchObject({ status: 503 });
+    const first = await bridge.grants.issue(order, within());
+    const one = openGrant(first.grant);
+    expect(one).toMatchObject({ owner, bucketId, bucketName, verbs: ['read', 'list', 'write', 'delete'], prefix: '' });
+    expect([first.renewMs - first.issuedMs, one.expiresMs - first.issuedMs]).toEqual([MAX_GRANT_MS / 2, MAX_GRANT_MS]);
+    const holder = await connect(first.grant, one.holder);
+    expect(await keysOf(holder)).toEqual(['photos/a', 'photos/big', 'private/diary']);
+    const second = await bridge.grants.issue(order, within());
+    expect(openGrant(second.grant).holder.publicKey).toBe(one.holder.publicKey);
+    expect(bridge.grants.fromMs(owner, bucketId)).toBeLessThanOrEqual(first.issuedMs);
+
+    // The old Secret goes: what was in it ends, what comes in the new one doesn't.
+    const third = await bridge.grants.issue({ ...order, endOlder: true }, within());
+    expect(bridge.grants.fromMs(owner, bucketId)).toBeGreaterThan(second.issuedMs);
+    expect(bridge.grants.fromMs(owner, bucketId)).toBeLessThanOrEqual(third.issuedMs);
+    await expect(keysOf(holder)).rejects.toThrow('taken back');
+    const newer = await connect(third.grant, one.holder);
+    expect(await keysOf(newer)).toHaveLength(3);
+
+    const desired = (generation: number, buckets: BridgeDesired['buckets']) =>
+      bridge.desired.apply({ farmUid: 'test-farm', epoch: 1, generation, buckets, accessKeys: [] });
+    await desired(1, [{ claim: 'default/x', owner, bucketName, maxBytes: null, maxObjects: null }]);
+    await desired(2, []);
+    await expect.poll(() => keysOf(newer).catch(String), { timeout: 10_000 }).toContain('taken back');
+  });
+});
 
 describe('a share', () => {
   it('shows the approved keys, and of the rest not even names, nor that there are others', async () => {
@@ -240,6 +274,7 @@ describe('a share', () => {
     const states = new WriterStates(join(root, 'repairer', 'states.sqlite'));
     const index = new SegmentIndex(':memory:');
     const network = farm.networkOf(farm.repairer);
+    let repaired = false;
     const repair = new FarmRepair({
       network,
       self: farm.repairer,
@@ -248,6 +283,7 @@ describe('a share', () => {
       config: farm.current(),
       runtime: systemRuntime,
       version: 'test',
+      events: { repaired: () => void (repaired = true) },
       signal: within(60_000),
     });
     const holders = placement.farmers.filter((farmer) => farmer !== null);
@@ -260,7 +296,7 @@ describe('a share', () => {
     farm.net.detach(holders[0]!);
     farm.setState(holders[0]!, 'Lost');
     repair.configure(farm.current());
-    for (let i = 0; i < 4; i++) await round();
+    for (let i = 0; i < 5 && !repaired; i++) await round();
     await repair.close();
     index.close();
     states.close();

@@ -145,6 +145,81 @@ describe('a bucket comes up', () => {
   });
 });
 
+describe('the grant in the Secret', () => {
+  const days = (count: number) => count * 24 * 3_600_000;
+  const grantOf = (world: FarmWorld, name = 'photos-s3') => secretText(world, name)?.['STORJ_GRANT'];
+  const settled = async (world: FarmWorld, operator: WorldOperator) => {
+    await world.settle(operator);
+    // Usage is written every ten minutes; after that there is nothing more to say.
+    world.advance(600_000);
+    await world.settle(operator);
+  };
+
+  it('comes when the bucket is served, and is renewed at half of its life, once', async () => {
+    const { world, operator } = await worldWithFarm();
+    await world.createBucket('photos', { farmRef });
+    await settled(world, operator);
+    expect(grantOf(world)).toBe('sj-grant/1:photos-1');
+    expect(world.nodes.bridge.grants).toEqual([
+      { owner: world.bucket('photos').status?.ownerId, bucketName: 'photos', endOlder: false },
+    ]);
+    world.advance(days(14));
+    await settled(world, operator);
+    world.kube.calls.splice(0);
+    for (let i = 0; i < 20; i += 1) await world.round(operator);
+    expect(world.kube.writes().map(({ verb, key }) => [verb, key])).toEqual([]);
+    world.advance(days(1));
+    await settled(world, operator);
+    expect(grantOf(world)).toBe('sj-grant/1:photos-2');
+    expect(world.nodes.bridge.grants).toHaveLength(2);
+  });
+
+  it('is kept by a new operator', async () => {
+    const { world, operator } = await worldWithFarm();
+    await world.createBucket('photos', { farmRef });
+    await settled(world, operator);
+    await settled(world, world.startOperator());
+    expect([grantOf(world), world.nodes.bridge.grants.length]).toEqual(['sj-grant/1:photos-1', 1]);
+  });
+
+  it('is replaced when the bridge says that older ones are no good, and when somebody broke it', async () => {
+    const { world, operator } = await worldWithFarm();
+    await world.createBucket('photos', { farmRef });
+    await settled(world, operator);
+    world.advance(1000);
+    world.nodes.bridge.grantsFromMs = world.nowMs();
+    await settled(world, operator);
+    expect(grantOf(world)).toBe('sj-grant/1:photos-2');
+    await world.kube.mergePatch(secrets, { namespace, name: 'photos-s3' }, { data: { STORJ_GRANT: null } });
+    await settled(world, operator);
+    expect(grantOf(world)).toBe('sj-grant/1:photos-3');
+  });
+
+  it('of a Secret that was renamed ends with it', async () => {
+    const { world, operator } = await worldWithFarm();
+    await world.createBucket('photos', { farmRef });
+    await settled(world, operator);
+    await world.kube.mergePatch(storjBuckets, { namespace, name: 'photos' }, { spec: { credentialsSecretName: 'other' } });
+    await settled(world, operator);
+    expect([grantOf(world), grantOf(world, 'other')]).toEqual([undefined, 'sj-grant/1:photos-2']);
+    expect(world.nodes.bridge.grants.map(({ endOlder }) => endOlder)).toEqual([false, true]);
+  });
+
+  it('that the bridge does not issue holds up nobody', async () => {
+    const { world, operator } = await worldWithFarm();
+    const issue = world.nodes.postGrant;
+    world.nodes.postGrant = () => Promise.reject(new Error('not now'));
+    await world.createBucket('photos', { farmRef });
+    await settled(world, operator);
+    expect(world.bucketCondition('Ready', 'photos')).toMatchObject({ status: 'True' });
+    expect(grantOf(world)).toBeUndefined();
+    world.nodes.postGrant = issue;
+    world.advance(600_000);
+    await settled(world, operator);
+    expect(grantOf(world)).toBe('sj-grant/1:photos-1');
+  });
+});
+
 describe('changes', () => {
   it('a quota comes and goes', async () => {
     const { world, operator } = await worldWithFarm();
