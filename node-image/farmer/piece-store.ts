@@ -47,6 +47,8 @@ export class PieceStore {
   );
 
   readonly #oneByOne = keyedQueue();
+  /** Of pieces that have come in, for those to come: at most as many as come in at once. */
+  readonly #buffers: Buffer[] = [];
 
   constructor(store: Store) {
     this.#store = store;
@@ -61,7 +63,8 @@ export class PieceStore {
     // What is here already isn't written again, unless the disk has spoiled it.
     const isSpoiledHere = before !== null && !(await this.#isWhole(owner, pieceId));
     const release = await this.#incoming.take(signal);
-    const reception = new Reception(this.#store, before === null || isSpoiledHere, signal);
+    const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES + MAX_TAIL_BYTES);
+    const reception = new Reception(this.#store, buffer, before === null || isSpoiledHere, signal);
     try {
       await reception.read(body);
       const proven = reception.proven();
@@ -72,11 +75,12 @@ export class PieceStore {
         const storedMs = this.#store.nowMs();
         const { pieceRoot, footer, leafHashes } = proven;
         const meta = { owner, pieceId, pieceRoot, ...footer, leafHashes: Buffer.concat(leafHashes), storedMs };
-        const ref = await reception.store(encodeMeta('piece', meta));
+        const ref = await reception.store(meta);
         return { pieceRoot, sizeBytes: ref.bodyBytes, storedMs };
       });
     } finally {
       await reception.end();
+      this.#buffers.push(buffer);
       release();
     }
   }
@@ -272,14 +276,15 @@ class Reception {
   readonly #signal: AbortSignal;
   /** False where the piece is here already: then it is only hashed. */
   readonly #isKept: boolean;
-  readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES + MAX_TAIL_BYTES);
+  readonly #buffer: Buffer;
   #filled = 0;
   #sizeBytes = 0;
   readonly #leafHashes: Uint8Array[] = [];
   #stream: RecordStream | null = null;
 
-  constructor(store: Store, isKept: boolean, signal: AbortSignal) {
+  constructor(store: Store, buffer: Buffer, isKept: boolean, signal: AbortSignal) {
     this.#store = store;
+    this.#buffer = buffer;
     this.#isKept = isKept;
     this.#signal = signal;
   }
@@ -341,12 +346,13 @@ class Reception {
     return { pieceRoot: toHex(root), footer, leafHashes: this.#leafHashes };
   }
 
-  async store(meta: Uint8Array): Promise<RecordRef> {
+  async store(about: PieceMeta): Promise<RecordRef> {
+    const meta = encodeMeta('piece', about);
     const rest = this.#buffer.subarray(0, this.#filled);
     await this.#reserve(rest.length);
-    if (!this.#stream) return await this.#store.log.append('piece', [rest], meta);
+    if (!this.#stream) return await this.#store.log.append('piece', [rest], meta, about);
     if (rest.length > 0) await this.#stream.write(rest);
-    return await this.#stream.finish('piece', meta);
+    return await this.#stream.finish('piece', meta, about);
   }
 
   /** Whatever happened: nothing stays open. */

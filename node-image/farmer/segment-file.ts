@@ -1,5 +1,6 @@
 // One segment file: begun, begun anew, continued after a start, and read through from record to record.
 import type { Disk, DiskFile } from './disk.ts';
+import type { PieceMeta } from './record-meta.ts';
 import {
   ALIGN_BYTES,
   checksum,
@@ -36,6 +37,8 @@ export interface FoundRecord {
   meta: Uint8Array;
   /** Of kinds whose body the index reads: small ones. */
   body?: Uint8Array;
+  /** What `meta` says, where that is known already. */
+  piece?: PieceMeta | undefined;
 }
 
 /** Statements are kept whole in the index, the others name pieces. */

@@ -20,6 +20,7 @@ import type { FoundRecord, SegmentState } from './segment-file.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const PIECE_ID_BYTES = 32;
+const MAX_OWNER_IDS = 4096;
 /** Files that are looked at in one round of the compaction. */
 const DUE_AT_ONCE = 64;
 /** Above every piece id. */
@@ -107,6 +108,8 @@ export function dayOf(ms: number): number {
 
 export class StoreIndex {
   readonly #db: IndexDb;
+  /** Of owners that were asked for; they are never removed. */
+  readonly #ownerIds = new Map<PublicKey, number>();
 
   private constructor(db: IndexDb) {
     this.#db = db;
@@ -123,7 +126,12 @@ export class StoreIndex {
 
   /** All or nothing. */
   transaction(work: () => void): void {
-    this.#db.transaction(work);
+    try {
+      this.#db.transaction(work);
+    } catch (error) {
+      this.#ownerIds.clear();
+      throw error;
+    }
   }
 
   // ---- segments and totals --------------------------------------------------------------------
@@ -165,7 +173,7 @@ export class StoreIndex {
     this.#db.sums.stamp = Math.max(this.#db.sums.stamp, stamp);
     switch (kind) {
       case 'piece':
-        return this.#addPiece(ref, stamp, decodeMeta('piece', meta));
+        return this.#addPiece(ref, stamp, record.piece ?? decodeMeta('piece', meta));
       case 'batch':
         return this.#addBatch(ref, decodeMeta('batch', meta));
       case 'seal':
@@ -429,10 +437,7 @@ export class StoreIndex {
   // ---- questions --------------------------------------------------------------------------------
 
   piece(owner: PublicKey, pieceId: PieceId): HeldPiece | null {
-    const row = this.#db.get('SELECT p.* FROM pieces p JOIN owners o ON o.id = p.owner WHERE o.owner = ? AND p.piece = ?', [
-      fromHex(owner),
-      fromHex(pieceId),
-    ]);
+    const row = this.#pieceRow(this.#knownOwner(owner), fromHex(pieceId));
     if (!row) return null;
     return { ref: refOf(row), pieceRoot: hexOf(row['root']), storedMs: number(row['stored_ms']), trashedMs: trashedOf(row) };
   }
@@ -462,10 +467,7 @@ export class StoreIndex {
   }
 
   log(owner: PublicKey, logId: PublicKey): HeldLog | null {
-    const row = this.#db.get('SELECT l.* FROM logs l JOIN owners o ON o.id = l.owner WHERE o.owner = ? AND l.log = ?', [
-      fromHex(owner),
-      fromHex(logId),
-    ]);
+    const row = this.#db.get('SELECT * FROM logs WHERE owner = ? AND log = ?', [this.#knownOwner(owner), fromHex(logId)]);
     return row ? logOf(row) : null;
   }
 
@@ -541,16 +543,19 @@ export class StoreIndex {
   }
 
   #ownerId(owner: PublicKey): number {
-    const key = fromHex(owner);
-    const sql = 'SELECT id FROM owners WHERE owner = ?';
-    const row = this.#db.get(sql, [key]);
-    if (row) return number(row['id']);
-    this.#db.run('INSERT INTO owners (owner) VALUES (?)', [key]);
-    return number(this.#db.get(sql, [key])!['id']);
+    const known = this.#knownOwner(owner);
+    if (known > 0) return known;
+    this.#db.run('INSERT INTO owners (owner) VALUES (?)', [fromHex(owner)]);
+    return this.#knownOwner(owner);
   }
   /** 0, which nobody has, where the owner is unknown. */
   #knownOwner(owner: PublicKey): number {
-    return number(this.#db.get('SELECT id FROM owners WHERE owner = ?', [fromHex(owner)])?.['id']);
+    const known = this.#ownerIds.get(owner);
+    if (known !== undefined) return known;
+    const id = number(this.#db.get('SELECT id FROM owners WHERE owner = ?', [fromHex(owner)])?.['id']);
+    if (this.#ownerIds.size >= MAX_OWNER_IDS) this.#ownerIds.clear();
+    if (id > 0) this.#ownerIds.set(owner, id);
+    return id;
   }
   #pieceRow(owner: number, piece: Uint8Array): Row | undefined {
     return this.#db.get('SELECT * FROM pieces WHERE owner = ? AND piece = ?', [owner, piece]);
