@@ -128,7 +128,9 @@ export async function changeMember(
   const set: ReplicaSet = { epoch: old.epoch + 1, f: change.f, members };
   // 1. What the old set acknowledged is on enough members that stay: whoever reads by the new set finds it,
   //    however early it hears of it. (With f = 0 nothing is promised in between.)
-  const staying = old.members.filter((member) => members.includes(member));
+  //    Those whose volume is gone answer nobody, and are waited for in vain.
+  const isLost = (member: PublicKey) => (link.farmers().find(({ farmer }) => farmer === member)?.state ?? 'Lost') === 'Lost';
+  const staying = old.members.filter((member) => members.includes(member) && !isLost(member));
   await bringUp(link, { owner, bucketId, among: staying, needed: Math.min(staying.length, Math.max(old.f, set.f) + 1), signal });
   // 2. The new set is known to so many of the old members that nothing more is acknowledged under the old one,
   //    and to enough of the new ones.

@@ -78,7 +78,7 @@ class Life {
       slow: dice.pick([0, 0.02, 0.15]),
       replayed: dice.pick([0, 0, 0.05]),
     };
-    const clients = Array.from({ length: dice.between(1, 3) }, (_, i) => this.#client(`client-${i}`, dice.between(4, 9)));
+    const clients = Array.from({ length: dice.between(1, 3) }, (_, i) => this.#client(`client-${i}`, dice.between(3, 8)));
     const fate = this.#fate();
     const repairing = this.#repairRounds();
     await Promise.all(clients);
@@ -187,7 +187,7 @@ class Life {
     const kinds = Object.entries(this.#faults());
     // Some worlds know few misfortunes, so that each gets room.
     const known = kinds.filter(() => dice.chance(0.5));
-    while (!this.#isCalm) {
+    for (let left = dice.between(1, 9); left > 0 && !this.#isCalm; left--) {
       await this.#world.sleep(dice.chance(0.3) ? dice.between(1, 300) : dice.between(300, 8000));
       if (this.#isCalm) return;
       const [, strike] = dice.pick(known.length > 0 ? known : kinds);
@@ -223,6 +223,7 @@ class Life {
       },
       skew: () => {
         const processes = [...up().map(({ running }) => running!.process), ...(world.bridge ? [world.bridge.process] : [])];
+        if (processes.length === 0) return;
         const process = dice.pick(processes);
         process.skewMs = dice.between(-120_000, 120_000);
         world.note(`the clock of ${process.name} is off by ${process.skewMs} ms`);
@@ -385,7 +386,7 @@ class Life {
   async #repairRounds(): Promise<void> {
     const world = this.#world;
     while (!this.#isCalm) {
-      await world.sleep(world.dice.between(5000, 16_000));
+      await world.sleep(world.dice.between(5000, 30_000));
       await this.#repairRound();
     }
   }

@@ -1,5 +1,6 @@
 // npm run sim -- --seeds N --from S: so many worlds, from this seed on. A seed that breaks tells its story, and
-// tells it again in the same words with --seeds 1 --from <seed>.
+// tells it again in the same words with --seeds 1 --from <seed>. --stop ends at the first that breaks, --story tells
+// every story.
 import { parseArgs } from 'node:util';
 import './remembered-signatures.ts';
 import { runSeed } from './life.ts';
@@ -8,6 +9,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
+    stop: { type: 'boolean', default: false },
     story: { type: 'boolean', default: false },
   },
 });
@@ -25,6 +27,7 @@ for (let seed = from; seed < from + seeds; seed++) {
     broken += 1;
     console.log(`seed ${seed} is broken: ${outcome.violation}\nagain: npm run sim -- --seeds 1 --from ${seed}`);
   }
+  if (broken > 0 && values.stop) break;
   const done = seed - from + 1;
   if (done % 50 === 0 || done === seeds) {
     const seconds = (Date.now() - startMs) / 1000;

@@ -1,0 +1,155 @@
+// Bugs that somebody might well make, each as the exact text that it would change. The simulation is only as good
+// as those of them that it finds.
+
+export interface Mutation {
+  name: string;
+  /** In the repository. */
+  file: string;
+  /** Occurs exactly once. */
+  find: string;
+  replace: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'an fsync is skipped',
+    file: 'node-image/farmer/segment-log.ts',
+    find: `      await segment.file.write([Buffer.concat(parts)], segment.tail);
+      await segment.file.datasync();`,
+    replace: `      await segment.file.write([Buffer.concat(parts)], segment.tail);`,
+  },
+  {
+    name: 'an old head is accepted',
+    file: 'node-image/log/log-reader.ts',
+    find: `(newest, { seq, hash }) => (seq > newest.seq || (seq === newest.seq && hash < newest.hash) ? { seq, hash } : newest),`,
+    replace: `(newest, { seq, hash }) => (newest.seq === 0 || seq < newest.seq ? { seq, hash } : newest),`,
+  },
+  {
+    name: 'a tombstone is dropped',
+    file: 'node-image/catalog/apply-batch.ts',
+    find: `changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, entry.names));`,
+    replace: `changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, []));`,
+  },
+  {
+    name: 'one acknowledgement too few is enough',
+    file: 'node-image/log/replica-group.ts',
+    find: `return this.upToDate(seq).length > this.#set.f;`,
+    replace: `return this.upToDate(seq).length >= this.#set.f;`,
+  },
+  {
+    name: 'a reader asks one replica fewer',
+    file: 'node-image/log/log-reader.ts',
+    find: `    const needed = set.members.length - set.f;`,
+    replace: `    const needed = set.members.length - set.f - 1;`,
+  },
+  {
+    name: 'a seal is ignored',
+    file: 'node-image/farmer/log-store.ts',
+    find: `if (sealed && !closing) throw new CallError(`,
+    replace: `if (sealed && !closing && false) throw new CallError(`,
+  },
+  {
+    name: 'the epoch is not checked',
+    file: 'node-image/farmer/log-calls.ts',
+    find: `  if (set.epoch !== name.epoch) {`,
+    replace: `  if (false as boolean) {`,
+  },
+  {
+    name: 'what a put replaces is ignored',
+    file: 'node-image/catalog/apply-batch.ts',
+    find: `    remove(tables, bucketId, entry.key, entry.replaces);`,
+    replace: `    remove(tables, bucketId, entry.key, []);`,
+  },
+  {
+    name: 'leaf hashes are not checked',
+    file: 'node-image/client/piece-calls.ts',
+    find: `if (Buffer.compare(leafHash(leaf.bytes), hashes[number]!) !== 0) {`,
+    replace: `if (false as boolean) {`,
+  },
+  {
+    name: "a receipt's signature is not checked",
+    file: 'node-image/wire/placements.ts',
+    find: ` || !verifyReceipt(receipt)) return`,
+    replace: `) return`,
+  },
+  {
+    name: "a placement's path is not checked",
+    file: 'node-image/wire/placements.ts',
+    find: `if (!isWhole || !isSigned) return`,
+    replace: `if (!isWhole) return`,
+  },
+  {
+    name: 'any farm may be a holder',
+    file: 'node-image/wire/placements.ts',
+    find: ` && warrant.farms.includes(signed.body.farm)`,
+    replace: ``,
+  },
+  {
+    name: 'a writer goes on where the replicas are ahead of it',
+    file: 'node-image/log/log-writer.ts',
+    find: `  return pending !== null && found.seq === decodeBatchHeader(pending).seq && found.hash === batchHash(pending);`,
+    replace: `  return true;`,
+  },
+  {
+    name: 'a pending batch is forgotten',
+    file: 'node-image/log/bucket-log.ts',
+    find: `    if (this.#saved.pending) this.#run();`,
+    replace: `    this.#saved = { ...this.#saved, pending: null };`,
+  },
+  {
+    name: 'a drain is reported too early',
+    file: 'node-image/repairer/report.ts',
+    find: `    ...facts.countsOf(farmer),`,
+    replace: `    ...facts.countsOf(farmer),
+    piecesToMove: 0,`,
+  },
+  {
+    name: 'a farmer answers before it has caught up',
+    file: 'node-image/farmer/log-catch-up.ts',
+    find: `isCaughtUp: (owner, bucketId) => !pending.has(nameOf({ owner, bucketId })),`,
+    replace: `isCaughtUp: () => true,`,
+  },
+  {
+    name: 'the end of a sealed log stays where it is',
+    file: 'node-image/log/seal-log.ts',
+    find: `  if (end.seq > 0) await fill(link, input, heads, end);`,
+    replace: ``,
+  },
+  {
+    name: 'one seal is enough',
+    file: 'node-image/log/seal-log.ts',
+    find: `  const needed = set.members.length - set.f;`,
+    replace: `  const needed = 1;`,
+  },
+  {
+    name: 'root statements lie on one farmer',
+    file: 'node-image/core/rendezvous.ts',
+    find: `  const write = Math.min(farmers, Math.max(f + 1, farmers - f));`,
+    replace: `  const write = 1;`,
+  },
+  {
+    name: 'an upload is done with the first pieces that suffice',
+    file: 'node-image/client/segment-attempt.ts',
+    find: `if (this.#count('stored') >= this.#input.scheme.optimal) return;`,
+    replace: `if (this.#count('stored') >= this.#input.scheme.required) return;`,
+  },
+  {
+    name: 'a bridge answers before the log has it',
+    file: 'node-image/bridge/bucket-writer.ts',
+    find: `      await to.append(decision.entries, decision.repair);
+      await visible.promise;`,
+    replace: `      void to.append(decision.entries, decision.repair).catch(() => {});`,
+  },
+  {
+    name: 'moves are not followed',
+    file: 'node-image/client/bucket-reader.ts',
+    find: `    return { key, placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };`,
+    replace: `    return { key, placement, moved: holdersOf(this.owner, placement, sealed.slice(1e9), this.state.view.warrants) };`,
+  },
+  {
+    name: 'batches need not follow on one another',
+    file: 'node-image/farmer/log-store.ts',
+    find: `if (!follows(batch, head)) throw`,
+    replace: `if (false as boolean) throw`,
+  },
+];
