@@ -25,6 +25,7 @@ export function factsOf(bridge: Bridge | null): BridgeFacts {
     objects: sum(({ objects }) => objects),
     bytes: sum(({ bytes }) => bytes),
     uploadBytes: sum(({ uploadBytes }) => uploadBytes),
+    farmersSlow: bridge?.client.health.snapshot().filter(({ isSlow }) => isSlow).length ?? 0,
     farmersAnswering: bridge === null ? 0 : answering(bridge.client),
     isWritable: bridge !== null && isWritable(bridge),
     openLogs: bridge?.writers.all().filter((writer) => writer.current() !== null).length ?? 0,

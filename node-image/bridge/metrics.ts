@@ -9,6 +9,7 @@ export interface BridgeFacts {
   bytes: number;
   uploadBytes: number;
   farmersAnswering: number;
+  farmersSlow: number;
   isWritable: boolean;
   openLogs: number;
 }
@@ -39,6 +40,7 @@ export function bridgeMetrics(registry: Registry, facts: () => BridgeFacts): Bri
   gauge('stored_bytes', 'Bytes of the objects in all buckets, as renters see them.', ({ bytes }) => bytes);
   gauge('upload_bytes', 'Bytes of parts of open multipart uploads.', ({ uploadBytes }) => uploadBytes);
   gauge('farmers_answering', 'Farmers that answer, as far as this bridge knows.', ({ farmersAnswering }) => farmersAnswering);
+  gauge('farmers_slow', 'Farmers that are much slower than most and avoided for that.', ({ farmersSlow }) => farmersSlow);
   gauge('writable', '1 if a write would be acknowledged now.', ({ isWritable }) => (isWritable ? 1 : 0));
   gauge('open_logs', 'Logs that this bridge writes.', ({ openLogs }) => openLogs);
   const requests = new Counter({

@@ -19,7 +19,7 @@ export interface ClientLimits {
   threads: number;
   /** A farmer that doesn't take or give a byte for this long has failed. */
   stallMs: number;
-  /** A slow read is helped out by another farmer after this, or sooner where the others were much faster. */
+  /** A read is helped out by another farmer after this, as long as it isn't known how long reads take here. */
   hedgeMs: number;
 }
 

@@ -1,11 +1,12 @@
 // Who answers and how fast, as this process sees it: used for choosing a write's scheme, for hedging reads
 // and for telling the operator whether writes would be acknowledged now.
 import type { PublicKey } from '#node/wire/types.ts';
+import { farmerSpeeds } from './farmer-speeds.ts';
 
 export interface FarmerHealth {
-  /** It did what it was asked, in that time for each leaf. */
-  good(farmer: PublicKey, msPerLeaf: number): void;
-  /** It was given up after that time for each leaf, while others had delivered. */
+  /** It did what it was asked, in that time for each leaf; for writes without the time that it waited for us. */
+  good(farmer: PublicKey, of: 'read' | 'write', msPerLeaf: number): void;
+  /** A read was given up after that time for each leaf, while others had delivered. */
   slow(farmer: PublicKey, msPerLeaf: number): void;
   /** No answer, or a broken one: it isn't asked first for a while. */
   bad(farmer: PublicKey): void;
@@ -19,8 +20,12 @@ export interface FarmerHealth {
   takes(farmer: PublicKey): boolean;
   /** Best first: those that answer before those that don't, each by their usual time. */
   ranked(farmers: readonly PublicKey[]): PublicKey[];
-  /** Usual time for a leaf; null where it isn't known (any more). */
+  /** Again and again much slower than most: it gets no pieces and is read last where others do. */
+  isSlow(farmer: PublicKey): boolean;
+  /** Usual time for reading a leaf; null where it isn't known (any more). */
   typicalMs(farmer: PublicKey): number | null;
+  /** What nearly all leaves stay below at a usual farmer; null where too little was read lately. */
+  tailMs(): number | null;
   snapshot(): FarmerRecord[];
   forget(farmer: PublicKey): void;
 }
@@ -31,6 +36,7 @@ interface FarmerRecord {
   failures: number;
   /** Since this process started. */
   lies: number;
+  isSlow: boolean;
   typicalMs: number | null;
 }
 
@@ -41,17 +47,11 @@ const MAX_PAUSE_MS = 30_000;
 const REFUSAL_MS = 15_000;
 /** A liar is asked last for so long; audits judge it for good. */
 const LIAR_PAUSE_MS = 10 * 60_000;
-/** A speed so old says nothing: the farmer gets another chance. */
-const SPEED_HOLDS_MS = 30_000;
-const NEW_WEIGHT = 0.3;
-
 interface Known {
   failures: number;
   lies: number;
   outUntilMs: number;
   refusesUntilMs: number;
-  typicalMs: number | null;
-  measuredMs: number;
 }
 
 export function farmerHealth(nowMs: () => number): FarmerHealth {
@@ -59,31 +59,30 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
   const of = (farmer: PublicKey): Known => {
     let one = known.get(farmer);
     if (!one) {
-      one = { failures: 0, lies: 0, outUntilMs: 0, refusesUntilMs: 0, typicalMs: null, measuredMs: 0 };
+      one = { failures: 0, lies: 0, outUntilMs: 0, refusesUntilMs: 0 };
       known.set(farmer, one);
     }
     return one;
   };
   const answers = (farmer: PublicKey) => (known.get(farmer)?.outUntilMs ?? 0) <= nowMs();
-  const typicalMs = (farmer: PublicKey): number | null => {
-    const one = known.get(farmer);
-    return one && nowMs() - one.measuredMs < SPEED_HOLDS_MS ? one.typicalMs : null;
-  };
+  const speeds = { read: farmerSpeeds(nowMs), write: farmerSpeeds(nowMs) };
+  const isSlow = (farmer: PublicKey) => speeds.read.isSlow(farmer) || speeds.write.isSlow(farmer);
+  const { typicalMs } = speeds.read;
   return {
     answers,
+    isSlow,
     typicalMs,
+    tailMs: () => speeds.read.tailMs(),
     takes: (farmer) => answers(farmer) && (known.get(farmer)?.refusesUntilMs ?? 0) <= nowMs(),
-    good(farmer, msPerLeaf) {
+    good(farmer, kind, msPerLeaf) {
       const one = of(farmer);
-      one.typicalMs = one.typicalMs === null ? msPerLeaf : one.typicalMs * (1 - NEW_WEIGHT) + msPerLeaf * NEW_WEIGHT;
-      one.measuredMs = nowMs();
+      speeds[kind].add(farmer, msPerLeaf);
       one.failures = 0;
       if (one.lies === 0) one.outUntilMs = 0;
     },
     slow(farmer, msPerLeaf) {
-      const one = of(farmer);
-      one.typicalMs = Math.max(one.typicalMs ?? 0, msPerLeaf);
-      one.measuredMs = nowMs();
+      of(farmer);
+      speeds.read.add(farmer, Math.max(typicalMs(farmer) ?? 0, msPerLeaf));
     },
     bad(farmer) {
       const one = of(farmer);
@@ -109,8 +108,13 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
         answers: answers(farmer),
         failures,
         lies,
+        isSlow: isSlow(farmer),
         typicalMs: typicalMs(farmer),
       })),
-    forget: (farmer) => void known.delete(farmer),
+    forget(farmer) {
+      known.delete(farmer);
+      speeds.read.forget(farmer);
+      speeds.write.forget(farmer);
+    },
   };
 }

@@ -8,7 +8,18 @@ export class PieceFeed implements AsyncIterable<Uint8Array> {
   #wakeReader: (() => void) | null = null;
   #wakeWriters: (() => void)[] = [];
   #taken = 0;
+  #busyMs = 0;
+  readonly #nowMs: () => number;
 
+  /** Without a clock `busyMs` stays 0. */
+  constructor(nowMs: () => number = () => 0) {
+    this.#nowMs = nowMs;
+  }
+
+  /** Time that the connection took for them, without what it waited for the next. */
+  get busyMs(): number {
+    return this.#busyMs;
+  }
   /** Leaves handed to the connection so far: the sign of progress. */
   get taken(): number {
     return this.#taken;
@@ -56,9 +67,11 @@ export class PieceFeed implements AsyncIterable<Uint8Array> {
         if (next) {
           this.#taken += 1;
           for (const wake of this.#wakeWriters.splice(0)) wake();
+          const startMs = this.#nowMs();
           try {
             yield next.leaf;
           } finally {
+            this.#busyMs += this.#nowMs() - startMs;
             next.sent();
           }
         } else if (this.#ended) return;

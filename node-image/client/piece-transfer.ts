@@ -14,7 +14,7 @@ export type TransferState = 'sending' | 'stored' | 'failed';
 export class PieceTransfer {
   readonly pieceNumber: number;
   readonly farmer: PublicKey;
-  readonly feed = new PieceFeed();
+  readonly feed: PieceFeed;
   state: TransferState = 'sending';
   error: unknown = null;
   receipt: Receipt | null = null;
@@ -28,6 +28,7 @@ export class PieceTransfer {
 
   constructor(input: { client: Client; pieceNumber: number; farmer: PublicKey; meant: PieceMeant; signal: AbortSignal }) {
     this.#client = input.client;
+    this.feed = new PieceFeed(() => input.client.runtime.nowMs());
     this.pieceNumber = input.pieceNumber;
     this.farmer = input.farmer;
     this.#progressMs = input.client.runtime.nowMs();
@@ -54,14 +55,13 @@ export class PieceTransfer {
   }
 
   async #run(meant: PieceMeant, outer: AbortSignal): Promise<void> {
-    const { network, farm, health, runtime } = this.#client;
-    const startMs = runtime.nowMs();
+    const { network, farm, health } = this.#client;
     try {
       const address = addressOf(farm.current(), this.farmer);
       if (!address) throw new CallError('Unreachable', 'The farm does not know this farmer any more.');
       this.receipt = await putPiece(network, address, meant, this.feed, AbortSignal.any([outer, this.#abort.signal]));
       this.state = 'stored';
-      health.good(this.farmer, (runtime.nowMs() - startMs) / Math.ceil(meant.sizeBytes() / LEAF_BYTES));
+      health.good(this.farmer, 'write', this.feed.busyMs / Math.ceil(meant.sizeBytes() / LEAF_BYTES));
     } catch (error) {
       this.state = 'failed';
       this.error = error;

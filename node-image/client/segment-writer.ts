@@ -139,6 +139,11 @@ function whoTakes(
   const farm = client.farm.current();
   const active = farm.members.filter(({ farmer, state }) => state === 'Active' && !failed.has(farmer));
   const willing = active.filter(({ farmer }) => client.health.takes(farmer));
+  // Slow ones only where they are needed for all pieces or all domains: speed makes no promise smaller.
+  const brisk = willing.filter(({ farmer }) => !client.health.isSlow(farmer));
+  const domains = (of: typeof active) => new Set(of.map(({ domain }) => domain)).size;
+  const isEnough = brisk.length >= farm.scheme.total && Math.min(domains(willing), farm.scheme.total) <= domains(brisk);
+  if (isEnough) return { scheme: farm.scheme, farmers: brisk };
   // Where those that seem to take pieces are too few, the others get their chance: silence may be over.
   for (const farmers of [willing, active]) {
     const scheme = schemeForAnswering(farm.scheme, farmers.length);

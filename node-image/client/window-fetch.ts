@@ -34,8 +34,6 @@ interface FetchedPiece {
   memory: LeafMemory;
 }
 
-/** A farmer so many times slower than the middle one isn't asked first. */
-const SLOW_FACTOR = 4;
 /** The last of a window gets this many times what the others took before it is helped out. */
 const HEDGE_FACTOR = 3;
 const MIN_HEDGE_MS = 30;
@@ -101,10 +99,7 @@ class WindowFetch {
   #inOrder(): Holder[] {
     const { client, holders, wanted } = this.#input;
     const all = [...holders];
-    const speeds = all.map(({ farmer }) => client.health.typicalMs(farmer)).filter((ms) => ms !== null);
-    const middleMs = speeds.sort((a, b) => a - b)[Math.floor(speeds.length / 2)] ?? Infinity;
-    const isWell = ({ farmer }: Holder) =>
-      client.health.answers(farmer) && (client.health.typicalMs(farmer) ?? 0) <= SLOW_FACTOR * middleMs;
+    const isWell = ({ farmer }: Holder) => client.health.answers(farmer) && !client.health.isSlow(farmer);
     const lost = new Set(client.farm.current().members.flatMap(({ farmer, state }) => (state === 'Lost' ? [farmer] : [])));
     const order = client.health.ranked(all.map(({ farmer }) => farmer));
     const rank = (holder: Holder) => {
@@ -156,7 +151,7 @@ class WindowFetch {
       const memory = new LeafMemory(client.blocks, wanted.leafCount * LEAF_BYTES);
       for await (const leaf of getLeaves(client.network, address, wanted, memory, both, progress.moved)) leaves.push(leaf);
       const tookMs = client.runtime.nowMs() - startMs;
-      client.health.good(holder.farmer, tookMs / leaves.length);
+      client.health.good(holder.farmer, 'read', tookMs / leaves.length);
       this.#fastestMs ??= tookMs;
       this.#got.set(holder.pieceNumber, { leaves, memory });
     } catch (error) {
@@ -196,14 +191,14 @@ class WindowFetch {
     over.abort();
   }
 
+  /** By the measured tail; once somebody has delivered, by what that took. */
   #hedgeInMs(): number {
-    const { client } = this.#input;
-    const nowMs = client.runtime.nowMs();
-    const limitMs =
-      this.#fastestMs === null
-        ? client.limits.hedgeMs
-        : Math.min(client.limits.hedgeMs, Math.max(MIN_HEDGE_MS, HEDGE_FACTOR * this.#fastestMs));
-    return Math.max(1, this.#lastHedgeMs + limitMs - nowMs);
+    const { client, firstStripe, endStripe } = this.#input;
+    const { hedgeMs, stallMs } = client.limits;
+    const tailMs = client.health.tailMs();
+    const usualMs = tailMs === null ? hedgeMs : Math.min(stallMs, tailMs * (endStripe - firstStripe));
+    const limitMs = Math.max(MIN_HEDGE_MS, Math.min(usualMs, HEDGE_FACTOR * (this.#fastestMs ?? Infinity)));
+    return Math.max(1, this.#lastHedgeMs + limitMs - client.runtime.nowMs());
   }
 
   #hedge(): void {

@@ -46,6 +46,7 @@ async function start(folder: string): Promise<Bridge> {
       bytes: 0,
       uploadBytes: 0,
       farmersAnswering: 0,
+      farmersSlow: 0,
       isWritable: true,
       openLogs: 0,
     })),

@@ -29,6 +29,7 @@ const facts = () => ({
   bytes: 0,
   uploadBytes: 0,
   farmersAnswering: 0,
+  farmersSlow: 0,
   isWritable: true,
   openLogs: 0,
 });

@@ -61,6 +61,7 @@ async function startBridge(folder: string): Promise<void> {
     bytes: 0,
     uploadBytes: 0,
     farmersAnswering: 0,
+    farmersSlow: 0,
     isWritable: true,
     openLogs: 0,
   };

@@ -400,4 +400,82 @@ describe('memory', () => {
     expect(stored.some(({ segments }) => segments.length > 1)).toBe(true);
     for (const [i, one] of stored.entries()) expectSame(await get(client, one), objects[i]!);
   });
+
+  it('of readers that stall stays within the budget, and farmers are asked for nothing meanwhile', async () => {
+    world = await startTestFarm({ farmers: 3 });
+    const client = world.client({ readBytes: 4 * MIB });
+    const bytes = seededBytes(12 * MIB, 41);
+    const stored = await put(client, bytes);
+    const readers = Array.from({ length: 4 }, () =>
+      getRange(client, { owner, segments: stored.segments, offset: 0, length: bytes.length, signal: signal() }),
+    );
+    const firsts = await Promise.all(readers.map(async (reader) => (await reader.next()).value!));
+    const asked = () => world.calls.filter(({ operation }) => operation === 'piece.get').length;
+    const settled = async () => {
+      for (let before = -1; before !== asked();) {
+        before = asked();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return asked();
+    };
+    // Each has its window and the one behind it, of what the budget leaves: not the whole object.
+    const stalledAt = await settled();
+    expect(stalledAt).toBeLessThanOrEqual(4 * 2 * 2);
+    expect(client.readBudget.usedBytes).toBeLessThanOrEqual(4 * MIB);
+    for (const [i, reader] of readers.entries()) expectSame(Buffer.concat([firsts[i]!, await readAll(reader)]), bytes);
+    expect(asked()).toBeGreaterThan(stalledAt);
+    expect(client.readBudget.usedBytes).toBe(0);
+  });
+
+  it('of an upload is held back by a farmer that takes its time', async () => {
+    world = await startTestFarm({ farmers: 3 });
+    const client = world.client({ stallMs: 10_000 });
+    const late = 600;
+    world.fault(world.name(1), (operation) => (operation === 'piece.put' ? { kind: 'delay', delayMs: late } : undefined));
+    const bytes = seededBytes(8 * MIB, 42);
+    const startMs = performance.now();
+    let readMeanwhile = 0;
+    const stored = await put(client, bytes, (at) => {
+      if (performance.now() - startMs < late) readMeanwhile = at;
+    });
+    expect(readMeanwhile).toBeGreaterThan(0);
+    expect(readMeanwhile).toBeLessThan(3 * MIB);
+    expectSame(await get(client, stored), bytes);
+  });
+});
+
+describe('a farmer that is slow again and again', () => {
+  const slowOne = (client: Client) => {
+    const [slow, ...others] = [0, 1, 2, 3, 4, 5, 6].map((i) => world.name(i));
+    for (let i = 0; i < 8; i++) {
+      client.health.good(slow!, 'read', 80);
+      for (const farmer of others) client.health.good(farmer, 'read', 2);
+    }
+    return slow!;
+  };
+
+  it('gets no pieces and is read last where the others are enough', async () => {
+    world = await startTestFarm({ farmers: 7, config: { redundancy: { required: 4, repair: 5, optimal: 6, total: 6 } } });
+    const bytes = seededBytes(MIB, 43);
+    const before = await put(world.client(), bytes);
+    const client = world.client();
+    const slow = slowOne(client);
+    for (let i = 0; i < 3; i++) expect(holders(await put(client, bytes))).not.toContain(slow);
+    for (let i = 0; i < 3; i++) {
+      world.calls.length = 0;
+      expectSame(await get(client, before), bytes);
+      expect(world.calls.slice(0, 4).map(({ to }) => to)).not.toContain(slow);
+    }
+  });
+
+  it('carries its piece where it is needed for all of them, or for its zone', async () => {
+    world = await startTestFarm({
+      farmers: 7,
+      domainOf: (i) => (i === 0 ? 'alone' : `zone-${i % 2}`),
+      config: { redundancy: { required: 4, repair: 5, optimal: 6, total: 6 } },
+    });
+    const client = world.client();
+    const slow = slowOne(client);
+    expect(holders(await put(client, seededBytes(MIB, 44)))).toContain(slow);
+  });
 });
