@@ -275,7 +275,7 @@ describe('a share', () => {
     const states = new WriterStates(join(root, 'repairer', 'states.sqlite'));
     const index = new SegmentIndex(':memory:');
     const network = farm.networkOf(farm.repairer);
-    let repaired = false;
+    const repaired: string[] = [];
     const repair = new FarmRepair({
       network,
       self: farm.repairer,
@@ -284,7 +284,7 @@ describe('a share', () => {
       config: farm.current(),
       runtime: systemRuntime,
       version: 'test',
-      events: { repaired: () => void (repaired = true) },
+      events: { repaired: (segmentId) => void repaired.push(segmentId) },
       signal: within(60_000),
     });
     const holders = placement.farmers.filter((farmer) => farmer !== null);
@@ -297,7 +297,7 @@ describe('a share', () => {
     farm.net.detach(holders[0]!);
     farm.setState(holders[0]!, 'Lost');
     repair.configure(farm.current());
-    for (let i = 0; i < 5 && !repaired; i++) await round();
+    for (let i = 0; i < 5 && repaired.length === 0; i++) await round();
     await repair.close();
     index.close();
     states.close();
