@@ -73,8 +73,10 @@ export function createBucketGrants({ link, bridge, accounts, catalog, farm }: Bu
       const view = accounts.view(owner);
       const holder = holderOf(seedOf(bucketId)).publicKey;
       const taken = view?.revocations.filter((one) => one.bucketId === bucketId && one.revoked === holder) ?? [];
-      // A newer warrant seals repair parts under a key that older grants don't have.
-      return Math.max(view?.warrant?.issuedMs ?? 0, ...taken.map(({ issuedMs }) => issuedMs + 1));
+      const warrants = view?.warrantSet ?? [];
+      // Since their epoch began repair parts are sealed under a key that older grants don't have.
+      const epochMs = warrants.length === 0 ? 0 : Math.min(...warrants.map(({ issuedMs }) => issuedMs));
+      return Math.max(epochMs, ...taken.map(({ issuedMs }) => issuedMs + 1));
     },
     async end(owner, bucketName, signal) {
       const row = rowOf(owner, bucketName);
