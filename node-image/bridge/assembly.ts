@@ -157,6 +157,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     catalog,
     writers,
     moves,
+    farm,
     ...(checkpointLimits ? { limits: checkpointLimits } : {}),
     signal,
     onMade: (bucketId, facts) => log.info({ bucketId, ...facts }, 'a checkpoint was made'),
@@ -171,6 +172,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     runtime,
     bytesPerSecond: () => repairBytesPerSecond,
     signal,
+    renewCheckpoint: (owner, bucketId) => checkpoints.renew(owner, bucketId),
     onRewritten: (bytes) => metrics.rewritten(bytes),
     onTrouble,
   });

@@ -10,9 +10,13 @@ import { CHECKPOINT_LIMITS, makeCheckpoint, type CheckpointLimits, type Checkpoi
 import { LogError } from '#node/log/log-link.ts';
 import type { BucketState } from '#node/log/log-reader.ts';
 import { pause } from '#node/log/runtime.ts';
-import type { BucketId } from '#node/wire/types.ts';
+import { isUnder } from '#node/core/schemes.ts';
+import { TAG_BYTES } from '#node/core/sealing.ts';
+import { openPacked } from '#node/wire/checkpoints.ts';
+import type { BucketId, PackedBytes, PublicKey, SegmentId } from '#node/wire/types.ts';
 import type { Accounts } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
+import type { FarmPort } from './farm-port.ts';
 import type { HolderMoves } from './holder-moves.ts';
 import type { OpenWriters } from './open-writers.ts';
 
@@ -23,6 +27,8 @@ const RETRY_MS = 60_000;
 const MAX_READINGS = 3;
 
 export interface Checkpoints {
+  /** What the bucket's checkpoints hold is under another scheme than the farm wants: make one that is under it. */
+  renew(owner: PublicKey, bucketId: BucketId): void;
   /** Makes those that are due. Answers how many. */
   makeDue(): Promise<number>;
   /** Runs until the signal aborts. */
@@ -36,6 +42,7 @@ export interface CheckpointsOptions {
   catalog: Catalog;
   writers: OpenWriters;
   moves: HolderMoves;
+  farm: Pick<FarmPort, 'rewriteTo'>;
   limits?: CheckpointLimits;
   signal: AbortSignal;
   onMade(bucketId: BucketId, facts: { number: number; tookMs: number }): void;
@@ -47,9 +54,13 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { runtime } = client;
   const failedMs = new Map<string, number>();
 
+  /** Names of buckets. */
+  const renewals = new Set<string>();
+
   const isDue = ({ access: { owner }, bucketId }: BucketWriter): boolean => {
+    const isWanted = renewals.has(`${owner}/${bucketId}`) && options.farm.rewriteTo() !== null;
     const { headBytes, inlineBytes } = catalog.uncovered(owner, bucketId);
-    if (headBytes < limits.headBytes && inlineBytes < limits.inlineBytes) return false;
+    if (!isWanted && headBytes < limits.headBytes && inlineBytes < limits.inlineBytes) return false;
     return runtime.nowMs() - (failedMs.get(`${owner}/${bucketId}`) ?? 0) > RETRY_MS;
   };
 
@@ -78,10 +89,16 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     const { access, bucketId } = writer;
     const { owner } = access;
     const beganMs = runtime.nowMs();
+    const wanted = renewals.delete(`${owner}/${bucketId}`) ? options.farm.rewriteTo() : null;
+    const mayStay = (segmentId: SegmentId): boolean => {
+      const placement = catalog.placement(bucketId, segmentId);
+      return wanted === null || placement === null || isUnder(placement.scheme, wanted.scheme);
+    };
+    const store = segmentStore(client, owner, async (placement) => moves.known(owner, placement));
     const view = await accounts.refresh(owner, signal);
     const made = await makeCheckpoint({
       link: client.link,
-      store: segmentStore(client, owner, async (placement) => moves.known(owner, placement)),
+      store,
       owner,
       bucketId,
       keeper: bridge,
@@ -93,6 +110,17 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       keepsMoves: (tag) => catalog.moves(tag).length > 0,
       onPacked: (versions) => catalog.restore({ owner, bucketId, step: { kind: 'packed', versions } }),
       limits,
+      ...(wanted === null
+        ? {}
+        : {
+            mayStay,
+            readPacked: ({ segment, offset, key }: PackedBytes, sizeBytes: number, ends: AbortSignal) => {
+              const placement = catalog.placement(bucketId, segment.segmentId);
+              if (placement === null) throw new LogError('Damaged', `The catalog lacks the places of pack ${segment.segmentId}.`);
+              const held = { key: segment, placement, moved: moves.known(owner, placement) };
+              return store.read([held], offset, sizeBytes + TAG_BYTES, ends).then((sealed) => openPacked(key, sealed));
+            },
+          }),
       signal,
     });
     if (made) options.onMade(bucketId, { number: made.number, tookMs: runtime.nowMs() - beganMs });
@@ -114,6 +142,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   };
 
   return {
+    renew: (owner, bucketId) => void renewals.add(`${owner}/${bucketId}`),
     makeDue,
     async run() {
       while (!signal.aborted) {

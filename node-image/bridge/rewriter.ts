@@ -9,6 +9,8 @@ import { isUnder } from '#node/core/schemes.ts';
 import { pause, type Runtime } from '#node/log/runtime.ts';
 import {
   ACCOUNT_BUCKET_ID,
+  type BucketId,
+  type PublicKey,
   type Clock,
   type OwnerEntry,
   type Scheme,
@@ -44,6 +46,7 @@ export interface RewriterOptions {
   /** 0 = no limit. */
   bytesPerSecond: () => number;
   signal: AbortSignal;
+  renewCheckpoint: (owner: PublicKey, bucketId: BucketId) => void;
   onRewritten: (bytes: number) => void;
   onTrouble: (what: string, error: unknown) => void;
 }
@@ -174,11 +177,23 @@ export function createRewriter(options: RewriterOptions): Rewriter {
       });
     }
     if (trouble !== undefined) throw trouble;
+    // What is left is held by checkpoints: by the last one, and by the one before it.
+    if (!catalog.schemes(bucketId).every((scheme) => isUnder(scheme, wanted.scheme))) options.renewCheckpoint(owner, bucketId);
+  };
+
+  /** The account's own log names no objects; only its checkpoints have segments. */
+  const accountRound = (owner: PublicKey): void => {
+    const wanted = farm.rewriteTo();
+    if (wanted === null || catalog.schemes(ACCOUNT_BUCKET_ID).every((scheme) => isUnder(scheme, wanted.scheme))) return;
+    options.renewCheckpoint(owner, ACCOUNT_BUCKET_ID);
   };
 
   const round = async (): Promise<void> => {
     for (const { access, bucketId } of writers.all()) {
-      if (bucketId === ACCOUNT_BUCKET_ID) continue;
+      if (bucketId === ACCOUNT_BUCKET_ID) {
+        accountRound(access.owner);
+        continue;
+      }
       const bucket = catalog.buckets(access.owner).find((row) => row.bucketId === bucketId);
       if (bucket === undefined) continue;
       await bucketRound(bucket).catch((error: unknown) => {

@@ -246,7 +246,8 @@ function memoryTables(state: State): Tables {
     },
     packVersion(bucketId, key, versionId, packed) {
       for (const version of bucket(bucketId).keys.get(key) ?? [])
-        if (version.versionId === versionId && version.inline !== null) Object.assign(version, { inline: null, packed });
+        if (version.versionId === versionId && (version.inline !== null || version.packed !== undefined))
+          Object.assign(version, { inline: null, packed });
     },
     removeVersion(bucketId, key, versionId) {
       const left = (bucket(bucketId).keys.get(key) ?? []).filter((version) => version.versionId !== versionId);

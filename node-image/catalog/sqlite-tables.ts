@@ -113,7 +113,9 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       if (get(sql, bucketId, keyBytes(key), versionId) === undefined) return;
       const place = `${bucketId}/${versionId}`;
       const row = get('SELECT sealed FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
-      if (row === undefined || (sealer.open(place, blob(row, 'sealed')) as Content).inline === null) return;
+      if (row === undefined) return;
+      const { inline, packed: before } = sealer.open(place, blob(row, 'sealed')) as Content;
+      if (inline === null && before === undefined) return;
       const sealed = sealer.seal(place, { inline: null, segments: [], packed } satisfies Content);
       run('UPDATE contents SET sealed = ? WHERE bucket = ? AND version = ?', sealed, bucketId, versionId);
     },

@@ -26,6 +26,7 @@ import type {
   CheckpointStatement,
   PackedBytes,
   PublicKey,
+  PutEntry,
   RepairPart,
   SegmentId,
   SegmentPlacement,
@@ -52,6 +53,8 @@ const HORIZON_MS = 7 * 24 * 3_600_000;
 /** Replicas have dropped what a log closed so long ago held; readers find it in the manifest. */
 const FORGET_CLOSED_MS = 2 * HORIZON_MS;
 
+/** Records that are held in memory while some of them are packed anew. */
+const MAX_HELD_RECORDS = 20_000;
 /** Versions that are held in memory until the statement is out: a making has about a third of that. */
 const MAX_TOLD_PACKED = 100_000;
 
@@ -81,9 +84,16 @@ export interface CheckpointOrder {
   isLive(segmentId: SegmentId): boolean;
   /** Whether moves of this tag are about a segment that something still names. */
   keepsMoves(tag: string): boolean;
+  /** Bytes of a small object that lie in a pack. Asked for with `mayStay`. */
+  readPacked?(packed: PackedBytes, sizeBytes: number, signal: AbortSignal): Promise<Uint8Array>;
   /** The statement is out: these, of the newest entries, lie in packs now. */
   onPacked?(versions: readonly PackedVersion[]): Promise<void>;
   limits?: CheckpointLimits;
+  /**
+   * Where given, no segment that this says `false` of is in the checkpoint: the farm wants another scheme. It is made
+   * although nothing was written where the last one, or the one before it, holds such. What lies in packs comes back by `onPacked`.
+   */
+  mayStay?(segmentId: SegmentId): boolean;
   signal: AbortSignal;
 }
 interface PackedVersion {
@@ -137,6 +147,8 @@ class Making {
   #delta = new Delta();
   #knowsEntries = false;
   #isWorthIt = false;
+  /** Everything of the checkpoint before is to be written anew. */
+  #isWhole = false;
 
   constructor(order: CheckpointOrder, before: Checkpoint | null) {
     this.#order = order;
@@ -150,6 +162,10 @@ class Making {
     this.#owner = before?.owner?.runs ?? [];
     this.#repair = before?.repair?.runs ?? [];
     this.#packs = new Set(before?.owner?.packs);
+    const { mayStay } = order;
+    if (!mayStay) return;
+    const runs = [...this.#owner, ...this.#repair].flatMap(({ segments }) => segments.map(({ key }) => key.segmentId));
+    this.#isWhole = [...runs, ...this.#packs].some((id) => !mayStay(id));
   }
 
   async take(batch: Parameters<Delta['add']>[0]): Promise<void> {
@@ -165,7 +181,7 @@ class Making {
   }
 
   async finish(state: BucketState): Promise<CheckpointStatement | null> {
-    if (!this.#isWorthIt) return null;
+    if (!this.#isWorthIt && !this.#isWhole && !(await this.#holdsOthers())) return null;
     await this.#flush();
     await this.#loadEntries();
     const newest = newestCheckpoint(state);
@@ -179,6 +195,14 @@ class Making {
     return statement;
   }
 
+  /** The last checkpoint, or the one before it, still holds something that may not stay. */
+  async #holdsOthers(): Promise<boolean> {
+    const { mayStay } = this.#order;
+    if (!mayStay) return false;
+    await this.#loadEntries();
+    return this.#alive(Infinity, 0).some(({ segments }) => segments.some((id) => !mayStay(id)));
+  }
+
   #manifests(number: number): { owner: OwnerManifest; repair: Manifest } {
     const vector = [...this.#vector].map(([logId, { seq, hash }]) => ({ logId, seq, hash }));
     const common = { number, horizonMs: this.#horizonMs, vector };
@@ -189,7 +213,7 @@ class Making {
   async #flush(): Promise<void> {
     const delta = this.#delta;
     this.#delta = new Delta();
-    if (delta.isEmpty) return;
+    if (delta.isEmpty && !this.#isWhole) return;
     await this.#loadEntries();
     const { link, store, signal } = this.#order;
     const ownerRecords = [...delta.ownerRecords()];
@@ -203,10 +227,11 @@ class Making {
     const judged = (record: RepairRecord): RepairRecord =>
       record.kind === 'segment' ? { ...record, live: this.#order.isLive(record.segmentId) } : record;
     await this.#mergeRepair([...delta.repairRecords()].map(judged), delta.headBytes);
+    this.#isWhole = false;
   }
 
   async #mergeOwner(fresh: readonly OwnerRecord[], freshBytes: number): Promise<void> {
-    const count = mergeCount(this.#owner, freshBytes);
+    const count = this.#isWhole ? this.#owner.length : mergeCount(this.#owner, freshBytes);
     const isBottom = count === this.#owner.length;
     const previous = this.#before?.number ?? 0;
     const keeps = ownerSieve({ horizonMs: this.#horizonMs, isBottom, keepsCheckpoint: (number) => number >= previous });
@@ -215,16 +240,17 @@ class Making {
     const noting = (record: OwnerRecord): boolean => {
       const version = packedVersion(record);
       if (version) named.add(version.packed.segment.segmentId);
-      return keeps(record);
+      return true;
     };
-    this.#owner = await this.#merge(OWNER_RUNS, this.#owner, count, fresh, noting);
+    const repack = (records: AsyncIterable<OwnerRecord>) => kept(this.#repacked(records), noting);
+    this.#owner = await this.#merge(OWNER_RUNS, this.#owner, count, fresh, { keeps, through: repack });
     if (isBottom) this.#packs = named;
   }
 
   async #mergeRepair(fresh: readonly RepairRecord[], freshBytes: number): Promise<void> {
-    const count = mergeCount(this.#repair, freshBytes);
+    const count = this.#isWhole ? this.#repair.length : mergeCount(this.#repair, freshBytes);
     const keeps = repairSieve({ isBottom: count === this.#repair.length, keepsMoves: this.#order.keepsMoves });
-    this.#repair = await this.#merge(REPAIR_RUNS, this.#repair, count, fresh, keeps);
+    this.#repair = await this.#merge(REPAIR_RUNS, this.#repair, count, fresh, { keeps });
   }
 
   async #merge<Rec>(
@@ -232,14 +258,51 @@ class Making {
     runs: readonly Run[],
     count: number,
     fresh: readonly Rec[],
-    keeps: (record: Rec) => boolean,
+    { keeps, through }: { keeps(record: Rec): boolean; through?(records: AsyncIterable<Rec>): AsyncIterable<Rec> },
   ): Promise<Run[]> {
     const { store, signal } = this.#order;
     const older = runs.slice(0, count).map((run) => readRun({ store, family, run, from: null, signal }));
     const merged = kept(mergeRuns(family, [listed(fresh), ...older]), keeps);
-    const run = await writeRun(store, family, merged, signal);
+    const run = await writeRun(store, family, through ? through(merged) : merged, signal);
     for (const { key, placement } of run?.segments ?? []) this.#stored.set(key.segmentId, placement);
     return [...(run ? [run] : []), ...runs.slice(count)];
+  }
+
+  /** The same, with what lay in packs that may not stay in new ones; as much as can be told of. */
+  async *#repacked(records: AsyncIterable<OwnerRecord>): AsyncGenerator<OwnerRecord> {
+    const { link, store, mayStay, readPacked, signal } = this.#order;
+    let held: OwnerRecord[] = [];
+    let moved: PutEntry[] = [];
+    let inlineBytes = 0;
+    const packed = async (): Promise<OwnerRecord[]> => {
+      for (const pack of await packInline(store, link.runtime, held, signal)) {
+        this.#stored.set(pack.key.segmentId, pack.placement);
+        this.#packs.add(pack.key.segmentId);
+      }
+      for (const { key, versionId, packed: place } of moved) if (place) this.#packed.push({ key, versionId, packed: place });
+      const done = held;
+      [held, moved, inlineBytes] = [[], [], 0];
+      return done;
+    };
+    for await (const record of records) {
+      const version = packedVersion(record);
+      const isMoved = version && mayStay && readPacked && !mayStay(version.packed.segment.segmentId);
+      if (isMoved && record.kind === 'entry' && record.entry.kind === 'put' && this.#hasRoom(moved.length)) {
+        const { packed: place, ...entry } = record.entry;
+        const inline = await readPacked(place!, entry.sizeBytes, signal);
+        const unpacked: PutEntry = { ...entry, inline };
+        inlineBytes += inline.length;
+        moved.push(unpacked);
+        held.push({ ...record, entry: unpacked });
+      } else if (moved.length === 0) yield record;
+      else held.push(record);
+      if (inlineBytes >= this.#limits.inlineBytes || held.length >= MAX_HELD_RECORDS) yield* await packed();
+    }
+    yield* await packed();
+  }
+
+  #hasRoom(more: number): boolean {
+    return this.#packed.length + more < MAX_TOLD_PACKED;
   }
 
   /** Those that the runs of the checkpoint before hold; they come first in the order. */

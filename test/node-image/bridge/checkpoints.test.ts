@@ -12,6 +12,7 @@ import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
+import { defaultScheme } from '#node/core/schemes.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { FarmRepair } from '#node/repairer/farm-repair.ts';
 import { WriterStates } from '#node/repairer/placement-logs.ts';
@@ -224,6 +225,40 @@ describe('a bridge', () => {
     expect(seen(late)).toEqual(seen(always));
     expect(seen(late).length).toBeGreaterThan(8);
     expect(late.index.positions(owner, bucketId)).toEqual(always.index.positions(owner, bucketId));
+  });
+
+  it('makes them anew under another scheme, packs and all', async () => {
+    farm = await memoryFarm({ farmers: 6 });
+    const first = await startBridge('renewed');
+    const { bridge, owner } = first;
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 50; i++) await first.put('photos', `small/${i + round * 30}`, text('abc'[round]!, 500 + i));
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+    }
+    const before = await everything(first, 'photos');
+    const schemes = () => bridge.catalog.schemes(bucketId).map(({ required, optimal }) => `${required}/${optimal}`);
+    expect(schemes()).toEqual(['4/6']);
+    const change = { redundancy: defaultScheme(4), rewrite: true };
+    farm.change(change);
+    bridge.configure(farm.current());
+    // The new one; and one more, after which the last old one is nobody's.
+    for (const left of [['2/4', '4/6'], ['2/4']]) {
+      bridge.checkpoints.renew(owner, bucketId);
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      expect(schemes()).toEqual(left);
+      expect(await everything(first, 'photos')).toEqual(before);
+    }
+    const made = await numbers(bridge, owner, bucketId);
+    bridge.checkpoints.renew(owner, bucketId);
+    await bridge.checkpoints.makeDue();
+    expect(await numbers(bridge, owner, bucketId)).toEqual(made);
+    expect(first.troubles).toEqual([]);
+    await stopAll();
+    const next = await startBridge();
+    await next.bridge.writers.serve(next.bridge.accounts.access(owner)!, bucketId, never);
+    expect(await everything(next, 'photos')).toEqual(before);
   });
 
   it("checkpoints the account's own log too", async () => {

@@ -77,6 +77,7 @@ export async function memoryBridge({
         },
         bytesPerSecond: () => 0,
         signal: over.signal,
+        renewCheckpoint: () => undefined,
         onRewritten: (bytes) => (done.bytes += bytes),
         onTrouble: (_, error) => void done.troubles.push(error),
       });
