@@ -183,7 +183,8 @@ function restorePut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry:
 
 function applyRepairRecord(tables: Tables, bucketId: BucketId, record: RepairRecord): void {
   if (record.kind === 'moves') for (const sealed of record.sealed) tables.addMove({ tag: record.tag, sealed });
-  else if (record.placement && record.live) tables.addPlacement(bucketId, record.placement);
+  // One that nothing names any more too: the next cut lets it go.
+  else if (record.placement) tables.addPlacement(bucketId, record.placement);
 }
 
 function applyPut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
