@@ -1,8 +1,10 @@
 // Large pieces of shared memory, used again and again: making and dropping them for each transfer would keep
 // the garbage collector busier than the transfers themselves.
 
+/** In front of leaves, so that the first one too can be hashed in place; aligned as they are. */
+const MARGIN_BYTES = 64;
 /** Sixteen leaves, or sixteen records with a little to spare. */
-const BLOCK_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 1024 * 1024 + MARGIN_BYTES;
 
 export interface BlockPool {
   /** At least one block's worth where `sizeBytes` is about that, else memory of exactly that size. Not zeroed. */
@@ -41,9 +43,9 @@ export class LeafMemory {
   next(sizeBytes: number): Uint8Array {
     let block = this.#blocks.at(-1);
     if (!block || this.#usedBytes + sizeBytes > block.length) {
-      block = this.#pool.take(Math.max(sizeBytes, Math.min(BLOCK_BYTES, this.#restBytes)));
+      block = this.#pool.take(Math.max(sizeBytes + MARGIN_BYTES, Math.min(BLOCK_BYTES, this.#restBytes + MARGIN_BYTES)));
       this.#blocks.push(block);
-      this.#usedBytes = 0;
+      this.#usedBytes = MARGIN_BYTES;
     }
     const leaf = block.subarray(this.#usedBytes, this.#usedBytes + sizeBytes);
     this.#usedBytes += sizeBytes;

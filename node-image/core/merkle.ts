@@ -44,12 +44,18 @@ export function segmentRoot(pieceRoots: readonly Uint8Array[]): Uint8Array {
   return pieceRoot(pieceRoots);
 }
 
-/** What is needed beside `count` hashes from `first` on to come to the root: the subtrees outside, left to right. */
-export function rangeProof(hashes: readonly Uint8Array[], first: number, count: number): Uint8Array[] {
+/** Nodes of one tree that were hashed before. */
+export type KnownNodes = Map<number, Uint8Array>;
+
+/**
+ * What is needed beside `count` hashes from `first` on to come to the root: the subtrees outside, left to right.
+ * With `known` each node of the tree is hashed once, however often it is asked.
+ */
+export function rangeProof(hashes: readonly Uint8Array[], first: number, count: number, known?: KnownNodes): Uint8Array[] {
   const proof: Uint8Array[] = [];
   const end = first + count;
   const visit = (from: number, to: number): void => {
-    if (to <= first || from >= end) proof.push(rootOf(hashes, from, to));
+    if (to <= first || from >= end) proof.push(rootOf(hashes, from, to, known));
     else if (from < first || to > end) {
       const middle = split(from, to);
       visit(from, middle);
@@ -97,10 +103,15 @@ export function verifyRootPath(
   return verifyRange(root, total, i, [rootOfPiece], path);
 }
 
-function rootOf(hashes: readonly Uint8Array[], from: number, to: number): Uint8Array {
+function rootOf(hashes: readonly Uint8Array[], from: number, to: number, known?: KnownNodes): Uint8Array {
   if (to - from === 1) return hashes[from]!;
+  const name = from * (MAX_LEAVES + 1) + to;
+  const before = known?.get(name);
+  if (before) return before;
   const middle = split(from, to);
-  return nodeHash(rootOf(hashes, from, middle), rootOf(hashes, middle, to));
+  const node = nodeHash(rootOf(hashes, from, middle, known), rootOf(hashes, middle, to, known));
+  known?.set(name, node);
+  return node;
 }
 
 /** Largest power of two below the width, from the left. */
@@ -113,8 +124,10 @@ function checkedTree(total: number, first: number, count: number): number {
   return total;
 }
 
-/** At most 2^20 leaves, far above what a segment has, so that no peer can make us count for long. */
+/** Far above what a segment has, so that no peer can make us count for long. */
+const MAX_LEAVES = 2 ** 20;
+
 function isRange(total: number, first: number, count: number): boolean {
   const areIntegers = [total, first, count].every(Number.isSafeInteger);
-  return areIntegers && first >= 0 && count >= 1 && first + count <= total && total <= 2 ** 20;
+  return areIntegers && first >= 0 && count >= 1 && first + count <= total && total <= MAX_LEAVES;
 }

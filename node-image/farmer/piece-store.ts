@@ -2,7 +2,14 @@
 // count, and given back by leaves with what proves them. Memory is bounded by the number of buffers.
 import { concat } from '#node/core/bytes.ts';
 import { toHex } from '#node/core/ids.ts';
-import { leafHash, leafHashInPlace, pieceRoot as rootOfLeaves, rangeProof, verifyRootPath } from '#node/core/merkle.ts';
+import {
+  leafHash,
+  leafHashInPlace,
+  pieceRoot as rootOfLeaves,
+  rangeProof,
+  verifyRootPath,
+  type KnownNodes,
+} from '#node/core/merkle.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { CallError } from '#node/net/net.ts';
 import { pieceFooter, pieceRange, type PieceFooter } from '#node/wire/calls.ts';
@@ -24,6 +31,8 @@ const MAX_INCOMING = 32;
 const MAX_WAITING = 512;
 /** Bytes of a piece that are read at once on its way out. */
 const READ_BYTES = 4 * LEAF_BYTES;
+/** Of 64 MiB at 4 of 6 each has 255 nodes. */
+const MAX_TREES = 64;
 /** A piece that is sent again so soon keeps its time. */
 const FRESH_MS = 60 * 60 * 1000;
 
@@ -47,6 +56,8 @@ export class PieceStore {
   );
 
   readonly #oneByOne = keyedQueue();
+  /** Trees of the pieces that were read last, by their roots: a piece is mostly read range after range. */
+  readonly #trees = new Map<Hash, KnownNodes>();
   /** Of pieces that have come in, for those to come: at most as many as come in at once. */
   readonly #buffers: Buffer[] = [];
 
@@ -131,12 +142,20 @@ export class PieceStore {
     const leaves = meta.leafHashes.length / 32;
     const end = leafCount === 0 ? leaves : firstLeaf + leafCount;
     if (firstLeaf >= leaves || end > leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
-    const head = concat(...frame(rangeHead(meta, sizeBytes, firstLeaf, end)));
+    const head = concat(...frame(rangeHead(meta, sizeBytes, { firstLeaf, end, known: this.#tree(meta.pieceRoot) })));
     const range = { start: firstLeaf * LEAF_BYTES, end: Math.min(end * LEAF_BYTES, sizeBytes) };
     return {
       body: this.#stream(head, { owner, pieceId, reader }, range),
       bodyBytes: head.length + range.end - range.start,
     };
+  }
+
+  #tree(pieceRoot: Hash): KnownNodes {
+    const tree = this.#trees.get(pieceRoot) ?? new Map<number, Uint8Array>();
+    this.#trees.delete(pieceRoot);
+    this.#trees.set(pieceRoot, tree);
+    for (const oldest of this.#trees.keys()) if (this.#trees.size > MAX_TREES) this.#trees.delete(oldest);
+    return tree;
   }
 
   async #open(owner: PublicKey, pieceId: PieceId): Promise<{ meta: PieceMeta; sizeBytes: number; reader: RecordReader }> {
@@ -164,7 +183,10 @@ export class PieceStore {
       if (number >= leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
       const start = number * LEAF_BYTES;
       const leaf = await reader.body(start, new Uint8Array(Math.min(LEAF_BYTES, ref.bodyBytes - start)));
-      return { proof: frame(rangeHead(meta, ref.bodyBytes, number, number + 1)), leaf };
+      return {
+        proof: frame(rangeHead(meta, ref.bodyBytes, { firstLeaf: number, end: number + 1, known: this.#tree(meta.pieceRoot) })),
+        leaf,
+      };
     });
   }
 
@@ -254,7 +276,11 @@ function isSpoiled(error: unknown): boolean {
   return error instanceof WireError || (error instanceof StoreError && error.code === 'Corrupt');
 }
 
-function rangeHead(meta: PieceMeta, sizeBytes: number, firstLeaf: number, end: number): Uint8Array {
+function rangeHead(
+  meta: PieceMeta,
+  sizeBytes: number,
+  { firstLeaf, end, known }: { firstLeaf: number; end: number; known: KnownNodes },
+): Uint8Array {
   const { pieceRoot, segmentRoot, index, path } = meta;
   const hashes: Uint8Array[] = [];
   for (let at = 0; at < meta.leafHashes.length; at += 32) hashes.push(meta.leafHashes.subarray(at, at + 32));
@@ -266,7 +292,7 @@ function rangeHead(meta: PieceMeta, sizeBytes: number, firstLeaf: number, end: n
     path,
     firstLeaf,
     leafHashes: meta.leafHashes.subarray(32 * firstLeaf, 32 * end),
-    proof: rangeProof(hashes, firstLeaf, end - firstLeaf),
+    proof: rangeProof(hashes, firstLeaf, end - firstLeaf, known),
   });
 }
 

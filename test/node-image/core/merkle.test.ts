@@ -26,6 +26,22 @@ describe('tree', () => {
     expect(toHex(nodeHash(a!, b!))).toBe(toHex(blake3(Uint8Array.of(1, ...a!, ...b!))));
   });
 
+  it('proofs with remembered nodes are the same', () => {
+    const known = new Map<number, Uint8Array>();
+    const all = hashes(37);
+    for (const [first, count] of [
+      [0, 1],
+      [5, 9],
+      [36, 1],
+      [0, 37],
+      [16, 16],
+      [5, 9],
+    ] as const) {
+      expect(rangeProof(all, first, count, known)).toEqual(rangeProof(all, first, count));
+    }
+    expect(known.size).toBeGreaterThan(10);
+  });
+
   it('a leaf is hashed in place as elsewhere, and the byte before it comes back', () => {
     const memory = new Uint8Array(new SharedArrayBuffer(100)).fill(7);
     for (const leaf of [memory.subarray(1, 50), memory.subarray(0, 50), memory.subarray(99)]) {
