@@ -100,7 +100,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
   });
   const shares: Shares = createShares({
     link: client.link,
-    bridge: self,
+    keeper: self,
     accounts,
     catalog,
     writers,

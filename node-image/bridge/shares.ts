@@ -42,8 +42,9 @@ type ShareOrder = GrantPeriod & Omit<OpenShare, 'shareId'> & { owner: PublicKey 
 
 export interface SharesOptions {
   link: LogLink;
-  bridge: KeyPair;
-  accounts: Accounts;
+  /** The bridge, or the owner where there is none. */
+  keeper: KeyPair;
+  accounts: Pick<Accounts, 'access' | 'view' | 'refresh' | 'say'>;
   catalog: Catalog;
   writers: OpenWriters;
   moves: HolderMoves;
@@ -54,7 +55,7 @@ export interface SharesOptions {
 }
 
 export function createShares(options: SharesOptions): Shares {
-  const { link, bridge, accounts, catalog, writers, moves, farm } = options;
+  const { link, keeper, accounts, catalog, writers, moves, farm } = options;
   const { runtime } = link;
   const feeds = new Map<BucketId, ShareFeed>();
   /** Those too that were ended. */
@@ -83,7 +84,7 @@ export function createShares(options: SharesOptions): Shares {
     const { access, view } = accountOf(owner)!;
     const { shareId: bucketId, name: bucketName, to } = share;
     const allow = [{ verbs: ['read', 'list'] as const }];
-    return issueGrant({ ...period, issuer: bridge, access, view, farm: farm(), bucketId, bucketName, to, allow }, runtime);
+    return issueGrant({ ...period, issuer: keeper, access, view, farm: farm(), bucketId, bucketName, to, allow }, runtime);
   };
 
   /** So that nothing names its segments any more. */
@@ -117,7 +118,7 @@ export function createShares(options: SharesOptions): Shares {
     await to.closeLog();
     const roots = await fetchRoots(link, owner, signal);
     const set = roots.view.sets.get(shareId);
-    if (set) await sealAndClose(link, { owner, bucketId: shareId, logId, roots, set, signer: bridge, signal });
+    if (set) await sealAndClose(link, { owner, bucketId: shareId, logId, roots, set, signer: keeper, signal });
     await writers.forget(owner, shareId);
     await accounts.refresh(owner, signal);
   };
@@ -125,7 +126,7 @@ export function createShares(options: SharesOptions): Shares {
   return {
     async create({ owner, notBeforeMs, expiresMs, ...order }, signal) {
       const access = accounts.access(owner)!;
-      const { shareId, statement } = shareStatement({ ...order, signer: bridge, access }, runtime);
+      const { shareId, statement } = shareStatement({ ...order, signer: keeper, access }, runtime);
       await accounts.say(owner, [statement], signal);
       const to = writers.begin(access, shareId);
       await to.open();
@@ -143,7 +144,7 @@ export function createShares(options: SharesOptions): Shares {
       const account = accountOf(owner);
       const share = account && openShares(account.access, account.view).find((one) => one.shareId === shareId);
       if (share) {
-        const statement = endStatement(bridge, share, { owner, nowMs: runtime.nowMs() });
+        const statement = endStatement(keeper, share, { owner, nowMs: runtime.nowMs() });
         await accounts.say(owner, [statement], signal, account.view.sets.get(shareId)?.members);
       }
       await finish(owner, shareId, signal);
@@ -165,7 +166,7 @@ export function createShares(options: SharesOptions): Shares {
       for (const { shareId } of account.view.shares) {
         const isOpen = open.some((share) => share.shareId === shareId);
         const hasLog = account.view.logs.some(
-          (log) => log.bucketId === shareId && log.writer === bridge.publicKey && !log.closed,
+          (log) => log.bucketId === shareId && log.writer === keeper.publicKey && !log.closed,
         );
         if (!isOpen && hasLog) await finish(owner, shareId, signal);
       }

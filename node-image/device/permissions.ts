@@ -4,14 +4,12 @@ import type { Access, AccountAccess } from '#node/client/account.ts';
 import type { Client } from '#node/client/client.ts';
 import { holderOf, issueGrant, type GrantAllowance, type Holder } from '#node/client/grants.ts';
 import { endStatement, openShares, shareStatement, type OpenShare } from '#node/client/shares.ts';
+import { revokeGrants } from '#node/client/revoke-grants.ts';
 import { isHex } from '#node/core/ids.ts';
 import type { KeyPair } from '#node/core/keys.ts';
-import { readHeads } from '#node/log/log-reader.ts';
-import { LogError } from '#node/log/log-link.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { decodeGrantText } from '#node/wire/grant-text.ts';
 import { decodeGrantChain } from '#node/wire/grants.ts';
-import { signRootStatement } from '#node/wire/root-view.ts';
 import type { BucketId, Hash, PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { StorjError } from './storj-error.ts';
 
@@ -84,16 +82,6 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     const period = { notBeforeMs: nowMs, expiresMs: nowMs + forMs };
     return issueGrant({ ...order, ...period, issuer: signer, access: account(), view, farm: client.farm.current() }, runtime);
   };
-  /** Of the logs of a holder, up to where they reach now. */
-  const logsOf = async (bucketId: BucketId, holder: PublicKey) => {
-    const state = await readHeads(link, { owner, bucketId, signal: limit() }).catch((error: unknown) => {
-      if (error instanceof LogError && error.code === 'NoReplicaSet') return null;
-      throw error;
-    });
-    const theirs = state?.logs.filter(({ log }) => log.writer === holder && log.grants) ?? [];
-    return theirs.map(({ log, seq }) => ({ logId: log.logId, lastSeq: seq }));
-  };
-
   return {
     issue: async (order) => {
       account();
@@ -101,11 +89,9 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     },
     async revoke(what) {
       account();
-      const { bucketId, holder, revoked } = 'text' in what ? lastLink(what.text) : { ...what, revoked: what.holder };
-      const logs = bucketId === '*' ? [] : await logsOf(bucketId, holder);
-      const issuedMs = runtime.nowMs();
-      await publish(signRootStatement(signer, { kind: 'revocation', owner, bucketId, revoked, logs, issuedMs }));
-      return revoked;
+      const { bucketId, holder } = 'text' in what ? lastLink(what.text) : what;
+      await revokeGrants(link, { signer, owner, bucketId, holder, signal: limit() });
+      return holder;
     },
     async given() {
       const { view } = await fetchRoots(link, owner, limit());
@@ -141,11 +127,10 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
   };
 }
 
-/** What a revocation names of a grant that somebody else holds: its newest link. */
-function lastLink(text: string): { bucketId: BucketId | '*'; holder: PublicKey; revoked: Hash } {
+/** Whom a grant was given: his key ends all that its text allows. */
+function lastLink(text: string): { bucketId: BucketId; holder: PublicKey } {
   const [chain] = decodeGrantText(text.trim()).chains;
   const link = chain === undefined ? undefined : decodeGrantChain(chain).at(-1);
-  if (link === undefined) throw new StorjError('BadAddress', 'The grant has no link.');
-  // All chains of one text have one holder; his key ends them all.
-  return { bucketId: link.body.bucketId, holder: link.body.audience, revoked: link.body.audience };
+  if (link === undefined || link.body.bucketId === '*') throw new StorjError('BadAddress', 'The grant is for no bucket.');
+  return { bucketId: link.body.bucketId, holder: link.body.audience };
 }

@@ -10,11 +10,13 @@ import { createObjectStore } from '#node/bridge/object-store.ts';
 import { ObjectsError, type Account } from '#node/bridge/objects.ts';
 import { createOpenWriters } from '#node/bridge/open-writers.ts';
 import type { SavedLogs } from '#node/bridge/saved-logs.ts';
+import { createShares, type Shares } from '#node/bridge/shares.ts';
 import type { BucketRow, Catalog, ListPage, VersionRow } from '#node/catalog/catalog.ts';
 import { commonPrefix } from '#node/catalog/key-order.ts';
+import { openShares } from '#node/client/shares.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { fetchRoots } from '#node/log/roots.ts';
+import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { sealAndClose } from '#node/log/seal-log.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey, type PutEntry, type Verb } from '#node/wire/types.ts';
@@ -78,6 +80,8 @@ export interface Storj {
   /** Throws StorjError AlreadyExists while something is in it. */
   removeBucket(name: string): Promise<void>;
   status(): Promise<AccountStatus>;
+  /** Brings all shares up to date, and ends those that were taken back: what a bridge does all the time, for where there is none. */
+  feedShares(): Promise<ReturnType<Shares['list']>>;
   /** Grants and shares; giving and taking them back needs the words. */
   permissions: Permissions;
   /** Writes what has to be written, and ends everything. */
@@ -134,12 +138,20 @@ export function storjOn(parts: StorjParts): Storj {
     return roots;
   };
   const knownHeads = (_: PublicKey, except: BucketId) =>
+    shares.headsIn(except) ??
     writers
       .all()
       .filter(({ bucketId }) => bucketId !== except)
       .flatMap(({ bucketId }) => catalog.positions(owner, bucketId));
   const farm = createFarmAdapter({ client, writer, accounts: { refresh }, saved, knownHeads });
-  const writers = createOpenWriters({ catalog, farm, runtime, onRetry: (bucketId, error) => troubles.get(bucketId)?.(error) });
+  const writers = createOpenWriters({
+    catalog,
+    farm,
+    runtime,
+    onRetry: (bucketId, error) => troubles.get(bucketId)?.(error),
+    // Those that were fed once follow what is written or read here.
+    onNews: (news) => shares.onNews(news),
+  });
   const isLost = (farmer: PublicKey) =>
     (client.farm.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost';
   const moves = createHolderMoves({
@@ -149,6 +161,27 @@ export function storjOn(parts: StorjParts): Storj {
     catchUp: (of, bucketId, wait) => writers.ready(of, bucketId).catchUp(wait),
   });
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf: () => null });
+  const shares: Shares = createShares({
+    link,
+    keeper: writer,
+    accounts: {
+      access: () => ('accountSecret' in access ? access : null),
+      view: () => roots,
+      refresh,
+      async say(_, statements, limit, also = []) {
+        const { statements: before } = await fetchRoots(link, owner, limit);
+        await publishRoots(link, { owner, statements, known: before, also, signal: limit });
+        await refresh(owner, limit);
+      },
+    },
+    catalog,
+    writers,
+    moves,
+    read: objects.read,
+    farm: () => client.farm.current(),
+    signal,
+    onTrouble: () => {},
+  });
   const limited = () => runtime.deadline(READ_LIMIT_MS, signal);
 
   /** Whatever was acknowledged before this call is in the catalog after it. */
@@ -360,6 +393,14 @@ export function storjOn(parts: StorjParts): Storj {
         const buckets: StatusBucket[] = [];
         for (const row of await rows()) buckets.push({ ...row, ...(await usageOf(row)) });
         return await accountStatus({ client, owner, writer: writer.publicKey, buckets, signal: limited() });
+      }),
+    feedShares: () =>
+      said(async () => {
+        await accountReady();
+        const view = await refresh(owner, limited());
+        if ('accountSecret' in access) for (const { bucketId } of openShares(access, view)) await fresh(bucketId);
+        await shares.keep(owner, limited());
+        return shares.list(owner);
       }),
     permissions: permissionsOf({ client, access, signer: writer, limit: limited }),
     async close() {

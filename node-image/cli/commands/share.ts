@@ -7,7 +7,7 @@ const DAY_MS = 24 * 3_600_000;
 
 export const share: Command = {
   name: 'share',
-  usage: 'share create BUCKET[/PREFIX] | list | end ID',
+  usage: 'share create BUCKET[/PREFIX] | list | feed | end ID',
   summary: 'Shows somebody what lies below a prefix, and nothing else',
   details: [
     '',
@@ -17,14 +17,15 @@ export const share: Command = {
     '    --name NAME                 what they see as the bucket',
     '    --days N                    1 to 30',
     '  share list                    those that are open',
+    '  share feed                    brings all up to date where no bridge does',
     '  share end ID                  what comes later was never in it',
   ],
   options: { to: { type: 'string' }, bearer: { type: 'boolean' }, name: { type: 'string' }, days: { type: 'string' } },
   takes: [1, 2],
   async run(context) {
     const [what = '', where] = context.args;
-    const work = { create, list, end }[what];
-    if (work === undefined) throw new UsageError(`share create, list or end, not "${what}".`);
+    const work = { create, list, feed, end }[what];
+    if (work === undefined) throw new UsageError(`share create, list, feed or end, not "${what}".`);
     await work(context, where);
   },
 };
@@ -38,6 +39,8 @@ async function create({ flags, out, open }: Context, where?: string): Promise<vo
   const name = (flags['name'] as string | undefined) ?? (baseName(target.key) || target.bucket);
   const forMs = daysOf(flags) * DAY_MS;
   const made = await storj.permissions.share({ bucketId, name, prefix: target.key, to, forMs, ...(seed ? { seed } : {}) });
+  // A bridge would do it soon; on its own it can be read at once.
+  await storj.feedShares();
   out.say({ share: made.shareId, grant: made.grant, of: nameOf(target) }, made.grant);
   out.note(`Share ${made.shareId} of ${nameOf(target)}: end it with storj share end ${made.shareId}.`);
 }
@@ -49,6 +52,13 @@ async function list({ out, open }: Context): Promise<void> {
       { share: shareId, bucketId, name, prefix, holder: to.publicKey },
       `${shareId}  ${name}  below "${prefix}"  ${to.publicKey}`,
     );
+  }
+}
+
+async function feed({ out, open }: Context): Promise<void> {
+  const storj = await open();
+  for (const { shareId, name, fedTo } of await storj.feedShares()) {
+    out.say({ share: shareId, name, fedTo }, `${shareId}  ${name}  up to date`);
   }
 }
 

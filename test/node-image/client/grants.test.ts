@@ -13,6 +13,7 @@ import {
   type GrantAllowance,
   type OpenedGrant,
 } from '#node/client/grants.ts';
+import { revokeGrants } from '#node/client/revoke-grants.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { openBucketLog, type WriterState } from '#node/log/log-writer.ts';
@@ -222,6 +223,23 @@ describe('a grant', () => {
     await expect(write(one, [putEntry('x')])).rejects.toMatchObject({ code: 'NotAllowed' });
     expect(() => hand(['list'], one.grant)).toThrow(expect.objectContaining({ code: 'Wider' }));
     expect(() => hand(['list'], own, MAX_GRANT_MS)).toThrow(expect.objectContaining({ code: 'Wider' }));
+  });
+
+  it('is taken back by its holder’s key: what was acknowledged until then counts, and nothing that he opens later', async () => {
+    await fill();
+    const one = await connect(await issue([ALL]), app);
+    const state = memoryState();
+    await write(one, [putEntry('acknowledged')], state);
+    const signer = world.farm.bridge;
+    const order = { signer, owner: world.access.owner, bucketId: BUCKET, holder: app.publicKey, signal: within() };
+    await revokeGrants(world.link(), order);
+    await expect(write(one, [putEntry('late')], state)).rejects.toBeTruthy();
+    await expect(write(one, [putEntry('later')])).rejects.toBeTruthy();
+    expect(await keysOf(world.access)).toEqual(['acknowledged', 'large', 'small']);
+    // What is granted to the same key afterwards is another grant.
+    const again = await connect(await issue([ALL]), app);
+    await write(again, [putEntry('again')]);
+    expect(await keysOf(world.access)).toEqual(['acknowledged', 'again', 'large', 'small']);
   });
 
   it('that was taken back: its log counts up to where the revocation says, and its holder is out', async () => {

@@ -204,6 +204,34 @@ describe('permissions', () => {
     await expect.poll(async () => keys(await world.granted(await permissions.issue(order)).bucket('photos'))).toEqual(['before']);
   });
 
+  it('show an app what lies below a prefix, fed by the words where there is no bridge', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('2026/a', text('a'));
+    await bucket.put('private', text('secret'));
+    const seed = testKey('app').seed;
+    const to = parseHolder(holderText(seed));
+    const made = await owner.permissions.share({
+      bucketId: bucket.bucketId,
+      name: 'holiday',
+      prefix: '2026/',
+      to,
+      forMs: 60_000,
+      seed,
+    });
+    expect(await owner.feedShares()).toMatchObject([{ shareId: made.shareId }]);
+    const shown = await world.granted(made.grant).bucket('holiday');
+    expect(await keys(shown)).toEqual(['2026/a']);
+    await bucket.put('2026/b', text('b'));
+    await bucket.remove('2026/a');
+    await owner.feedShares();
+    expect(await keys(shown)).toEqual(['2026/b']);
+    await owner.permissions.endShare(made.shareId);
+    expect(await owner.feedShares()).toEqual([]);
+    await expect(keys(await world.granted(made.grant).bucket('holiday'))).rejects.toThrow();
+  });
+
   it('are given by the words alone, for a holder that is one', async () => {
     world = await startDeviceWorld(1);
     const owner = world.device();
