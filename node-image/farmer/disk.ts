@@ -1,7 +1,7 @@
 // The port to one folder of a disk, and its adapter. All the store's bytes go through here, so that tests
 // can lose unsynced writes, tear them, fill the disk or break it.
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface DiskFile {
@@ -39,8 +39,19 @@ const FLAGS = {
 /** The folder, made where it is missing. */
 export async function folderDisk(folder: string): Promise<Disk> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { dev, ino } = await stat(folder);
+  /** What is written into the folder below an unmounted volume is lost as soon as that comes back. */
+  const checkSame = async () => {
+    const now = await stat(folder);
+    if (now.dev === dev && now.ino === ino) return;
+    const message = `${folder} isn't the folder of the start any more: its volume was taken away. Mount it again, or restart.`;
+    throw Object.assign(new Error(message), { code: 'ENODEV' });
+  };
   return {
-    open: async (name, mode) => fileOf(await open(join(folder, name), FLAGS[mode], 0o600)),
+    async open(name, mode) {
+      if (mode === 'create') await checkSame();
+      return fileOf(await open(join(folder, name), FLAGS[mode], 0o600));
+    },
     list: () => readdir(folder),
     remove: (name) => rm(join(folder, name)),
     async syncFolder() {

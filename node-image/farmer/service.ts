@@ -18,7 +18,7 @@ import { pieceCalls } from './piece-calls.ts';
 import type { PieceStore } from './piece-store.ts';
 import type { PresentedGrants } from './presented-grants.ts';
 import type { RootsStore } from './roots-store.ts';
-import { StoreError } from './store-error.ts';
+import { diskError, StoreError } from './store-error.ts';
 import type { Store } from './store.ts';
 
 /** Everything that calls work with. */
@@ -100,7 +100,13 @@ function refusalOf(error: unknown, signal: AbortSignal): unknown {
   if (error instanceof WireError) return new CallError('BadRequest', error.message, { cause: error });
   if (signal.aborted) return new CallError('Aborted', 'The caller has gone.', { cause: error });
   if (error instanceof StoreError) return storeRefusal(error);
+  if (isOfIndex(error)) return storeRefusal(diskError(error));
   return error;
+}
+
+/** SQLite's own: the disk below it has failed, is full or has gone. */
+function isOfIndex(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
 }
 
 function storeRefusal(error: StoreError): CallError {

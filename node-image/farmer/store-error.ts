@@ -17,10 +17,14 @@ export function nullIfMoved(error: unknown): null {
   throw error;
 }
 
+const SQLITE_FULL = 13;
+
 /** A failed write as the store's own error: no space is another matter than a broken disk. */
 export function diskError(cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const code = cause instanceof Error && 'code' in cause ? cause.code : '';
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new StoreError('Full', 'The disk is full.', { cause });
+  // The index lies on the same disk.
+  const isFullIndex = code === 'ERR_SQLITE_ERROR' && (cause as { errcode?: number }).errcode === SQLITE_FULL;
+  if (code === 'ENOSPC' || code === 'EDQUOT' || isFullIndex) return new StoreError('Full', 'The disk is full.', { cause });
   return new StoreError('Broken', `The disk failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }

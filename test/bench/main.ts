@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { Report, type Benchmark } from './support/measure.ts';
 import { bridge } from './bridge.ts';
 import { firstByte } from './first-byte.ts';
+import { manyPieces } from './many-pieces.ts';
 import { memory } from './memory.ts';
 import { pipeline } from './pipeline.ts';
 import { repair } from './repair.ts';
@@ -16,7 +17,7 @@ import { startUp } from './start-up.ts';
 import { store } from './store.ts';
 import { transfer } from './transfer.ts';
 
-const ALL: Benchmark[] = [pipeline, store, transfer, repair, smallObjects, bridge, firstByte, startUp, memory];
+const ALL: Benchmark[] = [pipeline, store, transfer, repair, smallObjects, bridge, firstByte, startUp, manyPieces, memory];
 const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
 
 const { values, positionals } = parseArgs({

@@ -163,6 +163,26 @@ describe('compaction', () => {
     await store.close();
   });
 
+  it.each(['write', 'datasync'] as const)('survives a %s that fails, and is done by the next one', async (what) => {
+    const store = await world.open();
+    await fill(store, 0, 9);
+    await trash(store, 0, 1, 2, 3);
+    world.nowMs += 9 * DAY_MS;
+    world.disk.failNext[what] = 1;
+    await expect(world.compact(store)).rejects.toMatchObject({ code: 'Broken' });
+    for (const n of [4, 5, 8]) await expectWhole(store, n, MIB / 2);
+    await expectExact(store);
+
+    expect(await world.compact(store)).toMatchObject([{ purgedPieces: expect.any(Number) as number }]);
+
+    expect([0, 1, 2, 3].some((n) => isHere(store, n))).toBe(false);
+    await store.close();
+    const again = await world.open();
+    for (const n of [4, 5, 8]) await expectWhole(again, n, MIB / 2);
+    await expectExact(again);
+    await again.close();
+  });
+
   it('works on a full disk, and makes room', async () => {
     const store = await world.open();
     await fill(store, 0, 18);

@@ -1,9 +1,13 @@
 // The store on a disk that fails: whatever was acknowledged is there afterwards, and whatever is there is whole.
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as fc from 'fast-check';
+import { folderDisk } from '#node/farmer/disk.ts';
+import { diskProbe } from '#node/farmer/disk-probe.ts';
 import { encodeMeta } from '#node/farmer/record-meta.ts';
 import { Store } from '#node/farmer/store.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { seededRandom } from '#test/support/faulty-disk.ts';
 import { got, idOf, MIB, never, OWNER, pieceOf, put, testStore, type TestStore } from '#test/support/test-store.ts';
 
@@ -185,6 +189,73 @@ describe('a failing disk', () => {
 
     await expect(got(store, 1)).rejects.toMatchObject({ code: 'Broken' });
     await expectWhole(store, new Map([[1, 1000]]));
+    await store.close();
+  });
+});
+
+describe('a volume that is gone', () => {
+  it('is told from missing pieces, puts the farmer out of service, and is taken back with all that it had', async () => {
+    const store = await world.open();
+    const reasons: string[] = [];
+    const { disk } = world;
+    const probe = diskProbe({ disk, runtime: systemRuntime, deadlineMs: 5000, onChange: (reason) => reasons.push(reason) });
+    await probe.probe();
+    await put(store, 1, 1000);
+    await put(store, 2, MIB + 1000);
+    disk.isGone = true;
+
+    await probe.probe();
+
+    expect(probe.reason).not.toBe('');
+    for (const sizeBytes of [500, 2 * MIB]) expect(await put(store, 3, sizeBytes)).toBe('Broken');
+    await expect(got(store, 1)).rejects.toMatchObject({ code: 'Broken' });
+    disk.isGone = false;
+    await probe.probe();
+    expect(reasons).toHaveLength(2);
+    expect(probe.reason).toBe('');
+    expect(await put(store, 3, 2 * MIB)).toBe('Ok');
+    const held = new Map([
+      [1, 1000],
+      [2, MIB + 1000],
+      [3, 2 * MIB],
+    ]);
+    await expectWhole(store, held);
+    await store.close();
+    const again = await world.open();
+    await expectWhole(again, held);
+    await again.close();
+  });
+
+  it('leaves a folder behind in which nothing is begun', async () => {
+    const mounted = join(world.folder, 'volume');
+    const disk = await folderDisk(mounted);
+    await (await disk.open('one', 'create')).close();
+    renameSync(mounted, `${mounted}-away`);
+    mkdirSync(mounted);
+
+    await expect(disk.open('two', 'create')).rejects.toMatchObject({ code: 'ENODEV' });
+
+    expect(readdirSync(mounted)).toEqual([]);
+    rmdirSync(mounted);
+    renameSync(`${mounted}-away`, mounted);
+    await (await disk.open('two', 'create')).close();
+  });
+});
+
+describe('a disk that hangs', () => {
+  it('holds up who waits for it, nobody else, and loses nothing of theirs', async () => {
+    const store = await world.open();
+    await put(store, 1, 1000);
+    let goOn = () => {};
+    const stuck = new Promise<void>((resolve) => (goOn = resolve));
+    world.disk.beforeSync = () => stuck;
+
+    const waiting = [put(store, 2, 2000), put(store, 3, MIB + 5)];
+
+    await expectWhole(store, new Map([[1, 1000]]));
+    goOn();
+    expect(await Promise.all(waiting)).toEqual(['Ok', 'Ok']);
+    await expectWhole(store, new Map([1, 2, 3].map((n) => [n, [1000, 2000, MIB + 5][n - 1]!])));
     await store.close();
   });
 });
