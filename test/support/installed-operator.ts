@@ -5,7 +5,7 @@ import { testCluster, type TestCluster } from './test-cluster.ts';
 export const RELEASE = 'storj';
 export const SYSTEM = 'storj-system';
 /** A namespace for each test file that needs one. */
-export const TEST_NAMESPACES = ['main-job', 'bad-input', 'retain', 'kill', 'moon'] as const;
+export const TEST_NAMESPACES = ['main-job', 'bad-input', 'https', 'retain', 'kill', 'moon'] as const;
 export type TestNamespace = (typeof TEST_NAMESPACES)[number];
 
 export interface Installed {

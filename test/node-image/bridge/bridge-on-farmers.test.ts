@@ -289,13 +289,17 @@ describe('upkeep', () => {
 });
 
 describe('rewriting', () => {
-  it('brings segments to the scheme that the farm wants, whatever they were written with', async () => {
+  it('brings segments to the scheme that the farm wants, whatever they were written with', { timeout: 90_000 }, async () => {
     const bridge = await start('rewriting');
     const owner = await introduce(bridge, 7);
     await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'moved')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
     const { bucketId } = bridge.objects.bucket(account(owner), 'moved');
     const schemes = () => bridge.catalog.schemes(bucketId).map(({ required, optimal }) => `${required}/${optimal}`);
+    const soon = () => {
+      bridge.rewriter.nudge();
+      return schemes();
+    };
     await put(bridge, owner, 'moved', 'whole', large);
     // One farmer is away: fewer pieces, the same promise.
     const away = farm.farmers[0]!;
@@ -304,9 +308,9 @@ describe('rewriting', () => {
     expect(schemes()).toEqual(['3/5', '4/6']);
     await farm.restart(0);
     farm.change({ rewrite: true });
-    await expect.poll(schemes, { timeout: 15_000, interval: 100 }).toEqual(['4/6']);
+    await expect.poll(soon, { timeout: 30_000, interval: 100 }).toEqual(['4/6']);
     farm.change({ redundancy: defaultScheme(4) });
-    await expect.poll(schemes, { timeout: 15_000, interval: 100 }).toEqual(['2/4']);
+    await expect.poll(soon, { timeout: 30_000, interval: 100 }).toEqual(['2/4']);
     expect(await get(bridge, owner, 'moved', 'whole')).toBe(large.toString('latin1'));
     await stopAll();
     const next = await start('rewriting-empty-disk');
