@@ -2,6 +2,7 @@
 // that a farm which shrinks or has grown has under another scheme. One segment after the other, half of the time at
 // rest. Nothing but the segments changes: it is the same version with its bytes elsewhere. What is done is done for
 // good, so being stopped at any moment loses nothing but the portion at hand.
+import { GetError } from '#node/client/segment-reader.ts';
 import type { StoredSegment } from '#node/client/segment-writer.ts';
 import type { BucketRow, Catalog, UploadRow, VersionName } from '#node/catalog/catalog.ts';
 import { portionSize, restMs } from '#node/core/rewriting.ts';
@@ -23,8 +24,9 @@ import type { HolderMoves } from './holder-moves.ts';
 import { keyLock, uploadLock } from './object-store.ts';
 import type { OpenWriters } from './open-writers.ts';
 
-/** Pause between two looks. */
+/** Pause between two looks; after one that failed it doubles, so that a full farm isn't written to in vain. */
 const EVERY_MS = 10_000;
+const MAX_PAUSE_MS = 10 * 60_000;
 const PAGE = 100;
 const MAX_PARTS = 10_000;
 /** Segments whose new place is remembered, for copies that share them. */
@@ -172,7 +174,7 @@ export function createRewriter(options: RewriterOptions): Rewriter {
       signal.throwIfAborted();
       // One that can't be read now doesn't hold up the others.
       await rewrite(bucket, to, holder).catch((error: unknown) => {
-        if (error instanceof NotNow || signal.aborted) throw error;
+        if (!(error instanceof GetError) || signal.aborted) throw error;
         trouble = error;
       });
     }
@@ -188,7 +190,9 @@ export function createRewriter(options: RewriterOptions): Rewriter {
     options.renewCheckpoint(owner, ACCOUNT_BUCKET_ID);
   };
 
-  const round = async (): Promise<void> => {
+  /** Answers whether all went well. */
+  const round = async (): Promise<boolean> => {
+    let isWell = true;
     for (const { access, bucketId } of writers.all()) {
       if (bucketId === ACCOUNT_BUCKET_ID) {
         accountRound(access.owner);
@@ -197,9 +201,11 @@ export function createRewriter(options: RewriterOptions): Rewriter {
       const bucket = catalog.buckets(access.owner).find((row) => row.bucketId === bucketId);
       if (bucket === undefined) continue;
       await bucketRound(bucket).catch((error: unknown) => {
+        isWell = false;
         if (!(error instanceof NotNow) && !signal.aborted) options.onTrouble('rewriting', error);
       });
     }
+    return isWell;
   };
 
   return {
@@ -208,13 +214,14 @@ export function createRewriter(options: RewriterOptions): Rewriter {
       wake?.();
     },
     async run() {
+      let pauseMs = EVERY_MS;
       while (!signal.aborted) {
         isNudged = false;
-        await round();
+        pauseMs = (await round()) ? EVERY_MS : Math.min(2 * pauseMs, MAX_PAUSE_MS);
         if (isNudged || signal.aborted) continue;
         const over = new AbortController();
         wake = () => over.abort();
-        await pause(runtime, EVERY_MS, AbortSignal.any([signal, over.signal]));
+        await pause(runtime, pauseMs, AbortSignal.any([signal, over.signal]));
         wake = null;
       }
     },

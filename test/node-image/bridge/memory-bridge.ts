@@ -22,7 +22,7 @@ export interface MemoryBridge {
   quotas: Map<string, Quota>;
   bucket(name?: string): Promise<BucketRow>;
   /** Runs the rewriter until every segment of the bucket is under the farm's scheme, or until it fails so often. */
-  rewrite(bucket: BucketRow, failures?: number): Promise<{ bytes: number; troubles: unknown[] }>;
+  rewrite(bucket: BucketRow, failures?: number): Promise<{ bytes: number; troubles: unknown[]; pausesMs: number[] }>;
   close(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export async function memoryBridge({
     bucket: (name = 'photos') => objects.createBucket(account, name, never),
     async rewrite({ bucketId }, failures = 1) {
       const over = new AbortController();
-      const done = { bytes: 0, troubles: [] as unknown[] };
+      const done = { bytes: 0, troubles: [] as unknown[], pausesMs: [] as number[] };
       const isDone = () => catalog.schemes(bucketId).every((one) => isUnder(one, farm.scheme));
       const rewriter = createRewriter({
         catalog,
@@ -70,7 +70,8 @@ export async function memoryBridge({
         moves,
         runtime: {
           ...runtime,
-          async sleep() {
+          async sleep(delayMs: number) {
+            if (delayMs >= 10_000) done.pausesMs.push(delayMs);
             if (isDone() || done.troubles.length >= failures) over.abort();
             await runtime.sleep();
           },

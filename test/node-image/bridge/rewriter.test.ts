@@ -2,6 +2,8 @@
 // and nothing kept alive that nobody names.
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { GetError } from '#node/client/segment-reader.ts';
+import { PutError } from '#node/client/segment-writer.ts';
 import type { BucketRow } from '#node/catalog/catalog.ts';
 import { emptyView, mergeEntries, resolve } from '#node/core/log-merge.ts';
 import { bodyOf, memoryBridge, never, textOf, type MemoryBridge } from './memory-bridge.ts';
@@ -113,6 +115,21 @@ describe('rewriting', () => {
     expect(bridge.farm.liveSegments(bucket.bucketId).sort()).toEqual([...new Set(named(bridge, bucket))].sort());
   });
 
+  it('stops at what cannot be written, and looks again later and later', async () => {
+    const { bridge, bucket } = await bridgeWith();
+    for (const key of ['a', 'b', 'c']) await put(bridge, bucket, key, large);
+    want(bridge);
+    let attempts = 0;
+    bridge.farm.putSegments = () => {
+      attempts += 1;
+      return Promise.reject(new PutError('NotEnoughFarmers', 'no space left'));
+    };
+    const { troubles, pausesMs } = await bridge.rewrite(bucket, 3);
+    // One attempt for each look, not one for each object.
+    expect([attempts, troubles.length]).toEqual([3, 3]);
+    expect(pausesMs).toEqual([20_000, 40_000, 80_000]);
+  });
+
   it('a put or a delete that comes in between wins', async () => {
     for (const change of ['put', 'delete'] as const) {
       const { bridge, bucket } = await bridgeWith();
@@ -159,7 +176,7 @@ describe('rewriting', () => {
     expect(batches()).toBe(before);
     const [unreadable] = bridge.catalog.content(bucket.bucketId, 'a', bridge.objects.head(bucket, 'a').versionId)!.segments;
     bridge.farm.getRange = async function* (order) {
-      if (order.segments[0]?.key.segmentId === unreadable?.segmentId) throw new Error('no piece answers');
+      if (order.segments[0]?.key.segmentId === unreadable?.segmentId) throw new GetError('TooFewPieces', 'no piece answers');
       yield* getRange(order);
     };
     bridge.farm.rewrites = true;
