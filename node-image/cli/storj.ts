@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 // `storj`: an account's buckets and objects from any machine, straight from the farmers.
-import { runStorj } from './commands/run.ts';
+import { enableCompileCache } from 'node:module';
+
+// Compiled code of the run before: half of the time to the first byte.
+enableCompileCache();
+const { runStorj } = await import('./commands/run.ts');
 
 // A reader that has seen enough (`storj ls … | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -223,10 +223,12 @@ function takeShare(view: RootView, { body, signer }: Signed<RootStatement>): str
 function takeClosing(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
   if (body.kind !== 'log-closed') return null;
   const named = view.logs.filter((log) => log.logId === body.logId && log.bucketId === body.bucketId);
-  const logs = named.filter(({ writer }) => writer === signer || mayKeep(view, signer, body.bucketId));
-  if (named.length > 0 && logs.length === 0) return "Only the owner, a keeper of the bucket or the log's writer closes it.";
-  for (const log of logs) if (!log.closed || outdoes(body, log.closed)) log.closed = closing(body);
-  return logs.length > 0 ? null : 'No statement that counts opens this log.';
+  // Of a log that somebody else claims, too, nobody but a keeper can say whose it is.
+  const isOwn = named.every(({ writer }) => writer === signer);
+  if (!isOwn && !mayKeep(view, signer, body.bucketId))
+    return "Only the owner, a keeper of the bucket or the log's writer closes it.";
+  for (const log of named) if (!log.closed || outdoes(body, log.closed)) log.closed = closing(body);
+  return named.length > 0 ? null : 'No statement that counts opens this log.';
 }
 
 /** Two keepers may have sealed at once: the further one loses nothing that either acknowledged. */

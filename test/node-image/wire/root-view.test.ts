@@ -142,6 +142,18 @@ describe('who may say what', () => {
     expect(view(role, signRootStatement(keeper, rootBodies.warrant)).warrantSet).toHaveLength(1);
   });
 
+  it('a writer closes its own log, and no other', () => {
+    const theirs = openBy(writer, { logId: id(8) });
+    const end = (key: KeyPair, logId: string) => signRootStatement(key, { ...rootBodies.closed, logId });
+    const seen = view(role, writerRole, opened, theirs, end(writer, id(8)), end(writer, log.publicKey));
+    expect(seen.logs.find(({ logId }) => logId === id(8))?.closed?.lastSeq).toBe(rootBodies.closed.lastSeq);
+    expect(seen.logs.find(({ logId }) => logId === log.publicKey)?.closed).toBeUndefined();
+    expect(reasons(seen)).toEqual(["Only the owner, a keeper of the bucket or the log's writer closes it."]);
+    // Claiming the id of another's log doesn't help.
+    const claimed = view(role, writerRole, opened, openBy(writer, { openedMs: 0 }), end(writer, log.publicKey));
+    expect(claimed.logs.map((one) => one.closed)).toEqual([undefined, undefined]);
+  });
+
   it('a keeper of one bucket keeps that one only', () => {
     const ofOne = signRootStatement(ownerKey, { ...rootBodies.role, bucketId });
     expect(view(ofOne, set).sets.size).toBe(1);
