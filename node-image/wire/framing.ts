@@ -21,8 +21,8 @@ export function unframeAll(body: Uint8Array, maxPartBytes: number): Uint8Array[]
   return parts;
 }
 
-/** What a part takes before its first byte has come: no length that a peer only claims costs more. */
-const FIRST_BYTES = 256 * 1024;
+/** Set aside for a part before its first byte has come: what a peer only claims costs no more, and pages that nobody touches cost nothing. */
+const FIRST_BYTES = 1024 * 1024;
 
 /** Cuts a stream into its parts, however the bytes arrive. Parts are memory of their own. */
 export class FrameReader {
