@@ -39,6 +39,8 @@ export interface RepairLimits {
   segmentsAtOnce: number;
   /** Between two comparisons of all farmers' pieces with what the logs name; a long one makes the pause longer. */
   compareEveryMs: number;
+  /** The same after a new cut. */
+  compareSoonMs: number;
   /** Between two rounds of audits, one for each farmer. */
   auditEveryMs: number;
   /** A repairer of which nothing was heard for this long leaves its segments to the next one. */
@@ -52,6 +54,7 @@ export const REPAIR_LIMITS: RepairLimits = {
   retryMs: 3_000,
   segmentsAtOnce: 8,
   compareEveryMs: 5 * 60_000,
+  compareSoonMs: 20_000,
   auditEveryMs: 5 * 60_000,
   takeOverMs: 60_000,
 };
@@ -114,6 +117,8 @@ export class FarmRepair {
   #lastAskMs: number | null = null;
   #unwarranted = new Set<PublicKey>();
   #readThroughMs = 0;
+  /** The last comparison, and the cuts that it went by. */
+  #comparedBy = { atMs: 0, cuts: '' };
   #repairedPieces = 0;
   #repairedBytes = 0;
   #wake: () => void = () => {};
@@ -189,11 +194,12 @@ export class FarmRepair {
         () => this.#repairOnceOrWait(),
       ),
       every(
-        (tookMs) => (this.#readThroughMs === 0 ? this.#limits.scanEveryMs : Math.max(this.#limits.compareEveryMs, 10 * tookMs)),
-        () => this.compare(),
+        (tookMs) => Math.max(this.#limits.scanEveryMs, 10 * tookMs),
+        () => this.#compareWhenDue(),
       ),
       every(
-        () => this.#limits.auditEveryMs,
+        // Before its first logs are read it knows no piece that could be asked for.
+        () => (this.#readThroughMs === 0 ? this.#limits.scanEveryMs : this.#limits.auditEveryMs),
         () => this.audit(),
       ),
     ]);
@@ -314,6 +320,17 @@ export class FarmRepair {
   }
 
   // ---- comparing ----------------------------------------------------------------------------
+
+  /** After a new cut soon, so that what was deleted makes room; else from time to time. */
+  async #compareWhenDue(): Promise<void> {
+    const { index } = this.#input;
+    const cuts = [...this.#owners.keys()].map((owner) => index.appliedCut(owner)?.cutMs ?? 0).join();
+    const isNews = cuts !== this.#comparedBy.cuts;
+    const { compareSoonMs, compareEveryMs } = this.#limits;
+    if (this.#readThroughMs === 0 || this.#now() - this.#comparedBy.atMs < (isNews ? compareSoonMs : compareEveryMs)) return;
+    this.#comparedBy = { atMs: this.#now(), cuts };
+    await this.compare();
+  }
 
   /** One round over all farmers that answer and all owners whose logs are read. */
   async compare(): Promise<void> {
