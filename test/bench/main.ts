@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Report, type Benchmark } from './support/measure.ts';
 import { bridge } from './bridge.ts';
+import { checkpoint } from './checkpoint.ts';
 import { firstByte } from './first-byte.ts';
 import { manyPieces } from './many-pieces.ts';
 import { memory } from './memory.ts';
@@ -17,7 +18,19 @@ import { startUp } from './start-up.ts';
 import { store } from './store.ts';
 import { transfer } from './transfer.ts';
 
-const ALL: Benchmark[] = [pipeline, store, transfer, repair, smallObjects, bridge, firstByte, startUp, manyPieces, memory];
+const ALL: Benchmark[] = [
+  pipeline,
+  store,
+  transfer,
+  repair,
+  smallObjects,
+  bridge,
+  firstByte,
+  startUp,
+  manyPieces,
+  memory,
+  checkpoint,
+];
 const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
 
 const { values, positionals } = parseArgs({

@@ -161,6 +161,7 @@ describe('batches that checkpoints cover', () => {
     for (const key of ['a', 'b', 'c']) await log.append([object(key, seededBytes(400, 1))], NOTHING);
     await expect.poll(() => log.upToDate().length).toBe(3);
     await checkpoint(log);
+    await expect.poll(() => log.upToDate().length).toBe(3);
     await log.close();
     await drop(3 * WEEK_MS);
     expect(await firstSeqs()).toEqual([4, 4, 4]);
