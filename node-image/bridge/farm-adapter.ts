@@ -9,13 +9,13 @@ import type { CatalogNews } from '#node/catalog/catalog.ts';
 import { readSince } from '#node/log/checkpoint-reader.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { checkNotRolledBack, readHeads, type BucketState } from '#node/log/log-reader.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 import type { KnownHead } from '#node/wire/batch.ts';
 import type { Accounts } from './accounts.ts';
 import type { FarmPort } from './farm-port.ts';
-import { restoreSteps } from './restore-steps.ts';
+import { FORGET, restoreSteps } from './restore-steps.ts';
 import type { SavedLogs } from './saved-logs.ts';
 
 export interface FarmAdapter extends FarmPort {
@@ -36,6 +36,8 @@ export interface FarmAdapterOptions {
 export function createFarmAdapter({ client, writer, accounts, saved, knownHeads }: FarmAdapterOptions): FarmAdapter {
   const { link, farm } = client;
   const running = new Map<symbol, number>();
+  /** Heads of other logs that writers named: acknowledged to them, so they are there or were set back. */
+  const told = new Map<PublicKey, number>();
 
   const heads = async (owner: PublicKey, bucketId: BucketId, signal: AbortSignal): Promise<BucketState | null> => {
     try {
@@ -78,10 +80,13 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       if (state === null) return;
       const keys = bucketKeys(access, state.view, bucketId);
       const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
-      const { checkpoint, batches } = await readSince(link, { state, since, keys, store, signal });
+      checkNotRolledBack(state, (logId) => told.get(logId));
+      const { checkpoint, isAnew, batches } = await readSince(link, { state, since, keys, store, signal });
+      if (isAnew && checkpoint === null) for (const step of FORGET) yield { owner, bucketId, step };
       if (checkpoint !== null)
         for await (const step of restoreSteps(checkpoint, { store, from: null, signal })) yield { owner, bucketId, step };
-      for await (const { header, hash, entries, repair, placements } of batches) {
+      for await (const { header, hash, entries, heads: named, repair, placements } of batches) {
+        for (const { logId, seq } of named) if (seq > (told.get(logId) ?? 0)) told.set(logId, seq);
         yield { owner, bucketId, logId: header.logId, seq: header.seq, hash, entries: entries ?? [], repair, placements };
       }
     },

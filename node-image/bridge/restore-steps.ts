@@ -2,6 +2,9 @@
 import type { RestoreStep } from '#node/catalog/catalog.ts';
 import { ownerRecordsOf, repairRecordsOf, type Checkpoint, type ReadRecords } from '#node/log/checkpoint-reader.ts';
 
+/** A bucket that is read from the start again. */
+export const FORGET: readonly RestoreStep['step'][] = [{ kind: 'begin' }, { kind: 'end', positions: [] }];
+
 /** In one transaction of the catalog. */
 const STEP_RECORDS = 500;
 

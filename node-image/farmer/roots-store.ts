@@ -99,6 +99,7 @@ function metaOf(owner: PublicKey, { body }: Signed<RootStatement>): Uint8Array {
     revocation: () => [],
     share: () => [],
     checkpoint: () => [],
+    reset: () => [],
   }[body.kind]();
   return encodeMeta('statement', { owner, names });
 }

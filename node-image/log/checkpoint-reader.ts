@@ -110,6 +110,8 @@ function recordsOf<Rec>(family: RunFamily<Rec>, manifest: Manifest | null, input
 export interface BucketSince {
   /** To be taken first, instead of all that was there before; null = go on from where the reader is. */
   checkpoint: Checkpoint | null;
+  /** What was seen doesn't count any more (the owner has reset the bucket): forget it, with or without a checkpoint. */
+  isAnew: boolean;
   /** What isn't in it: every batch once, entries that don't count left out. */
   batches: AsyncGenerator<ReadBatch, void, undefined>;
 }
@@ -130,16 +132,27 @@ export async function readSince(
 ): Promise<BucketSince> {
   const { state, since, keys, store, signal } = input;
   const statement = newestCheckpoint(state);
-  if (!statement) return { checkpoint: null, batches: readBatches(link, { state, since, keys, signal }) };
+  const isAnew = wasReset(state, since);
+  if (!statement) {
+    return { checkpoint: null, isAnew, batches: readBatches(link, { state, since: isAnew ? new Map() : since, keys, signal }) };
+  }
   let opened: Promise<Checkpoint> | null = null;
   const open = () => (opened ??= openCheckpoint(store, statement, keys, signal));
-  const checkpoint = lacksBatches(state, since) ? await open() : null;
+  const checkpoint = isAnew || lacksBatches(state, since) ? await open() : null;
   const batches = readBatches(link, { state, since: checkpoint?.vector ?? since, keys, signal });
-  return { checkpoint, batches: counting(batches, statement, open) };
+  return { checkpoint, isAnew, batches: counting(batches, statement, open) };
 }
 
 export function newestCheckpoint({ view, bucketId }: Pick<BucketState, 'view' | 'bucketId'>): CheckpointStatement | null {
   return view.checkpoints.get(bucketId)?.[0] ?? null;
+}
+
+/** More was read of some log than the owner's reset leaves of it. */
+function wasReset({ view, bucketId }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
+  return [...(view.resets.get(bucketId) ?? [])].some(([logId, reset]) => {
+    const seen = since.get(logId) ?? 0;
+    return (typeof seen === 'number' ? seen : seen.seq) > reset.seq;
+  });
 }
 
 /** Nothing read yet, or something is missing that no replica has any more. */

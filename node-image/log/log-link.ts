@@ -30,6 +30,7 @@ export type LogErrorCode =
   | 'LogEnded' // sealed, closed or overtaken: open a new one
   | 'NotAllowed' // by the statements and the grant this writer's log would not count
   | 'TooLarge' // entries don't fit into one batch
+  | 'RolledBack' // replicas have less than was acknowledged: only the owner can accept that
   | 'Damaged'; // no replica gives what its head promises
 
 export class LogError extends Error {

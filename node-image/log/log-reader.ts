@@ -108,6 +108,25 @@ export async function readHeads(
   }
 }
 
+/**
+ * Throws LogError RolledBack where the replicas have less of a log than was acknowledged to somebody (`known`),
+ * and the owner hasn't accepted that by a reset. More than f of them were set back at once.
+ */
+export function checkNotRolledBack(
+  { bucketId, logs, view }: Pick<BucketState, 'bucketId' | 'logs' | 'view'>,
+  known: (logId: PublicKey) => number | undefined,
+): void {
+  for (const { log, seq } of logs) {
+    const acknowledged = known(log.logId) ?? 0;
+    const reset = view.resets.get(bucketId)?.get(log.logId);
+    if (acknowledged <= seq || (reset && reset.seq <= seq)) continue;
+    throw new LogError(
+      'RolledBack',
+      `The replicas have log ${log.logId.slice(0, 16)} of bucket ${bucketId} up to batch ${seq}, and batch ${acknowledged} was acknowledged. Bring back the farmers that have it; if the farm was restored from a back-up, sign a reset with the owner's words: what came later is lost.`,
+    );
+  }
+}
+
 /** Pure: what counts of a log by these answers. */
 function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): LogState {
   const heads = [...answers].flatMap(([farmer, { logs }]) =>

@@ -10,7 +10,7 @@ import type { BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement
 import { OpenBucketLog } from './bucket-log.ts';
 import { putStatements } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
-import { readHeads, type BucketState, type LogState } from './log-reader.ts';
+import { checkNotRolledBack, readHeads, type BucketState, type LogState } from './log-reader.ts';
 import { ReplicaGroup } from './replica-group.ts';
 import { ensureReplicaSet } from './replica-set.ts';
 import { fetchRoots, publishRoots, union, type Roots } from './roots.ts';
@@ -121,6 +121,7 @@ export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
   // Reading heads may have brought newer statements to light.
   if (heads.view !== roots.view) roots = await fetchRoots(link, owner, signal, roots.statements);
   let saved = await state.load();
+  if (saved) checkSaved(saved, heads);
   if (saved && !canGoOn(saved, heads)) saved = null;
   const logId = saved ? keyPairFromSeed(saved.seed).publicKey : null;
   if (kind === 'entries') {
@@ -130,6 +131,12 @@ export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
   saved ??= await startNew(order);
   roots = await announce(order, roots, heads.set, saved);
   return start(order, roots, heads.set, saved);
+}
+
+/** What was acknowledged to us is on f + 1 members: if N − f of them lack it, it is gone. */
+function checkSaved({ seed, seq }: SavedLog, heads: BucketState): void {
+  const { publicKey } = keyPairFromSeed(seed);
+  checkNotRolledBack(heads, (logId) => (logId === publicKey ? seq : undefined));
 }
 
 /** Pure: whether the replicas have nothing but what this state knows of. */

@@ -104,10 +104,10 @@ async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[
     repairManifestKeys: bucketKeys.map(repairManifestKey),
   };
   const store = segmentStore(client, owner, (placement, wait) => movesInLogs(client.link, state, keys, placement, wait));
-  const { checkpoint, batches } = await readSince(client.link, { state, since: positions, keys, store, signal });
-  if (checkpoint && positions.size > 0) {
+  const { checkpoint, isAnew, batches } = await readSince(client.link, { state, since: positions, keys, store, signal });
+  if ((checkpoint || isAnew) && positions.size > 0) {
     index.forgetOwner(owner);
-    throw new ScanError('Unsteady', 'Replicas have dropped batches that were not read: reading again, from the checkpoint.');
+    throw new ScanError('Unsteady', 'What was read is no longer where the logs begin: reading again.');
   }
   if (checkpoint) await takeCheckpoint(input, state, checkpoint, store);
   for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);

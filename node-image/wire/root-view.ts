@@ -47,6 +47,9 @@ export interface ReplicaSet {
   members: PublicKey[];
 }
 
+/** By log: up to where it counts, and when that was said last. */
+type ResetHeads = Map<PublicKey, { seq: number; issuedMs: number }>;
+
 export interface RootView {
   owner: PublicKey;
   roles: RoleStatement[];
@@ -63,6 +66,8 @@ export interface RootView {
   shares: ShareStatement[];
   /** The newest of each bucket and the one before it, newest first. */
   checkpoints: Map<BucketId, CheckpointStatement[]>;
+  /** Of each bucket: where logs ended when the farm was restored, the lowest of all resets. */
+  resets: Map<BucketId, ResetHeads>;
   /** What doesn't count, and why. */
   rejected: { statement: Signed<RootStatement>; reason: string }[];
 }
@@ -86,6 +91,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
     revocations: [],
     shares: [],
     checkpoints: new Map(),
+    resets: new Map(),
     rejected,
   };
   const pass = (kind: RootStatement['kind'], take: (statement: Signed<RootStatement>) => string | null) => {
@@ -102,6 +108,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
   pass('log-opened', (statement) => takeLog(view, statement));
   pass('log-closed', (statement) => takeClosing(view, statement));
   pass('replica-set', (statement) => takeSet(view, statement));
+  pass('reset', (statement) => takeReset(view, statement));
   pass('checkpoint', (statement) => takeCheckpoint(view, statement));
   return view;
 }
@@ -249,12 +256,37 @@ function takeSet(view: RootView, { body, signer }: Signed<RootStatement>): strin
   return null;
 }
 
+function takeReset(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
+  if (body.kind !== 'reset') return null;
+  if (signer !== view.owner) return 'Only the owner says that what was seen is lost.';
+  const known: ResetHeads = view.resets.get(body.bucketId) ?? new Map();
+  view.resets.set(body.bucketId, known);
+  for (const { logId, seq } of body.heads) {
+    const before = known.get(logId);
+    known.set(logId, {
+      seq: Math.min(seq, before?.seq ?? seq),
+      issuedMs: Math.max(body.issuedMs, before?.issuedMs ?? 0),
+    });
+  }
+  return null;
+}
+
+/** Made before the farm was restored, of batches that are lost: so are its segments. */
+function isLost(view: RootView, { bucketId, covers, issuedMs }: CheckpointStatement): boolean {
+  const heads = view.resets.get(bucketId);
+  return covers.some(({ logId, seq }) => {
+    const reset = heads?.get(logId);
+    return reset !== undefined && seq > reset.seq && issuedMs <= reset.issuedMs;
+  });
+}
+
 /** The one before is kept for readers that are on their way through it, and for replicas that drop what both cover. */
 const KEPT_CHECKPOINTS = 2;
 
 function takeCheckpoint(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
   if (body.kind !== 'checkpoint') return null;
   if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket makes checkpoints.';
+  if (isLost(view, body)) return 'The owner has reset the bucket to before it.';
   const known = view.checkpoints.get(body.bucketId) ?? [];
   // Two of one number: the first by bytes, for all readers alike.
   if (known.some(({ number }) => number === body.number)) return null;

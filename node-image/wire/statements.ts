@@ -34,6 +34,7 @@ import {
   type Membership,
   type Receipt,
   type ReplicaSetStatement,
+  type ResetStatement,
   type RevocationStatement,
   type RoleStatement,
   type RootStatement,
@@ -151,12 +152,14 @@ const grant = struct<Omit<GrantStatement, 'kind'>>({
   parent: nullable(hex32),
   nonce: hex(16),
 });
+const logSeqs = list(struct<{ logId: string; seq: number }>({ logId: hex32, seq: uint() }), MAX_COVERED_LOGS);
+const reset = struct<Omit<ResetStatement, 'kind'>>({ owner: hex32, bucketId, heads: logSeqs, issuedMs: ms });
 const checkpoint = struct<Omit<CheckpointStatement, 'kind'>>({
   owner: hex32,
   bucketId,
   number: uint(undefined, 1),
   horizonMs: ms,
-  covers: list(struct<CheckpointStatement['covers'][number]>({ logId: hex32, seq: uint() }), MAX_COVERED_LOGS),
+  covers: logSeqs,
   ownerManifest: bytesUpTo(MAX_REFERENCE_BYTES),
   repairManifest: bytesUpTo(MAX_REFERENCE_BYTES),
   issuedMs: ms,
@@ -195,6 +198,7 @@ const rootStatement = union<RootStatement>({
   revocation,
   share,
   checkpoint,
+  reset,
 });
 export type SignedBody = RootStatement | Membership | Receipt | SealOrder | CutStatement | AuditWord | GrantStatement;
 const anyBody = union<SignedBody>({
@@ -207,6 +211,7 @@ const anyBody = union<SignedBody>({
   share,
   grant,
   checkpoint,
+  reset,
   membership,
   receipt,
   seal: sealOrder,

@@ -330,6 +330,17 @@ export interface CheckpointStatement {
   repairManifest: Uint8Array;
   issuedMs: number;
 }
+/**
+ * A farm was restored whole and lies below what was acknowledged: these heads are what there is. Readers
+ * that have seen more forget it. Signed by the owner alone.
+ */
+export interface ResetStatement {
+  kind: 'reset';
+  owner: PublicKey;
+  bucketId: BucketId;
+  heads: { logId: PublicKey; seq: number }[];
+  issuedMs: number;
+}
 export type RootStatement =
   | RoleStatement
   | LogOpenedStatement
@@ -338,7 +349,8 @@ export type RootStatement =
   | WarrantStatement
   | RevocationStatement
   | ShareStatement
-  | CheckpointStatement;
+  | CheckpointStatement
+  | ResetStatement;
 
 export type Verb = 'read' | 'list' | 'write' | 'delete' | 'share';
 

@@ -10,9 +10,10 @@ import { readHeads } from '#node/log/log-reader.ts';
 import { changeMember, nextMemberChange } from '#node/log/replica-set.ts';
 import { makeCheckpoint, type CheckpointLimits } from '#node/log/checkpoint-maker.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
-import { fetchRoots } from '#node/log/roots.ts';
+import { fetchRoots, publishRoots } from '#node/log/roots.ts';
+import { signRootStatement } from '#node/wire/root-view.ts';
 import type { PutEntry } from '#node/wire/types.ts';
-import { BUCKET, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
+import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
 import { readAll, seededBytes } from '../client/support/test-farm.ts';
 
 let world: LogWorld;
@@ -186,5 +187,53 @@ describe('entries that came late', () => {
     expect(Object.keys(await contentOf())).toEqual(['new', 'old']);
     await checkpoint(log);
     expect(Object.keys(await contentOf())).toEqual(['new', 'old']);
+  });
+});
+
+describe('a farm that was restored whole', () => {
+  it('is written and read again only when the owner has accepted what there is', async () => {
+    world = await startLogWorld({ farmers: 3 });
+    const state = memoryState();
+    const log = await world.open({ state });
+    logs.push(log);
+    for (const key of ['a', 'b', 'c']) await log.append([object(key, seededBytes(400, 1))], NOTHING);
+    await checkpoint(log);
+    await expect.poll(() => log.upToDate().length).toBe(3);
+    await log.close();
+    // The writer remembers that six were acknowledged; the replicas have four.
+    const { seed } = state.saved!;
+    const ahead = memoryState({ seed, seq: 6, hash: 'f'.repeat(64), pending: null });
+    await expect(world.open({ state: ahead })).rejects.toMatchObject({ code: 'RolledBack' });
+    const publish = async (seq: number) => {
+      const { statements: known } = await fetchRoots(world.link(), world.access.owner, within());
+      const heads = [{ logId: log.logId, seq }];
+      const body = { kind: 'reset' as const, owner: world.access.owner, bucketId: BUCKET, heads, issuedMs: Date.now() };
+      const statement = signRootStatement(world.owner.keyPair, body);
+      await publishRoots(world.link(), { owner: world.access.owner, statements: [statement], known, signal: within() });
+    };
+    await publish(4);
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c']);
+    logs.push(await world.open({ state: ahead }));
+    await logs.at(-1)!.append([object('d', seededBytes(400, 1))], NOTHING);
+    expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c', 'd']);
+    // Who had read the fifth and sixth reads all anew, from the checkpoint that is still true.
+    const read = async () => {
+      const { view } = await fetchRoots(world.link(), world.access.owner, within());
+      const heads = await readHeads(world.link(), { owner: world.access.owner, bucketId: BUCKET, view, signal: within() });
+      const store = segmentStore(world.client(), world.access.owner);
+      const keys = bucketKeys(world.access, view, BUCKET);
+      const since = new Map([[log.logId, 6]]);
+      const {
+        checkpoint: taken,
+        isAnew,
+        batches,
+      } = await readSince(world.link(), { state: heads, since, keys, store, signal: within() });
+      return { number: taken?.number, isAnew, seqs: (await Array.fromAsync(batches)).map(({ header }) => header.seq) };
+    };
+    expect(await read()).toEqual({ number: 1, isAnew: true, seqs: [4, 1] });
+    // Restored once more, from before the checkpoint: its segments are lost too.
+    await publish(2);
+    expect(await read()).toMatchObject({ isAnew: true, seqs: [1, 2, 3, 4, 1] });
+    expect((await read()).number).toBeUndefined();
   });
 });

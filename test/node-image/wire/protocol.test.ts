@@ -180,7 +180,7 @@ describe('the page and the vectors', () => {
 
   it('every statement', () => {
     const kinds = new Set(vectors.statements.map(({ body }) => body.kind));
-    expect(kinds.size).toBe(14);
+    expect(kinds.size).toBe(15);
     for (const { body, signer, bytes } of vectors.statements) {
       const all = unhex(bytes);
       expect(all[0]).toBe(1);

@@ -177,6 +177,13 @@ export const rootBodies = {
     repairManifest: sealReference(repairManifestKey(keyOfBucket), checkpointName, reference, fill(0x67, 12)),
     issuedMs: atMs + 7,
   },
+  reset: {
+    kind: 'reset',
+    owner: ownerKey.publicKey,
+    bucketId,
+    heads: [{ logId: id(0x58), seq: 6 }],
+    issuedMs: atMs + 8,
+  },
 } satisfies Record<string, RootStatement>;
 
 export const role = signStatement<RootStatement>(ownerKey, rootBodies.role);
@@ -187,7 +194,8 @@ export const set = signStatement<RootStatement>(keeper, rootBodies.set);
 const revocation = signStatement<RootStatement>(keeper, rootBodies.revocation);
 const share = signStatement<RootStatement>(keeper, rootBodies.share);
 const checkpoint = signStatement<RootStatement>(keeper, rootBodies.checkpoint);
-export const roots = [role, warrant, opened, closed, set, revocation, share, checkpoint];
+const reset = signStatement<RootStatement>(ownerKey, rootBodies.reset);
+export const roots = [role, warrant, opened, closed, set, revocation, share, checkpoint, reset];
 
 // ---- a grant --------------------------------------------------------------------------------
 
