@@ -134,8 +134,8 @@ const numbers = (bridge: Bridge, owner: string, bucketId: string) =>
 
 describe('a bridge', () => {
   it('makes checkpoints as much is written, and one with an empty disk starts from the newest and the batches behind it', async () => {
-    farm = await memoryFarm({ farmers: 5 });
-    const first = await startBridge('first');
+    farm = await memoryFarm({ farmers: 3 });
+    const first = await startBridge('first', createMemoryCatalog(), 4000);
     const { bridge, owner } = first;
     await first.create('photos');
     const { bucketId } = first.bucketOf('photos');
@@ -147,7 +147,7 @@ describe('a bridge', () => {
     };
     for (let round = 0; round < 3; round++) {
       await put('large', text(`${round}`, 150_000));
-      for (let i = 0; i < 30; i++) await put(`small/${(i + round * 7) % 50}`, text('abc'[round]!, 500 + i));
+      await Promise.all(Array.from({ length: 16 }, (_, i) => put(`small/${(i + round * 3) % 18}`, text('abc'[round]!, 500 + i))));
       await first.remove('photos', `small/${round}`);
       delete want[`small/${round}`];
       expect(await bridge.checkpoints.makeDue()).toBe(1);
@@ -184,8 +184,8 @@ describe('a bridge', () => {
     const again = next.bridge.objects.head(next.bucketOf('photos'), 'small/9');
     expect(next.bridge.catalog.content(bucketId, 'small/9', again.versionId)?.packed).toBeDefined();
     // It goes on where the other was: writes, and the next checkpoint.
-    for (let i = 0; i < 25; i++) await next.put('photos', `more/${i}`, 'x');
-    for (let i = 0; i < 25; i++) want[`more/${i}`] = 'x';
+    for (let i = 0; i < 30; i++) want[`more/${i}`] = 'x';
+    await Promise.all(Array.from({ length: 30 }, (_, i) => next.put('photos', `more/${i}`, 'x')));
     expect(await next.bridge.checkpoints.makeDue()).toBe(1);
     expect(next.troubles).toEqual([]);
     expect(await everything(next, 'photos')).toEqual(want);
@@ -198,7 +198,7 @@ describe('a bridge', () => {
 
   it('lets a repairer with an empty index start from there, with what one has that read every batch', async () => {
     farm = await memoryFarm({ farmers: 3 });
-    const { bridge, owner, ...first } = await startBridge('repaired', createMemoryCatalog(), 6000);
+    const { bridge, owner, ...first } = await startBridge('repaired', createMemoryCatalog(), 4000);
     await bridge.accounts.ensureWarrant(owner, farm.current(), never);
     await first.create('photos');
     const { bucketId } = first.bucketOf('photos');
@@ -206,7 +206,7 @@ describe('a bridge', () => {
     expect(await always.repair.scan()).toBe(true);
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 4; i++) await first.put('photos', `large/${i + round}`, text(`${round}`, 70_000));
-      for (let i = 0; i < 12; i++) await first.put('photos', `small/${i}`, text('s', 400));
+      await Promise.all(Array.from({ length: 12 }, (_, i) => first.put('photos', `small/${i}`, text('s', 400))));
       await first.copy('photos', 'large/2', `copy/${round}`);
       await first.remove('photos', `large/${round}`);
       expect(await bridge.checkpoints.makeDue()).toBe(1);
