@@ -176,6 +176,7 @@ describe('a bridge', () => {
     const next = await startBridge(
       'an empty disk',
       await openSqliteCatalog({ path: join(root, 'x.sqlite'), secret: farm.bridge.seed }),
+      4000,
     );
     await next.bridge.writers.serve(next.bridge.accounts.access(owner)!, bucketId, never);
     expect(await everything(next, 'photos')).toEqual(want);
