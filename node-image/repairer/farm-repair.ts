@@ -375,8 +375,9 @@ export class FarmRepair {
     const { outcome, piece, verdict, evidence } = audit;
     const nowMs = this.#now();
     index.transaction(() => {
-      index.saveAuditScores(farmer, scored(index.auditScores(farmer) ?? newScores(), outcome, nowMs));
-      if (evidence) index.keepEvidence(farmer, nowMs, { ...evidence, word: Buffer.from(evidence.word).toString('base64') });
+      index.audits.saveScores(farmer, scored(index.audits.scores(farmer) ?? newScores(), outcome, nowMs));
+      if (evidence)
+        index.audits.keepEvidence(farmer, nowMs, { ...evidence, word: Buffer.from(evidence.word).toString('base64') });
       if (outcome !== 'Failed') return;
       index.setSuspect(piece.segment, piece.pieceNumber, farmer, verdict === 'Wrong' ? 'WrongBytes' : 'Missing');
       this.#judge.judgeAll([piece.segment]);
@@ -395,7 +396,7 @@ export class FarmRepair {
   }
 
   #trustOf(farmer: PublicKey): TrustFacts {
-    return trustFacts(this.#input.index.auditScores(farmer) ?? newScores(), this.#now());
+    return trustFacts(this.#input.index.audits.scores(farmer) ?? newScores(), this.#now());
   }
 
   #followTrust(): void {

@@ -58,7 +58,7 @@ export async function runRepairer(settings: RepairerSettings, signal: AbortSigna
     config,
     readiness: () => (repair ? { ready: true, reason: '' } : { ready: false, reason: 'there is no configuration yet' }),
     status: report,
-    reads: { '/report': report, '/audits/failed': () => index.evidence() },
+    reads: { '/report': report, '/audits/failed': () => index.audits.evidence() },
     log,
   });
   log.info({ port: admin.port }, 'the repairer listens');

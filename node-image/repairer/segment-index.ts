@@ -1,15 +1,13 @@
 // The repairer's index, SQLite on disk: which segments live, who holds their pieces, how they stand, and
 // so the queue. A view of the logs; memory stays small however many segments there are.
 import { fromHex } from '#node/core/ids.ts';
-import type { AuditScores } from '#node/core/audit-scores.ts';
 import { pieceId } from '#node/core/segments.ts';
 import { schemeText } from '#node/core/schemes.ts';
 import { CROWDED_URGENCY, urgency, type HealthState, type SegmentHealth } from '#node/core/segment-health.ts';
 import type { BucketId, Cut, CutHead, Hash, PieceId, PublicKey, Scheme, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
+import { AuditTable } from './index-audits.ts';
 import { bytes, hex, IndexDatabase, num, type Row } from './index-database.ts';
 
-/** About a megabyte. */
-const MAX_EVIDENCE = 1000;
 const PAST_ALL_IDS = new Uint8Array(33).fill(255);
 /** A farmer that was away for longer keeps nothing in its trash any more; its orphans are old enough to go as such. */
 const REMEMBER_DROPPED_MS = 30 * 24 * 3_600_000;
@@ -69,12 +67,15 @@ export interface FarmerCounts {
 
 export class SegmentIndex {
   readonly #db: IndexDatabase;
+  /** What audits said of farmers. */
+  readonly audits: AuditTable;
   readonly #farmerNos = new Map<PublicKey, number>();
   readonly #ownerNos = new Map<PublicKey, number>();
 
   /** `path` may be ':memory:'. A damaged file, or one of another version, starts empty. */
   constructor(path: string) {
     this.#db = new IndexDatabase(path);
+    this.audits = new AuditTable(this.#db, (farmer) => this.#farmerNo(farmer));
   }
 
   close(): void {
@@ -533,30 +534,6 @@ export class SegmentIndex {
     if (!row) return null;
     const { piece_id: id, segment, piece_number: number } = row;
     return { pieceId: hex(id), segment: num(segment), pieceNumber: num(number), suspicion: 'None' };
-  }
-
-  // ---- audits -------------------------------------------------------------------------------
-
-  auditScores(farmer: PublicKey): AuditScores | null {
-    const row = this.#db.get('SELECT scores FROM audit_scores WHERE farmer_no = ?', this.#farmerNo(farmer));
-    return row ? (JSON.parse(String(row['scores'])) as AuditScores) : null;
-  }
-  saveAuditScores(farmer: PublicKey, scores: AuditScores): void {
-    const sql = 'INSERT OR REPLACE INTO audit_scores (farmer_no, scores) VALUES (?, ?)';
-    this.#db.run(sql, this.#farmerNo(farmer), JSON.stringify(scores));
-  }
-  /** Kept for a while: the last of all farmers together. */
-  keepEvidence(farmer: PublicKey, atMs: number, evidence: unknown): void {
-    const insert = 'INSERT INTO audit_evidence (at_ms, farmer_no, evidence) VALUES (?, ?, ?)';
-    this.#db.run(insert, atMs, this.#farmerNo(farmer), JSON.stringify(evidence));
-    const old = 'SELECT rowid FROM audit_evidence ORDER BY at_ms DESC LIMIT -1 OFFSET ?';
-    this.#db.run(`DELETE FROM audit_evidence WHERE rowid IN (${old})`, MAX_EVIDENCE);
-  }
-  /** Newest first. */
-  evidence(): { farmer: PublicKey; atMs: number; evidence: unknown }[] {
-    return this.#db
-      .all('SELECT farmer, at_ms, evidence FROM audit_evidence JOIN farmers USING (farmer_no) ORDER BY at_ms DESC')
-      .map((row) => ({ farmer: hex(row['farmer']), atMs: num(row['at_ms']), evidence: JSON.parse(String(row['evidence'])) }));
   }
 
   // ---- cuts ---------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ describe('audits', () => {
     expect(seen(handle).sort()).toEqual(['Failed', ...Array.from({ length: 5 }, () => 'Passed')]);
     expect(handle.repair.report()).toMatchObject({ segmentsQueued: 1 });
     expect(said(handle, farmer).audits).toMatchObject({ failedAudits: 1, trust: 'Trusted' });
-    const [kept] = handle.index.evidence();
+    const [kept] = handle.index.audits.evidence();
     const { asked, word } = kept!.evidence as AuditEvidence;
     const answer = { word: new Uint8Array(Buffer.from(String(word), 'base64')), found: null };
     expect([kept!.farmer, asked.farmer]).toEqual([farmer, farmer]);
@@ -75,7 +75,7 @@ describe('audits', () => {
     await handle.round();
     const liar = written[0]!.placement.farmers[0]!;
     const held = written.filter(({ placement }) => placement.farmers.includes(liar)).length;
-    handle.index.saveAuditScores(liar, {
+    handle.index.audits.saveScores(liar, {
       audit: [961, 40],
       unknown: [20, 0],
       windows: [],
