@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Four levels, each a project of its own, so that `npm test` can run them one after the other:
-// pure (no processes, no ports), process (real farms on this machine), control-plane (a real API
+// Five levels, each a project of its own, so that `npm test` can run them one after the other:
+// pure (no processes, no ports), simulation (whole farms in virtual time), process (real farms on this machine), control-plane (a real API
 // server) and cluster (a real node).
 const level = (name: string, include: string[], testTimeoutMs: number, extra: object = {}) => ({
   test: { name, include, testTimeout: testTimeoutMs, hookTimeout: testTimeoutMs, ...extra },
@@ -11,8 +11,14 @@ export default defineConfig({
   test: {
     projects: [
       level('pure', ['test/**/*.test.ts'], 20_000, {
-        exclude: ['test/**/*.process.test.ts', 'test/**/*.control-plane.test.ts', 'test/**/*.cluster.test.ts'],
+        exclude: [
+          'test/**/*.simulation.test.ts',
+          'test/**/*.process.test.ts',
+          'test/**/*.control-plane.test.ts',
+          'test/**/*.cluster.test.ts',
+        ],
       }),
+      level('simulation', ['test/**/*.simulation.test.ts'], 900_000, { maxConcurrency: 2 }),
       level('process', ['test/**/*.process.test.ts'], 120_000),
       level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
       level('cluster', ['test/**/*.cluster.test.ts'], 600_000, {

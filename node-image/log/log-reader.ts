@@ -16,7 +16,7 @@ import type { LogView, ReplicaSet, RootView } from '#node/wire/root-view.ts';
 import type { BatchHeader, BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
 import { fetchHeads, readLog } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
-import { gather, reasons } from './quorum.ts';
+import { gather, GRACE_MS, reasons } from './quorum.ts';
 import { fetchRoots } from './roots.ts';
 
 /** Keys that open parts; what has no key stays sealed. */
@@ -89,6 +89,7 @@ export async function readHeads(
     const { answers, errors } = await gather(link, {
       farmers: set.members,
       needed: input.all ? set.members.length : needed,
+      graceMs: GRACE_MS,
       ask: (to, inner) => fetchHeads(link, to, { owner, bucketId }, inner),
       signal,
     });

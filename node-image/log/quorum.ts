@@ -3,6 +3,12 @@ import type { FarmerAddress } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { LogLink } from './log-link.ts';
 
+/**
+ * For readers: a quorum may be those who know least and those who lie. One honest farmer more says what they don't,
+ * if it is waited for.
+ */
+export const GRACE_MS = 50;
+
 export interface Gathered<T> {
   answers: Map<PublicKey, T>;
   errors: Map<PublicKey, unknown>;
@@ -20,9 +26,11 @@ export async function gather<T>(
     ask: (to: FarmerAddress, signal: AbortSignal) => Promise<T>;
     signal: AbortSignal;
     finish?: boolean;
+    /** When enough have answered the others get so much more time. */
+    graceMs?: number;
   },
 ): Promise<Gathered<T>> {
-  const { farmers, needed, ask, signal, finish } = input;
+  const { farmers, needed, ask, signal, finish, graceMs = 0 } = input;
   const over = new AbortController();
   const answers = new Map<PublicKey, T>();
   const errors = new Map<PublicKey, unknown>();
@@ -30,8 +38,13 @@ export async function gather<T>(
   await new Promise<void>((resolve, reject) => {
     const stop = () => reject(signal.reason as Error);
     signal.addEventListener('abort', stop, { once: true, signal: over.signal });
+    let isEnough = false;
     const check = () => {
-      if (answers.size >= needed || answers.size + errors.size === farmers.length) resolve();
+      if (answers.size + errors.size === farmers.length) return resolve();
+      if (answers.size < needed || isEnough) return;
+      isEnough = true;
+      if (graceMs === 0) resolve();
+      else link.runtime.sleep(graceMs, over.signal).then(resolve, () => {});
     };
     check();
     for (const farmer of farmers) {

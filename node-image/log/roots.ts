@@ -7,7 +7,7 @@ import { rootView, withoutOvertaken, type RootView } from '#node/wire/root-view.
 import type { PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { getStatements, putStatements } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
-import { gather, reasons } from './quorum.ts';
+import { gather, GRACE_MS, reasons } from './quorum.ts';
 
 export interface Roots {
   view: RootView;
@@ -38,7 +38,7 @@ export async function fetchRoots(
   const needed = rootQuorums(farmers.length, link.promise()).read;
   const ask = async (to: Parameters<typeof getStatements>[1], inner: AbortSignal) =>
     (await getStatements(link, to, owner, inner)).statements;
-  const { answers, errors } = await gather(link, { farmers, needed, ask, signal });
+  const { answers, errors } = await gather(link, { farmers, needed, ask, signal, graceMs: GRACE_MS });
   if (answers.size < needed) {
     throw new LogError(
       'NotEnoughRoots',

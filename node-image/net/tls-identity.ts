@@ -1,6 +1,6 @@
 // Who is at the other end of a TLS connection: both sides show a self-signed certificate that carries
 // their libp2p key and its signature over the certificate's own (libp2p TLS specification).
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { generateCertificate, verifyPeerCertificate } from '@libp2p/tls/utils';
 import { toHex } from '#node/core/ids.ts';
@@ -46,6 +46,8 @@ export async function provePeer(certificate: Uint8Array | undefined): Promise<Pu
 
 async function verify(certificate: Uint8Array): Promise<PublicKey> {
   try {
+    // What lies behind a certificate is no part of it, and nobody signed it.
+    if (new X509Certificate(certificate).raw.length !== certificate.length) throw new Error('bytes behind its end');
     const peerId = await verifyPeerCertificate(certificate);
     if (peerId.type === 'Ed25519') return toHex(peerId.publicKey.raw);
   } catch (cause) {

@@ -15,6 +15,9 @@ import { BUCKET_NAME, BridgeDied, SimSavedLogs, Violation, World, type BridgeHom
 
 /** A run that has fired so many timers isn't one. */
 const MAX_TIMERS = 400_000;
+/** Misfortunes that quiet worlds don't know, and those that only they know. */
+const LOUD = ['crash', 'blackout', 'partition', 'lose', 'leave', 'lie'];
+const QUIET = ['setBack', 'forget'];
 const KEYS = 4;
 /** Sizes of farms, by seed. Small ones are cheap and have all the promises. */
 const FARMERS = [3, 4, 3, 5, 3, 4, 3, 6];
@@ -63,21 +66,25 @@ class Life {
   /** What a back-up of the bridge's volume would have. */
   #backup: SimSavedLogs | null = null;
   #isCalm = false;
+  /**
+   * In some worlds farmers forget, or lie about what they know, and nothing else hides the truth: nobody is cut
+   * off or away, because the promise there is that one honest farmer that knows more is heard.
+   */
+  readonly #isQuiet: boolean;
   #leaving: Promise<void> | null = null;
 
   constructor(world: World) {
     this.#world = world;
+    this.#isQuiet = world.seed % 5 === 2;
   }
 
   async live(): Promise<void> {
     const world = this.#world;
     await this.#begin();
     const { dice } = world;
-    world.net.weather = {
-      lost: dice.pick([0, 0.01, 0.05]),
-      slow: dice.pick([0, 0.02, 0.15]),
-      replayed: dice.pick([0, 0, 0.05]),
-    };
+    world.net.weather = this.#isQuiet
+      ? { lost: 0, slow: 0, replayed: 0 }
+      : { lost: dice.pick([0, 0.01, 0.05]), slow: dice.pick([0, 0.02, 0.15]), replayed: dice.pick([0, 0, 0.05]) };
     const clients = Array.from({ length: dice.between(1, 3) }, (_, i) => this.#client(`client-${i}`, dice.between(3, 8)));
     const fate = this.#fate();
     const repairing = this.#repairRounds();
@@ -184,7 +191,7 @@ class Life {
 
   async #fate(): Promise<void> {
     const { dice } = this.#world;
-    const kinds = Object.entries(this.#faults());
+    const kinds = Object.entries(this.#faults()).filter(([name]) => !(this.#isQuiet ? LOUD : QUIET).includes(name));
     // Some worlds know few misfortunes, so that each gets room.
     const known = kinds.filter(() => dice.chance(0.5));
     for (let left = dice.between(1, 9); left > 0 && !this.#isCalm; left--) {
@@ -260,14 +267,8 @@ class Life {
         world.note(`the disk of ${home.name} rots`);
         home.disk.rot(dice.between(1, 4));
       },
-      lie: () => {
-        const home = this.#breakable({ forGood: true });
-        if (!home?.running) return;
-        const [name, lie] = dice.pick(Object.entries(liars(world, home)));
-        world.note(`${home.name} begins to lie: ${name}`);
-        home.lie = lie;
-        world.net.attach(home.keyPair.publicKey, lie(home.running.service));
-      },
+      lie: () => this.#beginToLie(dice.pick(['wrong bytes', 'has nothing', 'false receipts'])),
+      forget: () => this.#beginToLie('old heads'),
       leave: () => {
         this.#leaving ??= this.#leave().finally(() => (this.#leaving = null));
       },
@@ -283,6 +284,15 @@ class Life {
     this.#faulty.add(home);
     if (forGood) this.#hopeless.add(home);
     return home;
+  }
+
+  #beginToLie(how: string): void {
+    const world = this.#world;
+    const home = this.#breakable({ forGood: true });
+    if (!home?.running) return;
+    world.note(`${home.name} begins to lie: ${how}`);
+    home.lie = liars(world, home)[how]!;
+    world.net.attach(home.keyPair.publicKey, home.lie(home.running.service));
   }
 
   async #revive(home: FarmerHome): Promise<void> {

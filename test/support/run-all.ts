@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { check } from './check.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const LEVELS = ['check', 'pure', 'process', 'control-plane', 'cluster'] as const;
+const LEVELS = ['check', 'pure', 'simulation', 'process', 'control-plane', 'cluster'] as const;
 type Level = (typeof LEVELS)[number];
 interface Counts {
   passed: number;

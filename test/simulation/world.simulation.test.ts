@@ -1,0 +1,65 @@
+// The simulation in npm test: at least a thousand worlds in which nothing may break, and a bug planted for each
+// of mutations.ts that the same worlds have to find.
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { MUTATIONS } from './mutations.ts';
+
+const SEEDS = 1000;
+const here = dirname(fileURLToPath(import.meta.url));
+
+interface Result {
+  code: number | null;
+  output: string;
+}
+
+/** sim.ts in a process of its own. */
+function simulate(args: string[], mutation?: string): Promise<Result> {
+  const hook = mutation === undefined ? [] : ['--import', join(here, 'mutate.ts')];
+  const env = { ...process.env, ...(mutation === undefined ? {} : { SIM_MUTATION: mutation }) };
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...hook, join(here, 'sim.ts'), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const add = (text: Buffer) => (output = (output + text.toString()).slice(-20_000));
+    child.stdout.on('data', add);
+    child.stderr.on('data', add);
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output }));
+  });
+}
+
+describe('simulated worlds', () => {
+  it('are the same for the same seed, event by event', async () => {
+    const args = ['--seeds', '6', '--from', '77', '--story'];
+    const [once, again] = await Promise.all([simulate(args), simulate(args)]);
+    expect(stories(again)).toBe(stories(once));
+    expect(once.output.length).toBeGreaterThan(10_000);
+  });
+
+  it(`hold every promise in ${SEEDS} of them`, async () => {
+    const parts = Math.min(4, availableParallelism());
+    const each = Math.ceil(SEEDS / parts);
+    const runs = Array.from({ length: parts }, (_, i) => simulate(['--seeds', String(each), '--from', String(1 + i * each)]));
+    for (const { code, output } of await Promise.all(runs)) expect(code === 0 ? 'nothing broke' : output).toBe('nothing broke');
+  });
+});
+
+describe('a planted bug is found:', () => {
+  it('at least fifteen', () => {
+    expect(MUTATIONS.length).toBeGreaterThanOrEqual(15);
+    expect(new Set(MUTATIONS.map(({ name }) => name)).size).toBe(MUTATIONS.length);
+  });
+
+  it.concurrent.each(MUTATIONS)('$name', async ({ name }) => {
+    const { code, output } = await simulate(['--seeds', String(SEEDS), '--from', '1', '--stop'], name);
+    expect(output).toMatch(/^seed \d+ is broken: /m);
+    expect(code).toBe(1);
+  });
+});
+
+/** Without how long it took. */
+function stories({ output }: Result): string {
+  return output.replaceAll(/^\d+ of \d+ seeds.*$/gm, '');
+}
