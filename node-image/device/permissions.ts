@@ -8,9 +8,10 @@ import { revokeGrants } from '#node/client/revoke-grants.ts';
 import { isHex } from '#node/core/ids.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
-import { decodeGrantText } from '#node/wire/grant-text.ts';
+import { WireError } from '#node/wire/codec.ts';
+import { decodeAsk, decodeGrantText, encodeAsk, type GrantAsk } from '#node/wire/grant-text.ts';
 import { decodeGrantChain } from '#node/wire/grants.ts';
-import type { BucketId, Hash, PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
+import type { BucketId, Hash, PublicKey, RootStatement, Signed, Verb } from '#node/wire/types.ts';
 import { StorjError } from './storj-error.ts';
 
 /** Public half of whoever is to hold a grant, as text: what its holder tells the owner. */
@@ -44,6 +45,28 @@ export interface ShareOrder {
   forMs: number;
   seed?: Uint8Array;
 }
+/** What an app's wish is answered with: a share to read below a prefix, a grant for the rest. */
+interface Approved {
+  share: { shareId: BucketId; grant: string } | null;
+  grant: string | null;
+}
+
+/** An app's wish as text, `sj-ask/1:…`, by the seed of the key that is to hold what it is given. */
+export function askText(seed: Uint8Array, wish: Omit<GrantAsk, 'audience' | 'box'>): string {
+  const { publicKey: audience, box } = holderOf(seed);
+  return encodeAsk({ audience, box, ...wish });
+}
+
+/** Throws StorjError BadAddress. */
+export function parseAsk(text: string): GrantAsk {
+  try {
+    return decodeAsk(text);
+  } catch (cause) {
+    if (cause instanceof WireError) throw new StorjError('BadAddress', `That asks for nothing: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
 export interface GivenPermissions {
   /** Logs that were opened under a grant. */
   writers: { bucketId: BucketId; holder: PublicKey; since: number; expiresMs: number }[];
@@ -54,6 +77,8 @@ export interface GivenPermissions {
 export interface Permissions {
   /** The text of a grant: there is no other copy of it. */
   issue(order: GrantOrder): Promise<string>;
+  /** Gives an app what it asks for on this bucket: `parseAsk` says what that is, so look at it first. */
+  approve(order: { ask: GrantAsk; bucketId: BucketId }): Promise<Approved>;
   /** By the grant's text, or by its holder's key. What was written under it until now stays. */
   revoke(what: { text: string } | { bucketId: BucketId; holder: PublicKey }): Promise<Hash>;
   given(): Promise<GivenPermissions>;
@@ -82,7 +107,32 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     const period = { notBeforeMs: nowMs, expiresMs: nowMs + forMs };
     return issueGrant({ ...order, ...period, issuer: signer, access: account(), view, farm: client.farm.current() }, runtime);
   };
+  const share = async ({ bucketId, name, prefix, to, forMs, seed }: ShareOrder) => {
+    const { shareId, statement } = shareStatement({ signer, access: account(), bucketId, name, prefix, to }, runtime);
+    await publish(statement);
+    const order = { bucketId: shareId, bucketName: name, to, allow: [{ verbs: ['read', 'list'] as const }], forMs };
+    return { shareId, grant: await issue({ ...order, ...(seed ? { seed } : {}) }) };
+  };
+
   return {
+    share,
+    async approve({ ask, bucketId }) {
+      account();
+      const { audience: publicKey, box, bucketName, prefix, verbs, budgetBytes, forMs } = ask;
+      const common = { bucketId, to: { publicKey, box }, forMs };
+      const isWriting = (verb: Verb) => verb === 'write' || verb === 'delete';
+      const writing = verbs.filter(isWriting);
+      const reading = verbs.filter((verb) => !isWriting(verb) && (verb !== 'share' || prefix === ''));
+      const isShared = prefix !== '' && reading.length > 0;
+      const allow = [
+        ...(reading.length > 0 && !isShared ? [{ verbs: reading }] : []),
+        ...(writing.length > 0 ? [{ verbs: writing, prefix, budgetBytes }] : []),
+      ];
+      return {
+        share: isShared ? await share({ ...common, name: bucketName, prefix }) : null,
+        grant: allow.length > 0 ? await issue({ ...common, bucketName, allow }) : null,
+      };
+    },
     issue: async (order) => {
       account();
       return await issue(order);
@@ -102,16 +152,6 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
             : [],
         ),
         revoked: view.revocations.map(({ bucketId, revoked, issuedMs }) => ({ bucketId, revoked, atMs: issuedMs })),
-      };
-    },
-    async share({ bucketId, name, prefix, to, forMs, seed }) {
-      const order = { signer, access: account(), bucketId, name, prefix, to };
-      const { shareId, statement } = shareStatement(order, runtime);
-      await publish(statement);
-      const allow = [{ verbs: ['read', 'list'] as const }];
-      return {
-        shareId,
-        grant: await issue({ bucketId: shareId, bucketName: name, to, allow, forMs, ...(seed ? { seed } : {}) }),
       };
     },
     async shares() {

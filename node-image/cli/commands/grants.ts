@@ -1,7 +1,7 @@
 // storj grants
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { holderText, parseHolder } from '#node/device/permissions.ts';
+import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
 import type { Storj } from '#node/device/open-storj.ts';
 import { UsageError, type Command, type Context, type Flags } from './command.ts';
 import { timeText } from './output.ts';
@@ -13,12 +13,15 @@ type Verb = (typeof VERBS)[number];
 
 export const grants: Command = {
   name: 'grants',
-  usage: 'grants key | create BUCKET | list | revoke GRANT-FILE|BUCKET KEY',
+  usage: 'grants key | ask BUCKET[/PREFIX] | approve ASK | create BUCKET | list | revoke GRANT-FILE|BUCKET KEY',
   summary: 'Lets others use a bucket without the words, and takes it back',
   details: [
     '',
     '  grants key                    on their machine: a new key. Its seed stays there (STORJ_GRANT_KEY), the holder line goes',
     '                                to you',
+    '  grants ask BUCKET[/PREFIX]    on their machine: a new key, and what the owner is asked for, sj-ask/1:…',
+    '    --name NAME, --allow, --days',
+    '  grants approve ASK            says what is asked for, and gives it: below a prefix reading is a share of its own',
     '  grants create BUCKET          prints the grant, sj-grant/1:…',
     '    --to KEY:BOX                the holder line; nobody else can use the grant',
     '    --bearer                    instead: the key is in the grant, whoever reads it has the access',
@@ -31,6 +34,7 @@ export const grants: Command = {
   ],
   options: {
     to: { type: 'string' },
+    name: { type: 'string' },
     bearer: { type: 'boolean' },
     allow: { type: 'string' },
     prefix: { type: 'string' },
@@ -39,8 +43,8 @@ export const grants: Command = {
   takes: [1, 3],
   async run(context) {
     const [what = '', ...rest] = context.args;
-    const work = { key, create, list, revoke }[what];
-    if (work === undefined) throw new UsageError(`grants key, create, list or revoke, not "${what}".`);
+    const work = { key, ask, approve, create, list, revoke }[what];
+    if (work === undefined) throw new UsageError(`grants key, ask, approve, create, list or revoke, not "${what}".`);
     await work(context, rest);
   },
 };
@@ -50,6 +54,32 @@ async function key({ out }: Context): Promise<void> {
   const hex = Buffer.from(seed).toString('hex');
   const holder = holderText(seed);
   out.say({ seed: hex, holder }, `seed    ${hex}   keep it: STORJ_GRANT_KEY\nholder  ${holder}`);
+}
+
+async function ask({ flags, out }: Context, [where]: string[]): Promise<void> {
+  if (where === undefined) throw new UsageError('Ask for what? storj grants ask BUCKET/PREFIX.');
+  const seed = new Uint8Array(randomBytes(32));
+  const hex = Buffer.from(seed).toString('hex');
+  const { bucket: bucketName, key: prefix } = remote(where);
+  const name = (flags['name'] as string | undefined) ?? 'storj';
+  const wish = { name, bucketName, prefix, verbs: verbsFrom(flags), budgetBytes: null, forMs: daysOf(flags) * DAY_MS };
+  const wanted = askText(seed, wish);
+  out.say({ seed: hex, ask: wanted }, `seed  ${hex}   keep it: STORJ_GRANT_KEY\nask   ${wanted}`);
+}
+
+async function approve({ out, open }: Context, [text]: string[]): Promise<void> {
+  if (text === undefined) throw new UsageError('Approve what? storj grants approve sj-ask/1:…');
+  const wanted = parseAsk(text);
+  const { name, bucketName, prefix, verbs, forMs } = wanted;
+  out.note(`"${name}" asks to ${verbs.join(', ')} ${bucketName}/${prefix} for ${Math.round(forMs / DAY_MS)} days.`);
+  const storj = await open();
+  const { bucketId } = await storj.bucket(bucketName);
+  const { share, grant } = await storj.permissions.approve({ ask: wanted, bucketId });
+  if (share !== null) {
+    await storj.feedShares();
+    out.say({ share: share.shareId, grant: share.grant, of: `${bucketName}/${prefix}` }, share.grant);
+  }
+  if (grant !== null) out.say({ grant, of: bucketName }, grant);
 }
 
 async function create({ flags, out, open }: Context, [name]: string[]): Promise<void> {
@@ -120,14 +150,18 @@ export function daysOf(flags: Flags): number {
   return days;
 }
 
-/** Reading has no prefix, so it is an allowance of its own. */
-function allowanceFrom(flags: Flags): { verbs: Verb[]; prefix?: string }[] {
+function verbsFrom(flags: Flags): Verb[] {
   const named = ((flags['allow'] as string | undefined) ?? 'read,list').split(',');
-  const verbs = named.map((one) => {
+  return named.map((one) => {
     const verb = VERBS.find((known) => known === one);
     if (verb === undefined) throw new UsageError(`--allow takes ${VERBS.join(', ')}; not "${one}".`);
     return verb;
   });
+}
+
+/** Reading has no prefix, so it is an allowance of its own. */
+function allowanceFrom(flags: Flags): { verbs: Verb[]; prefix?: string }[] {
+  const verbs = verbsFrom(flags);
   const prefix = flags['prefix'] as string | undefined;
   if (prefix === undefined) return [{ verbs }];
   const isReading = (verb: Verb) => verb === 'read' || verb === 'list';

@@ -197,6 +197,14 @@ describe('a grant', () => {
     expect(await (await content(one)).find('small')).toEqual(small);
   });
 
+  it('to write below a prefix and nothing else writes there, and reads nothing', async () => {
+    await fill();
+    const one = await connect(await issue([{ verbs: ['write'], prefix: 'inbox/' }]), app);
+    await write(one, [putEntry('inbox/a'), putEntry('outside')]);
+    expect(await keysOf(world.access)).toEqual(['inbox/a', 'large', 'small']);
+    await expect(keysOf(one.grant.access, one.client)).rejects.toThrow('may not');
+  });
+
   it('can not be narrowed to a prefix for reading, and says what to do', async () => {
     await expect(issue([{ verbs: ['read'], prefix: 'a/' }])).rejects.toThrow('Make a share');
   });

@@ -14,7 +14,7 @@ export interface DeviceWorld extends LogWorld {
   /** By the owner's key, or by `writer`, which has to be admitted before. Closed with the world. */
   device(options?: { writer?: KeyPair; state?: Partial<DeviceState> }): Storj;
   /** By the text of a grant, which carries its key. */
-  granted(text: string): Storj;
+  granted(text: string, seed?: Uint8Array): Storj;
   /** The owner lets this key write. */
   admitDevice(device: KeyPair): Promise<void>;
 }
@@ -38,8 +38,8 @@ export async function startDeviceWorld(farmers = 4): Promise<DeviceWorld> {
         },
       };
     },
-    granted(text) {
-      const grant = openGrant(text);
+    granted(text, seed) {
+      const grant = openGrant(text, seed);
       const network = grantNetwork(world.farm.networkOf(grant.holder), grant);
       const client = createClient({ network, farm: world.view, limits: { threads: 0, stallMs: 2000, hedgeMs: 100 } });
       const storj = storjOn({ client, access: grant.access, writer: grant.holder, allowed: grant, ...passingState() });

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { passingState } from '#node/device/device-state.ts';
 import type { Bucket, ListItem, Storj } from '#node/device/storj.ts';
 import { writerKeys } from '#node/client/account.ts';
-import { holderText, parseHolder } from '#node/device/permissions.ts';
+import { openGrant } from '#node/client/grants.ts';
+import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import type { Verb } from '#node/wire/types.ts';
@@ -230,6 +231,28 @@ describe('permissions', () => {
     await owner.permissions.endShare(made.shareId);
     expect(await owner.feedShares()).toEqual([]);
     await expect(keys(await world.granted(made.grant).bucket('holiday'))).rejects.toThrow();
+  });
+
+  it('answer what an app asks for: a share to read below a prefix, a grant to write there', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('2026/a', text('a'));
+    await bucket.put('private', text('secret'));
+    const seed = testKey('app').seed;
+    const wish = { name: 'book', bucketName: 'photos', prefix: '2026/', budgetBytes: null, forMs: 60_000 };
+    const answer = async (verbs: ('read' | 'list' | 'write' | 'share')[], prefix = '2026/') => {
+      const ask = parseAsk(askText(seed, { ...wish, verbs, prefix }));
+      expect(ask).toMatchObject({ audience: testKey('app').publicKey, name: 'book', verbs, prefix });
+      return await owner.permissions.approve({ ask, bucketId: bucket.bucketId });
+    };
+    const { share, grant } = await answer(['read', 'list', 'write']);
+    await owner.feedShares();
+    expect(await keys(await world.granted(share!.grant, seed).bucket('photos'))).toEqual(['2026/a']);
+    expect(openGrant(grant!, seed)).toMatchObject({ verbs: ['write'], prefix: '2026/' });
+    const whole = await answer(['read', 'share'], '');
+    expect([whole.share, openGrant(whole.grant!, seed).verbs]).toEqual([null, ['read', 'share']]);
+    expect(() => parseAsk('sj-ask/1:AAAA')).toThrow(expect.objectContaining({ code: 'BadAddress' }));
   });
 
   it('are given by the words alone, for a holder that is one', async () => {
