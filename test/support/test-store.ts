@@ -22,7 +22,7 @@ const MAX_BYTES = 64 * MIB;
 export interface TestStore {
   readonly folder: string;
   readonly disk: FaultyDisk;
-  readonly segmentBytes: number;
+  segmentBytes: number;
   nowMs: number;
   open(): Promise<Store>;
   /** The index is gone; the next start makes it anew from the segment files. */

@@ -163,6 +163,29 @@ describe('compaction', () => {
     await store.close();
   });
 
+  it.each(['kept', 'lost', 'set back'])('keeps a few empty files and removes the rest (index %s)', async (indexFate) => {
+    world.segmentBytes = MIB / 4;
+    const store = await world.open();
+    for (let n = 0; n < 30; n++) await put(store, n, MIB / 4);
+    await trash(store, ...Array.from({ length: 29 }, (_, n) => n));
+    world.nowMs += 9 * DAY_MS;
+
+    await world.compact(store);
+
+    expect((await world.disk.list()).length).toBeLessThanOrEqual(10);
+    expect(store.log.usedBytes()).toBeLessThan(MIB);
+    world.disk.crash(() => 0.1);
+    await store.close();
+    if (indexFate === 'lost') world.loseIndex();
+    if (indexFate === 'set back') world.setIndexBack();
+    const again = await world.open();
+    expect((await again.numbers()).pieces).toBe(1);
+    await expectWhole(again, 29, MIB / 4);
+    expect(await put(again, 100, MIB / 4)).toBe('Ok');
+    await expectExact(again);
+    await again.close();
+  });
+
   it.each(['write', 'datasync'] as const)('survives a %s that fails, and is done by the next one', async (what) => {
     const store = await world.open();
     await fill(store, 0, 9);
