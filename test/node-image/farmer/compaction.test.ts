@@ -95,6 +95,22 @@ describe('compaction', () => {
     await again.close();
   });
 
+  it('knows where the trash lies that it has moved', async () => {
+    const store = await world.open();
+    await fill(store, 0, 9);
+    await trash(store, 0, 1, 2, 3);
+    world.nowMs += 9 * DAY_MS;
+    await trash(store, 4, 5);
+    await world.compact(store);
+    world.nowMs += 9 * DAY_MS;
+
+    expect(await world.compact(store)).toMatchObject([{ purgedPieces: 2 }]);
+
+    for (const n of [6, 7, 8]) await expectWhole(store, n, MIB / 2);
+    expect(await world.compact(store)).toEqual([]);
+    await store.close();
+  });
+
   it('goes on with an answer whose piece is moved meanwhile', async () => {
     const store = await world.open();
     for (let n = 0; n < 3; n++) await put(store, n, 3 * MIB);
