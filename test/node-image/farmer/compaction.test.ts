@@ -336,7 +336,7 @@ describe('a power cut in the middle of anything', () => {
           await store.close();
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 25, endOnFailure: true },
     );
   }, 120_000);
 });

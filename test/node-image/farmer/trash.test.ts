@@ -152,7 +152,7 @@ describe('an index that is made anew', () => {
         expect(await said(store)).toEqual(before);
         await store.close();
       }),
-      { numRuns: 20 },
+      { numRuns: 20, endOnFailure: true },
     );
   }, 60_000);
 });
