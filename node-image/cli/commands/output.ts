@@ -49,7 +49,7 @@ export function createOutput({ stdout, stderr }: Environment, flags: Flags): Out
         if (!isSeen || nowMs - drawnMs < DRAW_EVERY_MS) return;
         drawnMs = nowMs;
         const line = progressLine({ label, done, totalBytes, seconds: (nowMs - startedMs) / 1000 });
-        stderr.write(`\r\u001B[K${line.slice(0, Math.max(20, (stderr.columns ?? 80) - 1))}`);
+        stderr.write(`\r\u001B[K${line.slice(0, Math.max(20, (stderr.columns || 80) - 1))}`);
         isDrawn = true;
       };
       return {
