@@ -212,7 +212,9 @@ export async function movesInLogs(
   const tag = placementTag(placement.secret);
   const found: SealedPlacement[] = [];
   const logs = state.logs.filter(({ log }) => log.kind === 'placements');
-  for await (const { placements } of readBatches(link, { state: { ...state, logs }, since: new Map(), keys, signal })) {
+  // From the first that is kept: what was dropped, the checkpoint has.
+  const since = new Map(logs.map(({ log, firstSeq }) => [log.logId, firstSeq - 1]));
+  for await (const { placements } of readBatches(link, { state: { ...state, logs }, since, keys, signal })) {
     found.push(...placements.filter((one) => one.tag === tag));
   }
   return holdersOf(state.owner, placement, found, state.view.warrants);
