@@ -13,7 +13,8 @@ export interface BlockPool {
   give(block: Uint8Array): void;
 }
 
-export function blockPool(maxFreeBytes: number): BlockPool {
+/** `maxFreeBytes` is asked each time: more may be kept while transfers run than when all is quiet. */
+export function blockPool(maxFreeBytes: () => number): BlockPool {
   const free: SharedArrayBuffer[] = [];
   return {
     take(sizeBytes) {
@@ -22,7 +23,8 @@ export function blockPool(maxFreeBytes: number): BlockPool {
     },
     give({ buffer }) {
       if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength !== BLOCK_BYTES) return;
-      if ((free.length + 1) * BLOCK_BYTES <= maxFreeBytes) free.push(buffer);
+      free.push(buffer);
+      while (free.length * BLOCK_BYTES > maxFreeBytes()) free.pop();
     },
   };
 }

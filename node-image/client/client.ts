@@ -40,8 +40,9 @@ export interface Client {
 }
 
 const MIB = 1024 * 1024;
-/** Memory kept for the next transfer. */
-const MAX_FREE_BYTES = 32 * MIB;
+/** Memory kept for the next transfer; while one runs, what its next segments will need, or the collector would lag behind. */
+const IDLE_FREE_BYTES = 32 * MIB;
+const BUSY_FREE_BYTES = 160 * MIB;
 const DEFAULTS = { writeBytes: 256 * MIB, readBytes: 128 * MIB, stallMs: 10_000, hedgeMs: 400 };
 
 export function createClient(input: {
@@ -59,6 +60,9 @@ export function createClient(input: {
     const named = new Set(members.map(({ farmer }) => farmer));
     for (const { farmer } of health.snapshot()) if (!named.has(farmer)) health.forget(farmer);
   });
+  const writeBudget = byteBudget(limits.writeBytes);
+  const readBudget = byteBudget(limits.readBytes);
+  const isBusy = () => writeBudget.usedBytes + readBudget.usedBytes > 0;
   return {
     network,
     farm,
@@ -67,9 +71,9 @@ export function createClient(input: {
     stripes,
     limits,
     link: logLink({ network, farm, runtime }),
-    writeBudget: byteBudget(limits.writeBytes),
-    readBudget: byteBudget(limits.readBytes),
-    blocks: blockPool(MAX_FREE_BYTES),
+    writeBudget,
+    readBudget,
+    blocks: blockPool(() => (isBusy() ? BUSY_FREE_BYTES : IDLE_FREE_BYTES)),
     async close() {
       unwatch();
       await stripes.close();
