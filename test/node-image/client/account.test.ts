@@ -8,6 +8,7 @@ import { putSegments } from '#node/client/segment-writer.ts';
 import { boxPublicKey, entropyFromWords, ownerFromEntropy, repairKey, openSealed, wordsFromEntropy } from '#node/core/keys.ts';
 import { pieceId } from '#node/core/segments.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
+import { getStatements } from '#node/log/log-calls.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { encodeCallHead, pieceRange, type PieceRange } from '#node/wire/calls.ts';
@@ -138,6 +139,10 @@ describe('statements', () => {
     const took = await publishRoots(world.link(), { owner: name, statements: [role], known: [], signal: within() });
     expect(took.size).toBeGreaterThanOrEqual(4);
     for (const i of [0, 5]) world.revive(world.name(i));
+    // Each takes from the others what it lacks before it answers for the first time.
+    for (const { farmer } of world.link().farmers()) {
+      await getStatements(world.link(), world.link().addressOf(farmer)!, name, within());
+    }
     for (const i of [1, 2]) world.kill(world.name(i));
     expect((await fetchRoots(world.link(), name, within())).view.roles).toHaveLength(1);
     for (const i of [3, 4]) world.kill(world.name(i));
