@@ -48,6 +48,10 @@ export async function startFleet(folder: string, count: number, profileFolder?: 
   const children = Array.from({ length: count }, (_, i) =>
     startFarmerProcess(folder, i, { control, configFile, ports, profileFolder }),
   );
+  // A benchmark that fails leaves nobody behind.
+  process.once('exit', () => {
+    for (const child of children) void child.kill();
+  });
   const roster = await Promise.all(children.map((_, i) => meet(i, { control, ports })));
   const config: FarmConfig = {
     farmUid: 'bench',
