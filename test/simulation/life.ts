@@ -82,6 +82,7 @@ class Life {
     const world = this.#world;
     await this.#begin();
     const { dice } = world;
+    world.clocksMs = dice.pick([0, 0, 100, 100_000]);
     world.net.weather = this.#isQuiet
       ? { lost: 0, slow: 0, replayed: 0 }
       : { lost: dice.pick([0, 0.01, 0.05]), slow: dice.pick([0, 0.02, 0.15]), replayed: dice.pick([0, 0, 0.05]) };

@@ -85,6 +85,8 @@ export class World {
   bridge: BridgeHome | null = null;
   /** Still running, though another bridge has been started. */
   zombie: BridgeHome | null = null;
+  /** How far apart the clocks of new processes may be. */
+  clocksMs = 0;
   repairer: { process: Process; repair: FarmRepair; states: SimWriterStates } | null = null;
   #hash = 0x811c9dc5;
   #bridges = 0;
@@ -156,6 +158,12 @@ export class World {
     this.change({ roster: this.current().roster.map((one) => (one.farmer === farmer ? { ...one, state } : one)) });
   }
 
+  #process(name: string): Process {
+    const process = new Process(name, this.time, this.dice);
+    process.skewMs = this.dice.between(-this.clocksMs, this.clocksMs);
+    return process;
+  }
+
   // ---- farmers ----------------------------------------------------------------------------------
 
   async addFarmer(): Promise<FarmerHome> {
@@ -176,7 +184,7 @@ export class World {
   }
 
   async startFarmer(home: FarmerHome): Promise<void> {
-    const process = new Process(home.name, this.time, this.dice);
+    const process = this.#process(home.name);
     const network = this.net.of(process, home.keyPair.publicKey);
     const farmer = await process.guard(
       startFarmer({
@@ -242,7 +250,7 @@ export class World {
 
   /** A new process on this state; what isn't given starts empty. */
   startBridge(on: { saved?: SimSavedLogs; catalog?: Catalog } = {}): BridgeHome {
-    const process = new Process(`bridge-${++this.#bridges}`, this.time, this.dice);
+    const process = this.#process(`bridge-${++this.#bridges}`);
     const saved = on.saved ?? new SimSavedLogs(this);
     saved.process = process;
     const catalog = on.catalog ?? createMemoryCatalog();
@@ -277,7 +285,7 @@ export class World {
   // ---- repairers --------------------------------------------------------------------------------
 
   startRepairer(on: { states?: SimWriterStates } = {}): void {
-    const process = new Process(`repairer-${++this.#repairers}`, this.time, this.dice);
+    const process = this.#process(`repairer-${++this.#repairers}`);
     const stopping = new AbortController();
     const states = on.states ?? new SimWriterStates(this);
     const repair = new FarmRepair({
