@@ -130,7 +130,21 @@ export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
   }
   saved ??= await startNew(order);
   roots = await announce(order, roots, heads.set, saved);
+  if (kind === 'entries') roots = await closeLatecomers(order, roots, heads, keyPairFromSeed(saved.seed).publicKey);
   return start(order, roots, heads.set, saved);
+}
+
+/**
+ * Another life of this writer may have opened a log at the same moment, and neither knew of the other's. Who reads
+ * the statements after his own is published finds it, and ends it; at least one of the two does.
+ */
+async function closeLatecomers(order: OpenLogOrder, roots: Roots, heads: BucketState, own: PublicKey): Promise<Roots> {
+  const { link, owner, bucketId, signal } = order;
+  const fresh = await fetchRoots(link, owner, signal, roots.statements);
+  const known = new Set(heads.logs.map(({ log }) => log.logId));
+  const isNew = fresh.view.logs.some((log) => log.bucketId === bucketId && log.logId !== own && !known.has(log.logId));
+  if (!isNew) return fresh;
+  return await closeOthers(order, fresh, await readHeads(link, { owner, bucketId, signal, view: fresh.view }), own);
 }
 
 /** What was acknowledged to us is on f + 1 members: if N − f of them lack it, it is gone. */
