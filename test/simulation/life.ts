@@ -488,10 +488,11 @@ class Life {
     await this.#mustWrite(home);
   }
 
-  /** Now that everything is well, writing works as well. */
-  async #mustWrite(home: BridgeHome): Promise<void> {
+  /** Now that everything is well, writing works as well: at the latest when the bridge has been started again. */
+  async #mustWrite(first: BridgeHome): Promise<void> {
     const world = this.#world;
-    for (let tries = 10; ; tries--) {
+    let home = first;
+    for (let tries = 12; ; tries--) {
       const write = world.model.begin({
         key: 'last',
         kind: 'put',
@@ -505,9 +506,15 @@ class Life {
         return;
       } catch (error) {
         write.endMs = world.time.nowMs;
+        world.note(`${home.name} can't write: ${String(error)}`);
         if (tries === 1) throw new Violation(`${home.name} can't write any more: ${String(error)}`, { cause: error });
         await world.sleep(10_000);
       }
+      if (tries !== 8) continue;
+      world.killBridge(home);
+      home = world.bridge = world.startBridge({ saved: home.saved });
+      this.#serve(home);
+      await world.sleep(10_000);
     }
   }
 }
