@@ -43,12 +43,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `    const needed = set.members.length - set.f - 1;`,
   },
   {
-    name: 'what a put replaces is ignored',
-    file: 'node-image/catalog/apply-batch.ts',
-    find: `    remove(tables, bucketId, entry.key, entry.replaces);`,
-    replace: `    remove(tables, bucketId, entry.key, []);`,
-  },
-  {
     name: 'leaf hashes are not checked',
     file: 'node-image/client/piece-calls.ts',
     find: `if (Buffer.compare(leafHashInPlace(leaf.bytes), hashes[number]!) !== 0) {`,
@@ -79,47 +73,10 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `  return true;`,
   },
   {
-    name: 'a pending batch is forgotten',
-    file: 'node-image/log/bucket-log.ts',
-    find: `    if (this.#saved.pending) this.#run();`,
-    replace: `    this.#saved = { ...this.#saved, pending: null };`,
-  },
-  {
-    name: 'a drain is reported too early',
-    file: 'node-image/repairer/report.ts',
-    find: `    ...facts.countsOf(farmer),`,
-    replace: `    ...facts.countsOf(farmer),
-    piecesToMove: 0,`,
-  },
-  {
-    name: 'a farmer answers before it has caught up',
-    file: 'node-image/farmer/log-catch-up.ts',
-    find: `isCaughtUp: (owner, bucketId) => !pending.has(nameOf({ owner, bucketId })),`,
-    replace: `isCaughtUp: () => true,`,
-  },
-  {
-    name: 'the end of a sealed log stays where it is',
-    file: 'node-image/log/seal-log.ts',
-    find: `  if (end.seq > 0) await fill(link, input, heads, end);`,
-    replace: ``,
-  },
-  {
-    name: 'one seal is enough',
-    file: 'node-image/log/seal-log.ts',
-    find: `  const needed = set.members.length - set.f;`,
-    replace: `  const needed = 1;`,
-  },
-  {
     name: 'root statements lie on one farmer',
     file: 'node-image/core/rendezvous.ts',
     find: `  const write = Math.min(farmers, Math.max(f + 1, farmers - f));`,
     replace: `  const write = 1;`,
-  },
-  {
-    name: 'an upload is done with the first pieces that suffice',
-    file: 'node-image/client/segment-attempt.ts',
-    find: `if (this.#count('stored') >= this.#input.scheme.optimal) return;`,
-    replace: `if (this.#count('stored') >= this.#input.scheme.required) return;`,
   },
   {
     name: 'a bridge answers before the log has it',
@@ -133,12 +90,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'node-image/client/bucket-reader.ts',
     find: `    return { placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };`,
     replace: `    return { placement, moved: holdersOf(this.owner, placement, sealed.slice(1e9), this.state.view.warrants) };`,
-  },
-  {
-    name: 'batches need not follow on one another',
-    file: 'node-image/farmer/log-store.ts',
-    find: `if (!follows(batch, head)) throw`,
-    replace: `if (false as boolean) throw`,
   },
   {
     name: 'a closed log goes on',
