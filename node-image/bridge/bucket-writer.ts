@@ -4,7 +4,7 @@
 import { nextClock, writtenAt } from '#node/core/log-merge.ts';
 import type { Access } from '#node/client/account.ts';
 import { CatalogError, takeNews, type Catalog, type CatalogNews } from '#node/catalog/catalog.ts';
-import { LogError } from '#node/log/log-link.ts';
+import { LogError, type LogErrorCode } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { Runtime } from '#node/log/runtime.ts';
 import type { BucketId, Clock, OwnerEntry, RepairPart } from '#node/wire/types.ts';
@@ -15,6 +15,8 @@ import { ObjectsError } from './objects.ts';
 /** Longest wait for a lock, and for the log to open. For the acknowledgement of a batch the log has its own. */
 const DECISION_TIMEOUT_MS = 30_000;
 const OPENING_TIMEOUT_MS = 60_000;
+/** Errors of an append that leave nothing open: it isn't in the log, or the logs will say. */
+const KNOWN_ENDS: ReadonlySet<LogErrorCode> = new Set(['TooLarge', 'NotSent', 'LogEnded']);
 /** A log that ended under a request: so often it is opened again for it. */
 const MAX_ATTEMPTS = 3;
 
@@ -175,7 +177,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     const signal = runtime.deadline(OPENING_TIMEOUT_MS, closing.signal);
     await catchUp();
     const opened = await farm.openLog(access, bucketId, onAcknowledged, signal);
-    // Opening may have brought batches of older logs to their end; whatever was uncertain is known now.
+    // Opening has brought batches of older logs to their end; whatever was uncertain is known now.
     await catchUp();
     rejectExpected();
     log = opened;
@@ -214,7 +216,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       await to.append(decision.entries, decision.repair);
       await visible.promise;
     } catch (error) {
-      if (error instanceof LogError && (error.code === 'TooLarge' || error.code === 'LogEnded')) settle(writtenAt(first), error);
+      if (error instanceof LogError && KNOWN_ENDS.has(error.code)) settle(writtenAt(first), error);
       throw error;
     }
   };
@@ -234,17 +236,23 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     });
   };
 
+  const openForCommit = async (): Promise<void> => {
+    if (isFrozen) throw new ObjectsError('NoSuchBucket', 'The bucket is being deleted');
+    await open().catch(unavailable);
+  };
+
   return {
     access,
     bucketId,
     async commit(names, decide) {
+      // Before the names are asked for: a write whose end isn't known keeps them until a log is open and says it.
+      await openForCommit();
       const release = await locks.take(names, () => runtime.deadline(DECISION_TIMEOUT_MS, closing.signal)).catch(busy);
       let uncertain: Promise<void> = Promise.resolve();
       try {
         for (let attempt = 1; ; attempt++) {
-          if (isFrozen) throw new ObjectsError('NoSuchBucket', 'The bucket is being deleted');
           // Conditions are decided on what everybody else would see.
-          await open().catch(unavailable);
+          await openForCommit();
           const decision = decide();
           if (decision === null) return null;
           reserve(decision.growth, 1);

@@ -73,14 +73,27 @@ export class OpenBucketLog implements BucketLog {
   #stopped: Error | null = null;
   readonly #stop = new AbortController();
   #turn: Promise<void> = Promise.resolve();
+  readonly #resumed = Promise.withResolvers<void>();
 
   constructor(input: BucketLogInput) {
     this.#input = input;
     this.#saved = input.saved;
-    this.#patience = new Patience(input.runtime, (waiting) => this.#giveUp(waiting, late()));
+    this.#patience = new Patience(input.runtime, (waiting) => this.#giveUp(waiting));
     void input.ended.promise.then((error) => this.#fail(error));
     input.group.start();
     if (this.#saved.pending) this.#run();
+    else this.#resumed.resolve();
+  }
+
+  /** Resolves when the batch that was pending at the opening is acknowledged and visible, or the log has ended. */
+  async resumed(signal: AbortSignal): Promise<void> {
+    const over = Promise.withResolvers<never>();
+    const stop = () => over.reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    await Promise.race([this.#resumed.promise, this.ended, over.promise]).finally(() =>
+      signal.removeEventListener('abort', stop),
+    );
   }
 
   get logId(): PublicKey {
@@ -155,7 +168,7 @@ export class OpenBucketLog implements BucketLog {
         );
       }
       if (this.#queuedBytes + estimatedBytes > MAX_WAITING_BYTES) {
-        return reject(new LogError('NotEnoughReplicas', 'Too much waits for the replicas of this bucket already. Try again.'));
+        return reject(new LogError('NotSent', 'Too much waits for the replicas of this bucket already. Try again.'));
       }
       const settle =
         <T>(then: (value: T) => void) =>
@@ -175,14 +188,14 @@ export class OpenBucketLog implements BucketLog {
     });
   }
 
-  /** What isn't sent yet will never be. */
-  #giveUp(waiting: Waiting, error: Error): void {
+  /** What isn't sent yet will never be. Without a reason it was late. */
+  #giveUp(waiting: Waiting, reason?: Error): void {
     const at = this.#queue.indexOf(waiting);
     if (at >= 0) {
       this.#queue.splice(at, 1);
       this.#queuedBytes -= waiting.estimatedBytes;
     }
-    waiting.reject(error);
+    waiting.reject(reason ?? late(at >= 0 ? 'NotSent' : 'NotEnoughReplicas'));
   }
 
   /** One batch after the other, as long as there is something to send. */
@@ -209,6 +222,7 @@ export class OpenBucketLog implements BucketLog {
       this.#saved = { ...this.#saved, seq: batch.seq, hash: batch.hash, pending: null };
       this.#timeMs = batch.timeMs;
       await this.#input.onAcknowledged(batch);
+      this.#resumed.resolve();
       const { logId, seq, hash, timeMs } = batch;
       for (const { resolve } of waiting) resolve({ logId, seq, hash, timeMs });
     } catch (error) {
@@ -336,8 +350,9 @@ function joined(waiting: readonly Content[]) {
   };
 }
 
-function late(): LogError {
-  return new LogError('NotEnoughReplicas', 'Too few replicas acknowledged the batch in time. It may still be written.');
+function late(code: 'NotSent' | 'NotEnoughReplicas'): LogError {
+  const why = code === 'NotSent' ? 'the batch before it, so it was not sent' : 'the batch in time. It may still be written';
+  return new LogError(code, `Too few replicas acknowledged ${why}.`);
 }
 
 /** Cautious: CBOR of these is smaller. */

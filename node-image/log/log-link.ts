@@ -25,6 +25,7 @@ export interface LogLink {
 
 export type LogErrorCode =
   | 'NotEnoughReplicas' // fewer members answered than it takes; try again
+  | 'NotSent' // gave up waiting before it was sent: for sure not written; try again
   | 'NotEnoughRoots' // fewer of the nearest farmers answered than it takes; try again
   | 'NoReplicaSet' // the bucket has none: it was never written
   | 'LogEnded' // sealed, closed or overtaken: open a new one

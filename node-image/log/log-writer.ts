@@ -87,8 +87,8 @@ export interface BucketLog {
   /** Members of the set that have everything acknowledged. */
   upToDate(): PublicKey[];
   /**
-   * What one call carries is acknowledged as one. Rejects with LogError: TooLarge = for sure nothing was written;
-   * NotEnoughReplicas or the signal's reason = it may still come true (`onAcknowledged`); LogEnded = open again
+   * What one call carries is acknowledged as one. Rejects with LogError: TooLarge, NotSent = for sure nothing was
+   * written; NotEnoughReplicas or the signal's reason = it may still come true (`onAcknowledged`); LogEnded = open again
    * and read the logs, which say whether it counts.
    */
   append(entries: readonly OwnerEntry[], repair: RepairPart, signal?: AbortSignal): Promise<LogPosition>;
@@ -105,7 +105,8 @@ const PATIENCE_MS = 30_000;
 
 /**
  * Takes the log of `state` up again where nobody was faster, else starts a new one. What it takes over is
- * sealed and closed first, so on return whatever was acknowledged there can be read and nothing is added to it.
+ * sealed and closed first, so on return whatever was acknowledged there can be read and nothing is added to it;
+ * of its own log, what was pending is acknowledged.
  * Rejects with LogError NotEnoughReplicas or NotEnoughRoots: try again; NoReplicaSet: the bucket was never
  * written, and only a keeper or the owner may say where it will lie.
  */
@@ -131,7 +132,12 @@ export async function openBucketLog(order: OpenLogOrder): Promise<BucketLog> {
   saved ??= await startNew(order);
   roots = await announce(order, roots, heads.set, saved);
   if (kind === 'entries') roots = await closeLatecomers(order, roots, heads, keyPairFromSeed(saved.seed).publicKey);
-  return start(order, roots, heads.set, saved);
+  const log = start(order, roots, heads.set, saved);
+  await log.resumed(signal).catch(async (error: unknown) => {
+    await log.close();
+    throw error;
+  });
+  return log;
 }
 
 /**
@@ -214,7 +220,7 @@ function isAmong(grant: Uint8Array, known: readonly LogGrant[]): boolean {
   return known.some(({ links }) => links.at(-1)?.id === last);
 }
 
-function start(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): BucketLog {
+function start(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedLog): OpenBucketLog {
   const { link, owner, bucketId } = order;
   const logKey = keyPairFromSeed(saved.seed);
   let { statements } = roots;

@@ -488,11 +488,10 @@ class Life {
     await this.#mustWrite(home);
   }
 
-  /** Now that everything is well, writing works as well: at the latest when the bridge has been started again. */
-  async #mustWrite(first: BridgeHome): Promise<void> {
+  /** Now that everything is well, writing works as well. */
+  async #mustWrite(home: BridgeHome): Promise<void> {
     const world = this.#world;
-    let home = first;
-    for (let tries = 12; ; tries--) {
+    for (let tries = 6; ; tries--) {
       const write = world.model.begin({
         key: 'last',
         kind: 'put',
@@ -510,11 +509,6 @@ class Life {
         if (tries === 1) throw new Violation(`${home.name} can't write any more: ${String(error)}`, { cause: error });
         await world.sleep(10_000);
       }
-      if (tries !== 8) continue;
-      world.killBridge(home);
-      home = world.bridge = world.startBridge({ saved: home.saved });
-      this.#serve(home);
-      await world.sleep(10_000);
     }
   }
 }

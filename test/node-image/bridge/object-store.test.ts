@@ -145,6 +145,21 @@ describe('a write whose end is not known', () => {
     expect(bridge.catalog.liveVersions(bucket.bucketId, 'k')).toHaveLength(1);
   });
 
+  it('does not hold its key for ever where its log is closed', async () => {
+    const bridge = await memoryBridge();
+    const bucket = await bridge.bucket();
+    await put(bridge, bucket, 'other', 'x');
+    bridge.farm.stalled = true;
+    expect(await codeOf(put(bridge, bucket, 'k', 'first'))).toBe('SlowDown');
+    bridge.farm.stalled = false;
+    await bridge.writers
+      .all()
+      .find(({ bucketId }) => bucketId === bucket.bucketId)!
+      .closeLog();
+    await put(bridge, bucket, 'k', 'second');
+    expect(await get(bridge, bucket, 'k')).toBe('second');
+  });
+
   it('releases what it had reserved of the quota', async () => {
     const bridge = await memoryBridge();
     const bucket = await bridge.bucket();

@@ -24,6 +24,7 @@ export interface LogWorld extends TestFarm {
     writer?: KeyPair;
     link?: LogLink;
     patienceMs?: number;
+    signal?: AbortSignal;
     onAcknowledged?: (batch: AcknowledgedBatch) => void;
   }): Promise<BucketLog>;
   /** Everything that a fresh reader finds. */
