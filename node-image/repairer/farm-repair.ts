@@ -24,7 +24,7 @@ import { placementLogs, type PlacementLogs, type WriterStates } from './placemen
 import { farmReport } from './report.ts';
 import { repairMemory, repairSegment, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
 import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
-import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
+import type { FarmerCounts, IndexedSegment, SegmentIndex } from './segment-index.ts';
 
 export interface RepairLimits {
   offlineAfterMs: number;
@@ -527,13 +527,20 @@ export class FarmRepair {
       stateOf: (farmer) => this.#watch.presence(farmer),
       trustOf: (farmer) => this.#trustOf(farmer),
       lastSeenMs: (farmer) => this.#watch.contact(farmer)?.lastSeenMs ?? 0,
-      countsOf: (farmer) => index.farmerCounts(farmer),
+      countsOf: (farmer) => this.#countsOf(farmer),
       holdingsOf: (farmer) => this.#holdings.get(farmer),
       warranted,
       ownersWithoutWarrant: foreign.size,
       repairedPieces: this.#repairedPieces,
       repairedBytes: this.#repairedBytes,
     });
+  }
+
+  /** Until its segments are judged by its new state, all pieces of a farmer that goes have to move: none may be missed. */
+  #countsOf(farmer: PublicKey): FarmerCounts {
+    const counts = this.#input.index.farmerCounts(farmer);
+    const goes = ['Leaving', 'Lost'].includes(this.#watch.state(farmer));
+    return goes && !this.#judge.hasFollowed(farmer) ? { ...counts, piecesToMove: counts.pieces } : counts;
   }
 
   #now(): number {

@@ -38,6 +38,8 @@ export class Judge {
   readonly #runtime: Runtime;
   /** As the index was last judged by. */
   readonly #known = new Map<PublicKey, FarmerState>();
+  /** The same, once all of a farmer's segments are judged by it. */
+  readonly #followed = new Map<PublicKey, FarmerState>();
   #activeFarmers = -1;
   #domains: string | null = null;
 
@@ -78,8 +80,14 @@ export class Judge {
     for (const farmer of concerned) {
       this.#known.set(farmer, this.#watch.state(farmer));
       await this.#pages((after) => this.#index.segmentsOn(farmer, after, PAGE), signal);
+      this.#followed.set(farmer, this.#known.get(farmer)!);
     }
     return resized || changed.length > 0;
+  }
+
+  /** Whether the index counts this farmer's pieces by the state that it has now. */
+  hasFollowed(farmer: PublicKey): boolean {
+    return this.#followed.get(farmer) === this.#watch.state(farmer);
   }
 
   /** True when domains that several farmers share have changed. */

@@ -159,9 +159,11 @@ describe('repair on a farm', () => {
     await handle.round();
     const leaving = written[0]!.placement.farmers[3]!;
     const held = written.filter(({ placement }) => placement.farmers.includes(leaving)).length;
-    world.farm.setState(leaving, 'Leaving');
-    await handle.repair.askFarmers();
     const of = () => handle.repair.report().farmers.find(({ farmer }) => farmer === leaving)!;
+    world.farm.setState(leaving, 'Leaving');
+    // From the first moment on, also before its segments are judged anew: nobody may take it for drained.
+    expect(of()).toMatchObject({ state: 'Leaving', pieces: held, piecesToMove: held });
+    await handle.repair.askFarmers();
     expect(of()).toMatchObject({ state: 'Leaving', pieces: held, piecesToMove: held, unwarrantedPieces: 0 });
     expect(of().cordonedMs).not.toBeNull();
     await handle.round();
