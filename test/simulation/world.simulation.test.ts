@@ -8,6 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { MUTATIONS } from './mutations.ts';
 
 const SEEDS = 1000;
+/** In one process: what a world leaves behind in its process makes the next ones slower. */
+const SEEDS_EACH = 100;
 const here = dirname(fileURLToPath(import.meta.url));
 
 interface Result {
@@ -39,10 +41,16 @@ describe('simulated worlds', () => {
   });
 
   it(`hold every promise in ${SEEDS} of them`, async () => {
-    const parts = Math.min(4, availableParallelism());
-    const each = Math.ceil(SEEDS / parts);
-    const runs = Array.from({ length: parts }, (_, i) => simulate(['--seeds', String(each), '--from', String(1 + i * each)]));
-    for (const { code, output } of await Promise.all(runs)) expect(code === 0 ? 'nothing broke' : output).toBe('nothing broke');
+    const starts = Array.from({ length: SEEDS / SEEDS_EACH }, (_, i) => 1 + i * SEEDS_EACH);
+    const broken: string[] = [];
+    const work = async () => {
+      for (let from = starts.shift(); from !== undefined; from = starts.shift()) {
+        const { code, output } = await simulate(['--seeds', String(SEEDS_EACH), '--from', String(from)]);
+        if (code !== 0) broken.push(output);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, work));
+    expect(broken).toEqual([]);
   });
 });
 
