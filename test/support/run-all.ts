@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { check } from './check.ts';
@@ -20,6 +20,8 @@ interface Counts {
   passed: number;
   failed: number;
   skipped: number;
+  /** What failed, a line each and why: said again at the end, where it is found. */
+  failures: string[];
 }
 
 const { values } = parseArgs({
@@ -35,7 +37,7 @@ if (process.env['CI'] === 'true' && (without.length > 0 || only.length > 0)) {
   die('With CI=true every level runs: drop --without and --only.');
 }
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const total: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
 const notes: string[] = [];
 for (const level of LEVELS) {
   if (without.includes(level) || (only.length > 0 && !only.includes(level))) {
@@ -53,9 +55,10 @@ for (const level of LEVELS) {
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
+  total.failures.push(...counts.failures.map((text) => `FAILED: ${level}: ${text}`));
   notes.push(`${level}: ${line(counts)}`);
 }
-console.log(`\n${notes.join('\n')}`);
+console.log(`\n${[...total.failures, ...notes].join('\n')}`);
 console.log(line(total));
 process.exit(total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
 
@@ -73,7 +76,7 @@ function obstacleOf(level: Level): string | null {
 
 async function runCheck(): Promise<Counts> {
   const { passed, failed } = await check();
-  return { passed: passed.length, failed: failed.length, skipped: 0 };
+  return { passed: passed.length, failed: failed.length, skipped: 0, failures: failed };
 }
 
 async function runVitest(level: Level): Promise<Counts> {
@@ -93,22 +96,44 @@ async function runVitest(level: Level): Promise<Counts> {
   const counts = readReport(report);
   rmSync(folder, { recursive: true, force: true });
   // A file that fails to load, a hook that fails or an unhandled error has no failed test of its own.
-  if (code !== 0 && counts.failed === 0) counts.failed += 1;
+  if (code !== 0 && counts.failed === 0) {
+    counts.failed += 1;
+    counts.failures.push(`vitest ended with ${code}, and no test of its own failed: see above`);
+  }
   return counts;
+}
+
+interface Report {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: {
+    name: string;
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages?: string[] }[];
+  }[];
 }
 
 function readReport(file: string): Counts {
   try {
-    const report: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    const numbers = report as Record<'numPassedTests' | 'numFailedTests' | 'numPendingTests' | 'numTodoTests', number>;
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
     return {
-      passed: numbers.numPassedTests,
-      failed: numbers.numFailedTests,
-      skipped: numbers.numPendingTests + numbers.numTodoTests,
+      passed: report.numPassedTests,
+      failed: report.numFailedTests,
+      skipped: report.numPendingTests + report.numTodoTests,
+      failures: report.testResults.flatMap(failuresOf),
     };
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, failures: ['vitest left no report: see above'] };
   }
+}
+
+function failuresOf({ name, message, assertionResults }: Report['testResults'][number]): string[] {
+  const failed = assertionResults.filter(({ status }) => status === 'failed');
+  const texts = failed.map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages?.join(' ') ?? ''}`);
+  if (message && failed.length === 0) texts.push(message);
+  return texts.map((text) => `${relative(root, name)}: ${text.split('\n').slice(0, 6).join('\n    ')}`);
 }
 
 function levels(words: string[], option: string): Level[] {

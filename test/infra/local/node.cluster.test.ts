@@ -69,8 +69,12 @@ describe('the cluster', () => {
   });
 
   it('is reached from this machine through a forwarded NodePort', async () => {
-    const response = await fetch(`http://127.0.0.1:${NODE_PORT}/`);
-    expect(await response.json()).toMatchObject({ uid: 65532 });
+    // The pods are ready before kube-proxy has the Service's rules: until then a connection is closed at once.
+    const answer = async () => {
+      const response = await fetch(`http://127.0.0.1:${NODE_PORT}/`, { signal: AbortSignal.timeout(5000) }).catch(() => null);
+      return response ? ((await response.json()) as { uid: number }).uid : 'nobody answers';
+    };
+    await eventually(answer, 65532);
   });
 
   it('has names for Services and pods, and for nothing outside', async () => {
