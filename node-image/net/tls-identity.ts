@@ -46,8 +46,11 @@ export async function provePeer(certificate: Uint8Array | undefined): Promise<Pu
 
 async function verify(certificate: Uint8Array): Promise<PublicKey> {
   try {
+    const strict = new X509Certificate(certificate);
     // What lies behind a certificate is no part of it, and nobody signed it.
-    if (new X509Certificate(certificate).raw.length !== certificate.length) throw new Error('bytes behind its end');
+    if (strict.raw.length !== certificate.length) throw new Error('bytes behind its end');
+    // libp2p's check also takes a signature that isn't encoded as DER demands: one certificate would have many forms.
+    if (!strict.verify(strict.publicKey)) throw new Error('not signed by its own key');
     const peerId = await verifyPeerCertificate(certificate);
     if (peerId.type === 'Ed25519') return toHex(peerId.publicKey.raw);
   } catch (cause) {
