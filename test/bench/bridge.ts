@@ -1,11 +1,10 @@
 // The same farm by S3 through the bridge and straight through the client: many small objects and large ones.
-import { createHash, randomBytes } from 'node:crypto';
-import { Pool } from 'undici';
-import { canonicalRequest, createSigningKeys, requestStringToSign, sign } from '#node/bridge/s3/signature.ts';
-import { startLocalFarm, type LocalFarm } from '#node/cli/local-farm.ts';
+import { randomBytes } from 'node:crypto';
+import { startLocalFarm } from '#node/cli/local-farm.ts';
 import { peakMib } from './support/farmer-fleet.ts';
 import { interleaved, MIB, quantile, rateOf, type Benchmark } from './support/measure.ts';
 import { startRawPeers } from './support/raw-peers.ts';
+import { s3Client } from './support/s3-client.ts';
 import { many } from './store.ts';
 
 const FARMERS = 6;
@@ -29,7 +28,8 @@ export const bridge: Benchmark = {
       signal: stopping.signal,
     });
     const raw = await startRawPeers(folder, 1);
-    const s3 = s3Client(farm);
+    const { endpoint, region, accounts } = farm;
+    const s3 = s3Client({ endpoint, region, ...accounts[0]!, connections: IN_FLIGHT });
     await s3('PUT', '/bench');
     const small = randomBytes(SMALL_BYTES);
     const large = Buffer.alloc(LARGE_BYTES, 3);
@@ -42,9 +42,9 @@ export const bridge: Benchmark = {
     };
     const smallRate = (work: (i: number) => Promise<unknown>) => rateOf(SMALL, () => many(SMALL, IN_FLIGHT, work));
     const seen = await interleaved(rounds, {
-      putSmall: () => smallRate(() => timed(s3('PUT', `/bench/small/${written++}`, small))),
+      putSmall: () => smallRate(() => timed(s3('PUT', `/bench/small/${written++}`, { body: small }))),
       getSmall: () => smallRate((i) => s3('GET', `/bench/small/${i}`)),
-      putLarge: () => rateOf(LARGE_BYTES / MIB, () => s3('PUT', '/bench/large', large)),
+      putLarge: () => rateOf(LARGE_BYTES / MIB, () => s3('PUT', '/bench/large', { body: large })),
       send: () => rateOf(LARGE_BYTES / MIB, () => raw.send(1, LARGE_BYTES)),
       getLarge: () => rateOf(LARGE_BYTES / MIB, () => s3('GET', '/bench/large')),
       receive: () => rateOf(LARGE_BYTES / MIB, () => raw.receive(1, LARGE_BYTES)),
@@ -63,32 +63,3 @@ export const bridge: Benchmark = {
     await farm.ended;
   },
 };
-
-/** Signed requests, nothing else: the SDK would take more of this machine than the bridge does. */
-function s3Client({
-  endpoint,
-  region,
-  accounts,
-}: LocalFarm): (method: 'GET' | 'PUT', path: string, body?: Buffer) => Promise<void> {
-  const pool = new Pool(endpoint, { connections: IN_FLIGHT, pipelining: 1 });
-  const { accessKey, secretKey } = accounts[0]!;
-  const signingKey = createSigningKeys();
-  const { host } = new URL(endpoint);
-  return async (method, path, body) => {
-    const amzDate = new Date().toISOString().replace(/[:-]|\.\d{3}/g, '');
-    const scope = { date: amzDate.slice(0, 8), region };
-    const payloadHash = body ? 'UNSIGNED-PAYLOAD' : createHash('sha256').update('').digest('hex');
-    const headers: Record<string, string> = { host, 'x-amz-content-sha256': payloadHash, 'x-amz-date': amzDate };
-    const signedHeaders = Object.keys(headers);
-    const headerValue = (name: string) => headers[name]!;
-    const canonical = canonicalRequest({ method, path, query: [], signedHeaders, headerValue, payloadHash });
-    const signature = sign(signingKey(secretKey, scope), requestStringToSign(amzDate, scope, canonical));
-    const credential = `${accessKey}/${scope.date}/${region}/s3/aws4_request`;
-    headers['authorization'] =
-      `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${signedHeaders.join(';')}, Signature=${signature}`;
-    const answer = await pool.request({ method, path, headers, body: body ?? null });
-    let text = '';
-    for await (const chunk of answer.body) if (answer.statusCode >= 300) text += String(chunk);
-    if (answer.statusCode >= 300) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
-  };
-}

@@ -1,4 +1,4 @@
-// `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [NAME …]`: prints each figure beside the physical bound measured in the same
+// `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [NAME …]`: prints each figure beside the physical bound measured in the same
 // run. Raw samples go to test/bench/results/results.jsonl.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,12 +35,17 @@ const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '5' }, data: { type: 'string', default: tmpdir() }, profile: { type: 'string' } },
+  options: {
+    rounds: { type: 'string', default: '5' },
+    data: { type: 'string', default: tmpdir() },
+    profile: { type: 'string' },
+    gib: { type: 'string', default: '8' },
+  },
 });
 const unknown = positionals.filter((name) => !ALL.some((one) => one.name === name));
-if (unknown.length > 0 || !(Number(values.rounds) >= 1)) {
+if (unknown.length > 0 || !(Number(values.rounds) >= 1) || !(Number(values.gib) >= 1)) {
   const list = ALL.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n');
-  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [NAME …]\n${list}`);
+  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [NAME …]\n${list}`);
   process.exit(1);
 }
 
@@ -51,7 +56,7 @@ for (const benchmark of ALL.filter(({ name }) => positionals.length === 0 || pos
   const folder = mkdtempSync(join(values.data, 'storj-bench-'));
   const report = new Report(RESULTS, benchmark.name);
   try {
-    await benchmark.run(report, { rounds: Number(values.rounds), folder, ...profile });
+    await benchmark.run(report, { rounds: Number(values.rounds), gib: Number(values.gib), folder, ...profile });
     report.print();
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -15,6 +15,8 @@ export interface Benchmark {
 interface BenchOptions {
   /** Samples of each side. */
   rounds: number;
+  /** Of the largest object. */
+  gib: number;
   /** A folder for this benchmark's data, removed afterwards. */
   folder: string;
   /** Where farmers leave their CPU profiles. */
