@@ -18,9 +18,21 @@ export class OpenError extends Error {
 
 /** Ciphertext and tag of `plain`; `associated` is bound to it without being in it. */
 export function seal(key: Uint8Array, nonce: Uint8Array, plain: Uint8Array, associated: Uint8Array): Uint8Array {
+  return concat(...sealedParts(key, nonce, plain, associated));
+}
+
+/** The same in two parts, for callers that put it together with more. */
+export function sealedParts(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plain: Uint8Array,
+  associated: Uint8Array,
+): [ciphertext: Uint8Array, tag: Uint8Array] {
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(associated);
-  return concat(cipher.update(plain), cipher.final(), cipher.getAuthTag());
+  const ciphertext = cipher.update(plain);
+  cipher.final();
+  return [ciphertext, cipher.getAuthTag()];
 }
 
 /** The plaintext. Throws OpenError. */

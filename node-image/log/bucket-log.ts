@@ -11,6 +11,7 @@ import {
   type EncodedBatch,
   type KnownHead,
 } from '#node/wire/batch.ts';
+import { frameAll } from '#node/wire/framing.ts';
 import type { ReplicaSet } from '#node/wire/root-view.ts';
 import {
   MAX_BATCH_BYTES,
@@ -216,8 +217,10 @@ export class OpenBucketLog implements BucketLog {
     try {
       const { pending } = this.#saved;
       if (!pending) waiting = this.#take();
-      const batch = pending ? this.#opened(pending) : await this.#written(waiting);
-      await this.#input.group.replicate({ seq: batch.seq, hash: batch.hash, bytes: this.#saved.pending! }, this.#stop.signal);
+      const { batch, framed } = pending
+        ? { batch: this.#opened(pending), framed: frameAll([pending]) }
+        : await this.#written(waiting);
+      await this.#input.group.replicate({ seq: batch.seq, hash: batch.hash, framed }, this.#stop.signal);
       // Durable with the next batch at the latest: until then this one would be sent again, which changes nothing.
       this.#saved = { ...this.#saved, seq: batch.seq, hash: batch.hash, pending: null };
       this.#timeMs = batch.timeMs;
@@ -232,13 +235,13 @@ export class OpenBucketLog implements BucketLog {
   }
 
   /** The next batch, durable before anybody sees it: after a crash exactly these bytes are sent again. */
-  async #written(waiting: readonly Waiting[]): Promise<AcknowledgedBatch> {
+  async #written(waiting: readonly Waiting[]): Promise<{ batch: AcknowledgedBatch; framed: Uint8Array }> {
     const content = joined(waiting);
-    const { header, hash, bytes } = this.#encode(content);
+    const { header, hash, bytes, framed } = this.#encode(content);
     await this.#save({ ...this.#saved, pending: bytes });
-    const { keys } = this.#input;
     const { entries, repair, placements } = content;
-    return { logId: this.logId, seq: header.seq, hash, timeMs: header.timeMs, entries, repair: keys ? repair : null, placements };
+    const position = { logId: this.logId, seq: header.seq, hash, timeMs: header.timeMs };
+    return { batch: { ...position, entries, repair: this.#input.keys ? repair : null, placements }, framed };
   }
 
   async #save(saved: SavedLog): Promise<void> {

@@ -4,7 +4,6 @@ import { CallError } from '#node/net/net.ts';
 import type { ReplicaSet } from '#node/wire/root-view.ts';
 import type { Hash, PublicKey } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
-import { frameAll } from '#node/wire/framing.ts';
 import { appendBatches, headOf, type LogName } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
 import { backoffMs } from './runtime.ts';
@@ -12,7 +11,8 @@ import { backoffMs } from './runtime.ts';
 export interface SentBatch {
   seq: number;
   hash: Hash;
-  bytes: Uint8Array;
+  /** Behind their length, as they are sent. */
+  framed: Uint8Array;
 }
 
 /** Newest batches kept for members that lag; those further behind copy from other members. */
@@ -37,7 +37,7 @@ export interface ReplicaGroupInput {
 export class ReplicaGroup {
   readonly #input: ReplicaGroupInput;
   #set: ReplicaSet;
-  /** Consecutive, the newest last, framed as they are sent. */
+  /** Consecutive, the newest last. */
   readonly #recent: SentBatch[] = [];
   /** By member: up to where it has the log, as far as known. */
   readonly #has = new Map<PublicKey, number>();
@@ -66,7 +66,7 @@ export class ReplicaGroup {
     if (this.#ended) throw this.#ended;
     if (batch.seq > this.#newest.seq) {
       this.#newest = batch;
-      this.#recent.push({ ...batch, bytes: frameAll([batch.bytes]) });
+      this.#recent.push(batch);
       this.#trim();
     }
     this.start();
@@ -109,9 +109,12 @@ export class ReplicaGroup {
     return this.upToDate(seq).length > this.#set.f;
   }
 
+  /** Batches that every member has are of no use any more. */
   #trim(): void {
-    let bytes = this.#recent.reduce((sum, one) => sum + one.bytes.length, 0);
-    while (this.#recent.length > 1 && bytes > MAX_RECENT_BYTES) bytes -= this.#recent.shift()!.bytes.length;
+    const everybodyHas = Math.min(...this.#set.members.map((member) => this.#has.get(member) ?? 0));
+    while (this.#recent.length > 1 && this.#recent[0]!.seq <= everybodyHas) this.#recent.shift();
+    let bytes = this.#recent.reduce((sum, one) => sum + one.framed.length, 0);
+    while (this.#recent.length > 1 && bytes > MAX_RECENT_BYTES) bytes -= this.#recent.shift()!.framed.length;
   }
 
   #progress(signal: AbortSignal): Promise<void> {
@@ -179,9 +182,9 @@ export class ReplicaGroup {
     let bytes = 0;
     for (const batch of this.#recent) {
       if (batch.seq <= from) continue;
-      bytes += batch.bytes.length;
+      bytes += batch.framed.length;
       if (batches.length > 0 && bytes > MAX_CALL_BYTES) break;
-      batches.push(batch.bytes);
+      batches.push(batch.framed);
     }
     return batches;
   }

@@ -5,10 +5,10 @@ import { blake3 } from '#node/core/hash.ts';
 import { hkdf } from '#node/core/hkdf.ts';
 import { toHex } from '#node/core/ids.ts';
 import { sign, verify, type KeyPair } from '#node/core/keys.ts';
-import { open, OpenError, seal, ZERO_NONCE } from '#node/core/sealing.ts';
+import { open, OpenError, sealedParts, ZERO_NONCE } from '#node/core/sealing.ts';
 import { bytes, decode, encode, hex32, oneOf, struct, uint, WireError } from './codec.ts';
 import { ownerPart, repairPart, sealedPlacements, type KnownHead, type OwnerPart } from './entries.ts';
-import { frameAll } from './framing.ts';
+import { u32 } from './framing.ts';
 import {
   FORMAT_VERSION,
   MAX_BATCH_BYTES,
@@ -27,6 +27,9 @@ export const NO_HASH: Hash = '0'.repeat(64);
 
 const MAX_HEADER_BYTES = 256;
 const SIGNATURE_BYTES = 64;
+/** Its place while the rest is put together. */
+const NO_SIGNATURE = new Uint8Array(SIGNATURE_BYTES);
+const FRAME_BYTES = 4;
 const SIGNATURE_LABEL = ascii('storj-batch/1\0');
 const OWNER_PART = 'storj/1 batch owner part';
 const REPAIR_PART = 'storj/1 batch repair part';
@@ -54,6 +57,8 @@ export interface EncodedBatch {
   header: BatchHeader;
   hash: Hash;
   bytes: Uint8Array;
+  /** The same bytes behind their length, as they are sent: `bytes` is a part of this memory. */
+  framed: Uint8Array;
 }
 
 /** Seals and signs a batch of a writer's log. Throws WireError where it would be larger than MAX_BATCH_BYTES. */
@@ -72,8 +77,8 @@ export function encodeBatch(input: {
   const owner = encode(ownerPart, { entries: [...input.entries], heads: [...(input.heads ?? [])] });
   const repair = encode(repairPart, input.repair);
   return signBatch(input.logKey, head, (headerBytes) => [
-    seal(partKey(OWNER_PART, input.ownerPartKey, head), ZERO_NONCE, owner, headerBytes),
-    seal(partKey(REPAIR_PART, input.repairPartKey, head), ZERO_NONCE, repair, headerBytes),
+    sealedParts(partKey(OWNER_PART, input.ownerPartKey, head), ZERO_NONCE, owner, headerBytes),
+    sealedParts(partKey(REPAIR_PART, input.repairPartKey, head), ZERO_NONCE, repair, headerBytes),
   ]);
 }
 
@@ -84,27 +89,39 @@ export function encodePlacementsBatch(input: {
   placements: readonly SealedPlacement[];
 }): EncodedBatch {
   const head = headerOf('placements', input.logKey, input.position);
-  return signBatch(input.logKey, head, () => [encode(sealedPlacements, [...input.placements]), new Uint8Array(0)]);
+  return signBatch(input.logKey, head, () => [[encode(sealedPlacements, [...input.placements])], []]);
 }
 
 function headerOf(kind: BatchHeader['kind'], logKey: KeyPair, position: BatchPosition): BatchHeader {
   return { version: FORMAT_VERSION, kind, logId: logKey.publicKey, ...position };
 }
 
+/** Put together once, in the memory that is sent: a batch has up to 8 MiB. Each of its two parts may come in several. */
 function signBatch(
   logKey: KeyPair,
   head: BatchHeader,
-  sealParts: (headerBytes: Uint8Array) => [Uint8Array, Uint8Array],
+  sealParts: (headerBytes: Uint8Array) => [first: Uint8Array[], second: Uint8Array[]],
 ): EncodedBatch {
   const headerBytes = encode(header, head);
-  const parts = sealParts(headerBytes);
-  const unsigned = concat(Uint8Array.of(FORMAT_VERSION), frameAll([headerBytes, ...parts]));
-  if (unsigned.length + SIGNATURE_BYTES > MAX_BATCH_BYTES) {
-    throw new WireError(`A batch of ${unsigned.length} bytes: at most ${MAX_BATCH_BYTES} go into one; split it.`);
+  const [first, second] = sealParts(headerBytes);
+  const content = [
+    Uint8Array.of(FORMAT_VERSION),
+    ...[[headerBytes], first, second].flatMap((part) => [u32(sizeOf(part)), ...part]),
+  ];
+  const unsignedBytes = sizeOf(content);
+  const sizeBytes = unsignedBytes + SIGNATURE_BYTES;
+  if (sizeBytes > MAX_BATCH_BYTES) {
+    throw new WireError(`A batch of ${unsignedBytes} bytes: at most ${MAX_BATCH_BYTES} go into one; split it.`);
   }
-  const digest = blake3(unsigned);
-  const signature = sign(logKey, concat(SIGNATURE_LABEL, digest));
-  return { header: head, hash: toHex(digest), bytes: concat(unsigned, signature) };
+  const framed = concat(u32(sizeBytes), ...content, NO_SIGNATURE);
+  const bytes = framed.subarray(FRAME_BYTES);
+  const digest = blake3(bytes.subarray(0, unsignedBytes));
+  bytes.set(sign(logKey, concat(SIGNATURE_LABEL, digest)), unsignedBytes);
+  return { header: head, hash: toHex(digest), bytes, framed };
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 // ---- reading --------------------------------------------------------------------------------

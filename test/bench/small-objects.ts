@@ -28,8 +28,16 @@ export const smallObjects: Benchmark = {
     const { members, f } = log.set();
     const latencies: number[] = [];
     let next = 0;
+    const cpuMs = { client: [] as number[], farmers: [] as number[] };
     const seen = await interleaved(rounds, {
-      puts: () => rateOf(OBJECTS, () => appendAll(log, client, () => next++, OBJECTS, latencies)),
+      puts: async () => {
+        const before = { own: process.cpuUsage(), farmers: fleet.cpuSeconds() };
+        const rate = await rateOf(OBJECTS, () => appendAll(log, client, () => next++, OBJECTS, latencies));
+        const own = process.cpuUsage(before.own);
+        cpuMs.client.push((own.user + own.system) / OBJECTS);
+        cpuMs.farmers.push(((fleet.cpuSeconds() - before.farmers) * 1e6) / OBJECTS);
+        return rate;
+      },
       bound: () =>
         rateOf(OBJECTS, async () => {
           for (let i = 0; i < OBJECTS; i += IN_FLIGHT) await raw.sendDurably(members.length, IN_FLIGHT * OBJECT_BYTES, f + 1);
@@ -45,6 +53,8 @@ export const smallObjects: Benchmark = {
     report.value({ figure: 'puts of 4 KiB', unit: '/s', values: seen.puts, target: '≥ 6,000 /s' });
     report.value({ figure: 'p50', unit: 'ms', values: [quantile(latencies, 0.5)] });
     report.value({ figure: 'p99', unit: 'ms', values: [quantile(latencies, 0.99)], target: '< 30 ms' });
+    report.value({ figure: 'CPU of the client', unit: 'ms per 1,000 puts', values: cpuMs.client });
+    report.value({ figure: 'CPU of all farmers', unit: 'ms per 1,000 puts', values: cpuMs.farmers });
     report.value({ figure: "farmers' peak memory", unit: 'MiB', values: fleet.peakMib(), target: '< 220 MiB' });
     await log.close();
     await raw.stop();

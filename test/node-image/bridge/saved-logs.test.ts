@@ -59,6 +59,25 @@ describe('saved logs', () => {
     await again.close();
   });
 
+  it('give a pending batch back byte for byte, and never one of which a byte was changed', async () => {
+    const pending = random(300_000);
+    const logs = at('pending');
+    const state = logs.of(OWNER, BUCKET);
+    await state.save(saved(1));
+    await state.save(saved(2, pending));
+    await logs.close();
+    const again = at('pending');
+    expect((await again.of(OWNER, BUCKET).load())?.pending).toEqual(pending);
+    await again.close();
+    const path = join(root, 'pending', readdirSync(join(root, 'pending'))[0]!);
+    const bytes = readFileSync(path);
+    bytes[bytes.indexOf(pending) + 200_000]! ^= 1;
+    writeFileSync(path, bytes);
+    const changed = at('pending');
+    expect(await changed.of(OWNER, BUCKET).load()).toMatchObject({ seq: 1, pending: null });
+    await changed.close();
+  });
+
   it('can be neither read nor moved by who steals them', async () => {
     const logs = at('stolen');
     await logs.of(OWNER, BUCKET).save(saved(1));
