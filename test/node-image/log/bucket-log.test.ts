@@ -237,12 +237,11 @@ describe('a crash between any two steps', () => {
         world.open({
           link: world.link(world.farm.bridge, life.network),
           state: life.state(state),
-          patienceMs: 300,
-          signal: within(1000),
+          signal: AbortSignal.any([within(), life.over]),
         }),
       );
       for (let i = 0; i < 3; i++) {
-        await put(log, `round ${round} key ${i}`);
+        await log.append([putEntry(`round ${round} key ${i}`)], NOTHING, AbortSignal.any([within(), life.over]));
         acknowledged.push(`round ${round} key ${i}`);
       }
     } catch (error) {

@@ -126,11 +126,18 @@ export function memoryState(saved: SavedLog | null = null): WriterState & { save
 export class Life {
   steps = 0;
   readonly #limit: number;
+  readonly #over = new AbortController();
+  /** Aborted by the crash: nobody is left who would wait. */
+  readonly over = this.#over.signal;
   constructor(limit: number) {
     this.#limit = limit;
   }
   #step(): void {
-    if (this.steps >= this.#limit) throw new CallError('Aborted', 'The process has crashed.');
+    if (this.steps >= this.#limit) {
+      const crash = new CallError('Aborted', 'The process has crashed.');
+      this.#over.abort(crash);
+      throw crash;
+    }
     this.steps += 1;
   }
   network = (network: Network): Network => ({
