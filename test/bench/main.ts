@@ -1,4 +1,4 @@
-// `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [NAME …]`: prints each figure beside the physical bound measured in the same
+// `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [--objects N] [NAME …]`: prints each figure beside the physical bound measured in the same
 // run. Raw samples go to test/bench/results/results.jsonl.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { Report, type Benchmark } from './support/measure.ts';
 import { bridge } from './bridge.ts';
 import { checkpoint } from './checkpoint.ts';
+import { coldFind } from './cold-find.ts';
 import { firstByte } from './first-byte.ts';
 import { manyPieces } from './many-pieces.ts';
 import { memory } from './memory.ts';
@@ -26,6 +27,7 @@ const ALL: Benchmark[] = [
   smallObjects,
   bridge,
   firstByte,
+  coldFind,
   startUp,
   manyPieces,
   memory,
@@ -40,12 +42,13 @@ const { values, positionals } = parseArgs({
     data: { type: 'string', default: tmpdir() },
     profile: { type: 'string' },
     gib: { type: 'string', default: '8' },
+    objects: { type: 'string', default: '100000' },
   },
 });
 const unknown = positionals.filter((name) => !ALL.some((one) => one.name === name));
-if (unknown.length > 0 || !(Number(values.rounds) >= 1) || !(Number(values.gib) >= 1)) {
+if (unknown.length > 0 || !(Number(values.rounds) >= 1) || !(Number(values.gib) >= 1) || !(Number(values.objects) >= 1)) {
   const list = ALL.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n');
-  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [NAME …]\n${list}`);
+  console.error(`npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [--objects N] [NAME …]\n${list}`);
   process.exit(1);
 }
 
@@ -56,7 +59,13 @@ for (const benchmark of ALL.filter(({ name }) => positionals.length === 0 || pos
   const folder = mkdtempSync(join(values.data, 'storj-bench-'));
   const report = new Report(RESULTS, benchmark.name);
   try {
-    await benchmark.run(report, { rounds: Number(values.rounds), gib: Number(values.gib), folder, ...profile });
+    await benchmark.run(report, {
+      rounds: Number(values.rounds),
+      gib: Number(values.gib),
+      objects: Number(values.objects),
+      folder,
+      ...profile,
+    });
     report.print();
   } finally {
     rmSync(folder, { recursive: true, force: true });

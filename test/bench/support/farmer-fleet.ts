@@ -9,7 +9,7 @@ import { freePorts } from '#node/cli/free-port.ts';
 import { keeperStatement, type AccountAccess } from '#node/client/account.ts';
 import { createClient, type Client, type ClientLimits } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
-import { boxPublicKey, keyPairFromSeed, ownerFromEntropy, type KeyPair } from '#node/core/keys.ts';
+import { boxPublicKey, keyPairFromSeed, ownerFromEntropy, wordsFromEntropy, type KeyPair } from '#node/core/keys.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import { getStatements } from '#node/log/log-calls.ts';
@@ -29,6 +29,8 @@ export interface FarmerFleet {
   readonly keeper: KeyPair;
   /** An owner whose statements are published. */
   readonly access: AccountAccess;
+  /** The owner's 24 words. */
+  readonly words: string;
   /** A client of its own network each time. `wrap` stands between it and the farmers. */
   client(limits?: Partial<ClientLimits>, wrap?: (network: Network) => Network): Promise<Client>;
   /** CPU seconds of all farmers so far; Linux only. */
@@ -69,11 +71,13 @@ export async function startFleet(folder: string, count: number, profileFolder?: 
   writeAtomic(configFile, config);
   const clients: Client[] = [];
   const identity = await tlsIdentity(keeper);
-  const owner = ownerFromEntropy(new Uint8Array(randomBytes(32)));
+  const entropy = new Uint8Array(randomBytes(32));
+  const owner = ownerFromEntropy(entropy);
   const fleet: FarmerFleet = {
     config,
     keeper,
     access: { owner: owner.keyPair.publicKey, accountSecret: owner.accountSecret },
+    words: wordsFromEntropy(entropy),
     async client(limits, wrap = (network) => network) {
       const network = wrap(httpsNetwork({ identity }));
       const view = settableFarmView(farmSnapshot(config));

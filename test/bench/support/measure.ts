@@ -17,6 +17,8 @@ interface BenchOptions {
   rounds: number;
   /** Of the largest object. */
   gib: number;
+  /** In a bucket. */
+  objects: number;
   /** A folder for this benchmark's data, removed afterwards. */
   folder: string;
   /** Where farmers leave their CPU profiles. */
