@@ -51,12 +51,13 @@ for (const level of LEVELS) {
     continue;
   }
   console.log(`\n== ${level}`);
+  const startMs = Date.now();
   const counts = level === 'check' ? await runCheck() : await runVitest(level);
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
   total.failures.push(...counts.failures.map((text) => `FAILED: ${level}: ${text}`));
-  notes.push(`${level}: ${line(counts)}`);
+  notes.push(`${level}: ${line(counts)} (${Math.round((Date.now() - startMs) / 1000)} s)`);
 }
 console.log(`\n${[...total.failures, ...notes].join('\n')}`);
 console.log(line(total));
