@@ -1,5 +1,5 @@
 // Runs a script of this project on the project's own Node, whatever Node started it (20 or newer).
-//   node bootstrap.mjs SCRIPT.ts [ARG ...]
+//   node bootstrap.mjs [NODE FLAG ...] SCRIPT.ts [ARG ...]
 //   node bootstrap.mjs --no-install PREFLIGHT.mjs SCRIPT.ts [ARG ...]
 // First `npm ci`, but only where node_modules differs from the lock; then SCRIPT under
 // node_modules/.bin/node (npm packages carry the binary, so nothing is installed on the machine).
@@ -36,8 +36,9 @@ if (!existsSync(node)) {
     `There is no Node for ${process.platform}-${process.arch} among this project's packages (linux and darwin, x64 and arm64, have one). Use one of those, or a Linux VM.`,
   );
 }
-const [script, ...rest] = args;
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, script), ...rest], {
+const at = args.findIndex((arg) => !arg.startsWith('--'));
+const [flags, script, rest] = [args.slice(0, at), args[at], args.slice(at + 1)];
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...flags, join(root, script), ...rest], {
   stdio: 'inherit',
   env: { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}` },
 });

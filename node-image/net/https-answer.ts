@@ -38,7 +38,9 @@ export interface Exchange {
 
 export async function answerCall({ request, response, peer, service, onError }: Exchange): Promise<void> {
   const gone = new AbortController();
-  response.once('close', () => gone.abort(new CallError('Aborted', 'The caller has gone.')));
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort(new CallError('Aborted', 'The caller has gone.'));
+  });
   request.on('error', () => {});
   let body: AsyncIterable<Uint8Array> | undefined;
   try {

@@ -1,5 +1,6 @@
 // `npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [--objects N] [NAME …]`: prints each figure beside the physical bound measured in the same
-// run. Raw samples go to test/bench/results/results.jsonl.
+// run. Raw samples go to test/bench/results/results.jsonl. This process has the flags of a bridge (package.json): the
+// client in it works as one does.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -52,7 +53,7 @@ if (unknown.length > 0 || !(Number(values.rounds) >= 1) || !(Number(values.gib) 
   process.exit(1);
 }
 
-/** Of the farmers; the client's own: --cpu-prof for this process. */
+/** Of the farmers; the client's own: `node bootstrap.mjs --cpu-prof test/bench/main.ts`. */
 const profile = values.profile === undefined ? {} : { profileFolder: values.profile };
 for (const benchmark of ALL.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
   console.log(benchmark.about);
