@@ -80,7 +80,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const owners = ownerLookup({ roots, farmers, generation: () => config.current()?.generation ?? 0, promise, network, runtime });
   const grants = presentedGrants({ owners, runtime });
   const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
-  const behind = catchUp({ store, roots, logs, network, addressOf, runtime });
+  const behind = catchUp({ store, roots, logs, owners, network, addressOf, runtime });
   const handover = rootsHandover({ store, roots, owners, network, runtime });
   const probe = diskProbe({
     disk,

@@ -43,10 +43,10 @@ export const logCalls: Record<LogOperation, Handler> = {
   async 'log.heads'(context, head) {
     const { owner, bucketId } = decodeCallHead('log.heads', head);
     const view = await readableView(context, owner, bucketId, maySeeHeads);
-    const set = view.sets.get(bucketId);
-    const isFellow = set?.members.includes(context.from) === true;
+    const isFellow = view.sets.get(bucketId)?.members.includes(context.from) === true;
     // The others' questions are answered at once, or a farm that starts whole would wait for itself.
-    if (!isFellow && !context.isCaughtUp(owner, bucketId)) throw notCaughtUp();
+    if (!isFellow && !(await context.isCaughtUp(owner, bucketId))) throw notCaughtUp();
+    const set = context.owners.localView(owner).sets.get(bucketId) ?? view.sets.get(bucketId);
     const logs = context.logs
       .logs(owner, bucketId)
       .map(({ logId, seq, hash, sealed, firstSeq }) => ({ logId, seq, hash, sealed, firstSeq }));
@@ -75,6 +75,8 @@ export const logCalls: Record<LogOperation, Handler> = {
     const { bucketId, logId } = order.body;
     const view = await context.owners.view(owner, context.signal);
     if (order.body.owner !== owner || !verifySealOrder(order, view)) throw forbidden('seal this log');
+    // Where the log ends is told from the answers, as of any read: a head that was set back must not count.
+    if (!(await context.isCaughtUp(owner, bucketId))) throw notCaughtUp();
     const name = { owner, bucketId, logId };
     const held = context.logs.held(owner, logId);
     if (held && held.bucketId !== bucketId) throw new CallError('BadRequest', 'The log belongs to another bucket.');

@@ -1,25 +1,42 @@
 // After a start: newer heads and missing batches are taken from the other replicas before this farmer
-// answers for its logs. A store that was set back by a snapshot can't know it; the others do. The same
-// number of answers is needed as for any read, so a bucket that can't be caught up couldn't be read either.
+// answers for its logs. A store that was set back by a snapshot can't know it; the others do.
+//
+// How many others: a batch was acknowledged by f + 1 of the N members. If this farmer was one of them and was set
+// back, f others have it, and any N − f of the N − 1 others include one of those. A farm that starts whole, or misses
+// f − 1 members besides, gives so many answers at once. With f members missing N − f − 1 others are left: what they
+// and this farmer say is all that is left to read, and who was set back among them can't be told. So they are enough,
+// but only when the missing ones are known as lost or have had time to come: set back and away is f + 1 faults then.
 import { pause, type Runtime } from '#node/log/runtime.ts';
-import type { FarmerAddress, Network } from '#node/net/net.ts';
+import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { bucketHeads, encodeCallHead, type BucketHeads } from '#node/wire/calls.ts';
 import { collect, unframeAll } from '#node/wire/framing.ts';
-import type { LogView, ReplicaSet } from '#node/wire/root-view.ts';
+import type { LogView, ReplicaSet, RootView } from '#node/wire/root-view.ts';
 import { MAX_BATCH_BYTES, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { LogStore } from './log-store.ts';
+import { fetchStatements, type OwnerLookup } from './owner-lookup.ts';
+import { putStatements } from './roots-handover.ts';
 import type { RootsStore } from './roots-store.ts';
 import type { Store } from './store.ts';
 
 const ASK_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
+/** Whoever asks for a bucket that wasn't known at the start waits for the dead among the others so long, once. */
+const ASK_ON_DEMAND_MS = 1000;
+/** Members that have been away for so long since the start don't come with it: the time after which farmers count as offline. */
+const PATIENCE_MS = 60_000;
 /** Buckets that are caught up at once. */
 const AT_ONCE = 4;
+/** Buckets remembered as caught up; one that was forgotten is asked about once more. */
+const MAX_REMEMBERED = 100_000;
 
 export interface CatchUp {
-  isCaughtUp(owner: PublicKey, bucketId: BucketId): boolean;
-  /** Goes on until every bucket is caught up or the signal fires. */
+  /**
+   * Whether this farmer's word on the bucket's logs counts. A bucket that wasn't known at the start is asked about
+   * now: it may be new, or its first statement may have been lost with the rest when the store was set back.
+   */
+  isCaughtUp(owner: PublicKey, bucketId: BucketId): Promise<boolean>;
+  /** Goes on until every bucket that was known at the start is caught up or the signal fires. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -27,8 +44,9 @@ export interface CatchUpOptions {
   store: Store;
   roots: RootsStore;
   logs: LogStore;
+  owners: OwnerLookup;
   network: Network;
-  /** null = not known to the farm (yet). */
+  /** null = not known to the farm (yet), or lost. */
   addressOf: (farmer: PublicKey) => FarmerAddress | null;
   runtime: Runtime;
 }
@@ -37,27 +55,61 @@ interface Bucket {
   bucketId: BucketId;
 }
 
-/** Answers of other members that are needed: with our own they make N − f. */
-function answersNeeded({ members, f }: ReplicaSet): number {
-  return Math.max(0, members.length - f - 1);
+/** Answers of other members that are needed. `known` = others that the farm hasn't given up. */
+function answersNeeded({ members, f }: ReplicaSet, { hasWaited, known }: { hasWaited: boolean; known: number }): number {
+  const least = Math.max(0, members.length - 1 - f);
+  return hasWaited ? least : Math.max(least, Math.min(known, members.length - f));
 }
 
 export function catchUp(options: CatchUpOptions): CatchUp {
-  const { store, roots, network, runtime } = options;
+  const { store, roots, owners, network, runtime } = options;
   const pending = new Map<string, Bucket>();
+  const caughtUp = new Set<string>();
+  const underWay = new Map<string, Promise<boolean>>();
+  const stopped = new AbortController();
+  let hasWaited = false;
   const nameOf = ({ owner, bucketId }: Bucket) => `${owner}/${bucketId}`;
   for (const bucket of bucketsOf(store, roots, network.self)) pending.set(nameOf(bucket), bucket);
+  const remember = (name: string) => {
+    pending.delete(name);
+    caughtUp.add(name);
+    if (caughtUp.size > MAX_REMEMBERED) caughtUp.delete(caughtUp.keys().next().value ?? '');
+  };
+  // Whatever goes wrong with one bucket, it is tried again and the others go on.
+  const attempt = async (bucket: Bucket, askMs: number, signal: AbortSignal) => {
+    const isDone = await catchUpBucket(options, bucket, { hasWaited, askMs }, signal).catch(() => false);
+    if (isDone) remember(nameOf(bucket));
+    return isDone;
+  };
+  const onDemand = async (bucket: Bucket) => {
+    const { owner, bucketId } = bucket;
+    if (!roots.view(owner).sets.has(bucketId)) {
+      await owners.refresh(owner, stopped.signal);
+      if (owners.refreshedMs(owner) === null) return false;
+    }
+    return await attempt(bucket, ASK_ON_DEMAND_MS, stopped.signal);
+  };
   return {
-    isCaughtUp: (owner, bucketId) => !pending.has(nameOf({ owner, bucketId })),
+    async isCaughtUp(owner, bucketId) {
+      const bucket = { owner, bucketId };
+      const name = nameOf(bucket);
+      if (caughtUp.has(name)) return true;
+      if (pending.has(name) || stopped.signal.aborted) return false;
+      const asking =
+        underWay.get(name) ??
+        onDemand(bucket)
+          .catch(() => false)
+          .finally(() => underWay.delete(name));
+      underWay.set(name, asking);
+      return await asking;
+    },
     async run(signal) {
+      signal.addEventListener('abort', () => stopped.abort(signal.reason), { once: true });
+      void pause(runtime, PATIENCE_MS, signal).then(() => (hasWaited = true));
       for (let pauseMs = FIRST_PAUSE_MS; pending.size > 0 && !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
         const todo = [...pending.values()];
         const worker = async () => {
-          for (let bucket = todo.pop(); bucket && !signal.aborted; bucket = todo.pop()) {
-            // Whatever goes wrong with one bucket, it is tried again and the others go on.
-            const isDone = await catchUpBucket(options, bucket, signal).catch(() => false);
-            if (isDone) pending.delete(nameOf(bucket));
-          }
+          for (let bucket = todo.pop(); bucket && !signal.aborted; bucket = todo.pop()) await attempt(bucket, ASK_MS, signal);
         };
         await Promise.all(Array.from({ length: AT_ONCE }, worker));
         if (pending.size > 0) await pause(runtime, pauseMs, signal);
@@ -78,23 +130,55 @@ function bucketsOf(store: Store, roots: RootsStore, self: PublicKey): Bucket[] {
 }
 
 /** Whether enough members have answered and everything newer is here. */
-async function catchUpBucket(options: CatchUpOptions, { owner, bucketId }: Bucket, signal: AbortSignal): Promise<boolean> {
-  const { roots, network, runtime, addressOf } = options;
+async function catchUpBucket(
+  options: CatchUpOptions,
+  { owner, bucketId }: Bucket,
+  { hasWaited, askMs }: { hasWaited: boolean; askMs: number },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { roots, logs, network, runtime, addressOf } = options;
   const set = roots.view(owner).sets.get(bucketId);
   if (!set?.members.includes(network.self)) return true;
-  const others = set.members.filter((member) => member !== network.self).map(addressOf);
+  const others = set.members
+    .filter((member) => member !== network.self)
+    .map(addressOf)
+    .filter((to) => to !== null);
   const answers = await Promise.allSettled(
-    others
-      .filter((to) => to !== null)
-      .map(async (to) => ({ to, heads: await askHeads(network, to, { owner, bucketId }, runtime.deadline(ASK_MS, signal)) })),
+    others.map(async (to) => {
+      const limit = runtime.deadline(askMs, signal);
+      const ask = () => askHeads(network, to, { owner, bucketId }, limit);
+      const heads = await ask().catch(async (error: unknown) => {
+        if (!(error instanceof CallError) || error.code !== 'Forbidden') throw error;
+        // It hasn't been told yet that we are fellows.
+        await putStatements(network, to, owner, roots.statements(owner), limit);
+        return await ask();
+      });
+      if (namesUnknown(roots.view(owner), bucketId, heads)) {
+        await roots.put(owner, await fetchStatements(network, to, owner, limit));
+      }
+      return { to, heads };
+    }),
   );
   const good = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   for (const log of roots.view(owner).logs) {
     if (log.bucketId === bucketId) await takeNewer(options, owner, log, good, signal);
   }
   const isBehind = ({ heads }: Answered) =>
-    roots.view(owner).logs.some((log) => options.logs.head({ owner, ...log }).seq < endOf(log, heads));
-  return good.filter((answered) => !isBehind(answered)).length >= answersNeeded(set);
+    roots.view(owner).logs.some((log) => {
+      const { seq, sealed } = logs.head({ owner, ...log });
+      // Sealed here and not closed yet: no batch behind this head was ever acknowledged here, and none will be.
+      return seq < endOf(log, heads) && !(sealed && !log.closed);
+    });
+  const now = roots.view(owner).sets.get(bucketId);
+  // Another set than was asked: the next attempt asks its members.
+  if (now?.epoch !== set.epoch) return now !== undefined && !now.members.includes(network.self);
+  return good.filter((answered) => !isBehind(answered)).length >= answersNeeded(set, { hasWaited, known: others.length });
+}
+
+/** A member knows a newer set, or a log that isn't known here: statements are missing. */
+function namesUnknown({ sets, logs }: RootView, bucketId: BucketId, heads: BucketHeads): boolean {
+  const known = new Set(logs.filter((log) => log.bucketId === bucketId).map(({ logId }) => logId));
+  return heads.epoch > (sets.get(bucketId)?.epoch ?? 0) || heads.logs.some(({ logId }) => !known.has(logId));
 }
 
 interface Answered {

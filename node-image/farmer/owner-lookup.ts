@@ -69,7 +69,13 @@ export function ownerLookup({ roots, farmers, generation, promise, network, runt
     return given.flat();
   };
   const learn = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => {
-    const view = rootView(owner, (await ask(owner, signal)).map(decodeRootStatement));
+    const statements = await ask(owner, signal);
+    const view = rootView(owner, statements.map(decodeRootStatement));
+    // A replica that has none of them was set back, or hasn't been told yet: it has to judge by its own.
+    if ([...view.sets.values()].some(({ members }) => members.includes(network.self))) {
+      await roots.put(owner, statements);
+      return roots.view(owner);
+    }
     keep(remembered, owner, { view, untilMs: runtime.nowMs() + REMEMBER_MS });
     return view;
   };
@@ -112,7 +118,7 @@ function keep<T>(map: Map<PublicKey, T>, owner: PublicKey, value: T): void {
 }
 
 /** All statements that a farmer has of an owner. Rejects with CallError. */
-async function fetchStatements(
+export async function fetchStatements(
   network: Network,
   to: FarmerAddress,
   owner: PublicKey,

@@ -94,7 +94,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
-async function putStatements(
+export async function putStatements(
   network: Network,
   to: FarmerAddress,
   owner: PublicKey,

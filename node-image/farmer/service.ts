@@ -33,7 +33,7 @@ export interface FarmerParts {
   grants: PresentedGrants;
   config: () => FarmConfig | null;
   /** Whether the newest heads of this bucket were taken from the other replicas since the start. */
-  isCaughtUp: (owner: PublicKey, bucketId: string) => boolean;
+  isCaughtUp: (owner: PublicKey, bucketId: string) => Promise<boolean>;
   nowMs: () => number;
   runtime: Runtime;
   observe?: CallObserver;

@@ -15,6 +15,8 @@ import { BUCKET_NAME, BridgeDied, SimSavedLogs, Violation, World, type BridgeHom
 
 /** A run that has fired so many timers isn't one. */
 const MAX_TIMERS = 400_000;
+/** Tries, 5 s apart. A farmer that has just started waits a minute for fellows that are away before it answers. */
+const PAST_A_MINUTE = 15;
 /** Misfortunes that quiet worlds don't know, and those that only they know. */
 const LOUD = ['crash', 'blackout', 'partition', 'lose', 'leave', 'lie'];
 const QUIET = ['setBack', 'forget'];
@@ -460,8 +462,8 @@ class Life {
       this.#faulty.add(home);
       world.killFarmer(home, { power: false });
     }
-    await checkFromWords(world, 'the words alone, at the end', 6);
-    await checkLogs(world, 6);
+    await checkFromWords(world, 'the words alone, at the end', PAST_A_MINUTE);
+    await checkLogs(world, PAST_A_MINUTE);
     checkDisks(world);
     if (world.net.mostInFlight > 600) throw new Violation(`${world.net.mostInFlight} calls were under way at once`);
   }

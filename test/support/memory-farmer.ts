@@ -65,6 +65,8 @@ export interface MemoryFarmOptions {
   /** Failure domain of farmer i; its own key otherwise. */
   domainOf?: (i: number) => string;
   nowMs?: () => number;
+  /** How the farmers wait. */
+  sleep?: Runtime['sleep'];
   config?: Partial<FarmConfig>;
 }
 export interface MemoryFarm {
@@ -81,8 +83,8 @@ export interface MemoryFarm {
   setState(farmer: PublicKey, state: RosterMember['state']): void;
   /** One more farmer, in the roster at once. */
   add(): Promise<MemoryFarmer>;
-  /** Stops farmer i and starts it again on its folder, or on an empty one with a new key. */
-  restart(i: number, how?: { empty: boolean }): Promise<MemoryFarmer>;
+  /** Stops farmer i and starts it again on its folder, or on an empty one: with a new key, or (set back to its first day) with the old one. */
+  restart(i: number, how?: { empty: boolean; keyPair?: KeyPair }): Promise<MemoryFarmer>;
   /** What a bridge, a repairer or anybody else asks with. */
   networkOf(key: KeyPair): Network;
   stop(): Promise<void>;
@@ -90,7 +92,7 @@ export interface MemoryFarm {
 
 /** Stop it at the end of the test: it removes its folders. */
 export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm> {
-  const { nowMs = Date.now, domainOf } = options;
+  const { nowMs = Date.now, sleep = systemRuntime.sleep, domainOf } = options;
   const net = options.net ?? memoryNet();
   const root = await mkdtemp(join(tmpdir(), 'memory-farm-'));
   const [controlKey, bridge, repairer] = [testKey('control'), testKey('bridge'), testKey('repairer')];
@@ -114,7 +116,7 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
   });
   const start = async (i: number, keyPair: KeyPair) => {
     const folder = (folders[i] ??= await mkdtemp(join(root, `farmer-${i}-`)));
-    return await startMemoryFarmer({ net, config, keyPair, folder, runtime: { ...systemRuntime, nowMs } });
+    return await startMemoryFarmer({ net, config, keyPair, folder, runtime: { ...systemRuntime, nowMs, sleep } });
   };
   const farm: MemoryFarm = {
     net,
@@ -139,10 +141,10 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
       farmers.push(added);
       return added;
     },
-    async restart(i, how = { empty: false }) {
+    async restart(i, how: { empty: boolean; keyPair?: KeyPair } = { empty: false }) {
       const before = farmers[i]!;
       await before.stop();
-      const keyPair = how.empty ? testKey(`farmer ${keys++}`) : before.keyPair;
+      const keyPair = how.empty ? (how.keyPair ?? testKey(`farmer ${keys++}`)) : before.keyPair;
       if (how.empty) {
         await rm(folders[i]!, { recursive: true });
         folders[i] = undefined;

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogStore } from '#node/farmer/log-store.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { decodeBatchHeader, encodeBatch, encodePlacementsBatch, NO_HASH, type EncodedBatch } from '#node/wire/batch.ts';
 import { bucketHeads, decodeAnswerHead, decodeLogHead, encodeCallHead } from '#node/wire/calls.ts';
@@ -22,10 +23,17 @@ const signal = AbortSignal.timeout(60_000);
 let farm: MemoryFarm;
 let network: Network;
 let epoch: number;
+/** Farmers wait so many times shorter. */
+let hurry: number;
 const farmer = (i = 0): FarmerAddress => farm.farmers[i]!.address;
 
 beforeEach(async () => {
-  farm = await memoryFarm({ farmers: 3, nowMs: () => NOW_MS });
+  hurry = 1;
+  farm = await memoryFarm({
+    farmers: 3,
+    nowMs: () => NOW_MS,
+    sleep: (delayMs, inner) => systemRuntime.sleep(delayMs / hurry, inner),
+  });
   network = farm.networkOf(farm.bridge);
   epoch = 1;
   for (const { address } of farm.farmers) await putRoots(address, ...statements());
@@ -68,7 +76,7 @@ async function putRoots(to: FarmerAddress, ...bytes: Uint8Array[]): Promise<numb
   return decodeAnswerHead('roots.put', answer.head).kept;
 }
 /** A chain of batches of that length. */
-function chain(length: number, after?: EncodedBatch, timeMs = NOW_MS): EncodedBatch[] {
+function chain(length: number, after?: EncodedBatch, timeMs = NOW_MS, key = logKey): EncodedBatch[] {
   const batches: EncodedBatch[] = [];
   let last = after;
   for (let i = 0; i < length; i++) {
@@ -79,13 +87,14 @@ function chain(length: number, after?: EncodedBatch, timeMs = NOW_MS): EncodedBa
       salt: new Uint8Array(randomBytes(32)),
     };
     const keys = { ownerPartKey: new Uint8Array(32), repairPartKey: new Uint8Array(32) };
-    last = encodeBatch({ logKey, position, entries: [], repair: { added: [], released: [] }, ...keys });
+    last = encodeBatch({ logKey: key, position, entries: [], repair: { added: [], released: [] }, ...keys });
     batches.push(last);
   }
   return batches;
 }
 async function append(batches: EncodedBatch[], to = farmer(), net = network, firstSeq = 0) {
-  const head = encodeCallHead('log.append', { owner, bucketId, logId, epoch, firstSeq });
+  const id = batches[0]?.header.logId ?? logId;
+  const head = encodeCallHead('log.append', { owner, bucketId, logId: id, epoch, firstSeq });
   const answer = await net.call(
     to,
     { operation: 'log.append', head, body: once(frameAll(batches.map(({ bytes }) => bytes))) },
@@ -392,6 +401,86 @@ describe('after a start', () => {
     expect(await refusal(heads(farmer(0), farm.networkOf(farm.farmers[1]!.keyPair)))).toBe('accepted');
     farm.net.faultOf = () => undefined;
     await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+  });
+
+  describe('set back to before a batch that it and one other had acknowledged', () => {
+    const away = (...farmers: number[]) => {
+      const keys = farmers.map((i) => farmer(i).farmer);
+      farm.net.faultOf = ({ from, to }) => (from === farmer(0).farmer && keys.includes(to) ? { kind: 'refuse' } : undefined);
+    };
+    const batches = chain(4);
+    beforeEach(async () => {
+      for (const { address } of farm.farmers) await append(batches.slice(0, 1), address);
+      await append(batches, farmer(1));
+    });
+
+    it("hides nothing while that other isn't there yet, neither from readers nor from who ends the log", async () => {
+      away(1);
+      await farm.restart(0);
+
+      // Two members are enough for both questions, and these two don't know the batch.
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      expect((await heads(farmer(2), farm.networkOf(farm.farmers[0]!.keyPair))).logs).toMatchObject([{ seq: 1 }]);
+      expect(await refusal(heads())).toBe('Unavailable');
+      expect(await refusal(seal(keeper))).toBe('Unavailable');
+
+      away();
+      await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+      expect((await heads()).logs).toMatchObject([{ seq: 4, hash: batches[3]!.hash }]);
+      expect(await seal(keeper)).toMatchObject({ seq: 4 });
+    });
+
+    it('answers with what is left when that other stays away', async () => {
+      hurry = 600;
+      away(1);
+      await farm.restart(0);
+
+      await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+      expect((await heads()).logs).toMatchObject([{ seq: 1 }]);
+    });
+
+    it("knows logs that were opened since, and buckets that weren't known at all", async () => {
+      const other = testKey('other log');
+      const opening = say(keeper, {
+        kind: 'log-opened',
+        owner,
+        bucketId,
+        logId: other.publicKey,
+        writer: keeper.publicKey,
+        openedMs: 3,
+        grant: null,
+      });
+      for (const i of [1, 2]) await putRoots(farmer(i), opening);
+      await append(chain(2, undefined, NOW_MS, other), farmer(1));
+      const found = async () => {
+        await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+        return new Map((await heads()).logs.map(({ logId: id, seq }) => [id, seq]));
+      };
+      const whole = new Map([logId, other.publicKey].map((id, i) => [id, [4, 2][i]!]));
+
+      await farm.restart(0);
+      expect(await found()).toEqual(whole);
+
+      const { keyPair } = farm.farmers[0]!;
+      await farm.restart(0, { empty: true, keyPair });
+      expect(await found()).toEqual(whole);
+    });
+  });
+
+  it('stands where it was sealed, until the log is closed', async () => {
+    const batches = chain(4);
+    await append(batches.slice(0, 1));
+    expect(await seal(keeper)).toMatchObject({ seq: 1 });
+    for (const i of [1, 2]) await append(batches, farmer(i));
+
+    await farm.restart(0);
+
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+    expect((await heads()).logs).toMatchObject([{ seq: 1, sealed: true }]);
+    await putRoots(farmer(), closed(4, batches[3]!.hash));
+    await farm.restart(0);
+    await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+    expect((await heads()).logs).toMatchObject([{ seq: 4 }]);
   });
 
   it('comes up when all start at once', async () => {

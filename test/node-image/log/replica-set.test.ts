@@ -88,8 +88,8 @@ describe('a member that is replaced', () => {
     world.farm.setState(gone, 'Leaving');
     const ask = () => nextMemberChange({ set: log.set(), farmers: world!.view.current().members, bucketId: BUCKET, promise: 2 });
     const change = ask()!;
-    // The new member knows that it is one, but the batches don't reach it.
-    world.fault(change.add!, (operation) => (operation === 'log.append' ? { kind: 'refuse' } : undefined));
+    // The new member knows that it is one, but no batches reach it, and nobody's question makes it ask for them.
+    world.fault(change.add!, (operation) => (['log.append', 'log.heads'].includes(operation) ? { kind: 'refuse' } : undefined));
     await expect(changeMember(world.link(), { ...input(world), change, logs: [log] })).rejects.toMatchObject({
       code: 'NotEnoughReplicas',
     });
