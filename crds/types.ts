@@ -662,7 +662,7 @@ zone?: string
  */
 peerId?: string
 /**
- * Waiting
+ * Waiting, Offline, Leaving, Distrusted (failed its audits) or Lost.
  */
 state?: string
 /**

@@ -7,7 +7,7 @@ import { boxPublicKey, entropyFromWords, keyPairFromSeed, ownerFromEntropy, word
 import { fromHex } from '#node/core/ids.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import type { BridgeDesired, FarmConfig, RosterMember } from '#node/interface/config.ts';
-import { bridgeStatusSchema } from '#node/interface/status.ts';
+import { bridgeStatusSchema, farmReportSchema } from '#node/interface/status.ts';
 import { adminClient, type AdminClient } from '#node/net/admin-client.ts';
 import { firstContact } from '#node/net/first-contact.ts';
 import { signStatement } from '#node/wire/statements.ts';
@@ -155,13 +155,26 @@ async function watch(farm: Running, signal: AbortSignal): Promise<void> {
 async function meet(farm: Running): Promise<boolean> {
   const { folder, options, slots } = farm;
   const met = await Promise.all(slots.map((slot) => contact(folder, slot)));
+  const failed = await failedAudits(farm);
   const roster = slots.map((slot, index) => member(folder, options, slot, met[index] ?? null));
-  const known = roster.filter((one): one is RosterMember => one !== undefined);
+  const known = roster
+    .filter((one): one is RosterMember => one !== undefined)
+    .map((one): RosterMember => (failed.has(one.farmer) ? { ...one, distrusted: true } : one));
   if (JSON.stringify(known) !== JSON.stringify(folder.state.roster)) {
     folder.state.roster = known;
     publish(folder, options);
   }
   return met.every((one) => one !== null);
+}
+
+/** By the repairer's report; nobody while it gives none. */
+async function failedAudits({ folder, admin }: Running): Promise<ReadonlySet<string>> {
+  const expect = keyPairFromSeed(fromHex(folder.state.seeds.repairer)).publicKey;
+  const question = { url: adminUrl(folder, 'repairer'), method: 'GET', path: '/report', expect } as const;
+  const answer = await admin.call({ ...question, signal: AbortSignal.timeout(3_000) }).catch(() => null);
+  const report = farmReportSchema.safeParse(answer);
+  const farmers = report.success ? report.data.farmers : [];
+  return new Set(farmers.filter(({ audits }) => audits?.trust === 'Distrusted').map(({ farmer }) => farmer));
 }
 
 async function contact(folder: FarmFolder, slot: string): Promise<{ publicKey: string; peerId: string } | null> {

@@ -1,5 +1,5 @@
 // The farm as clients see it: its farmers, their addresses, the scheme for new writes.
-import type { FarmConfig } from '#node/interface/config.ts';
+import { rosterForWriters, type FarmConfig } from '#node/interface/config.ts';
 import { promiseOf } from '#node/core/schemes.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import type { Runtime } from '#node/log/runtime.ts';
@@ -13,6 +13,7 @@ interface FarmMember {
   /** Failure domain. */
   domain: string;
   zone: string;
+  /** Leaving = gets nothing new: it drains, or has failed its audits. */
   state: 'Active' | 'Leaving' | 'Lost';
   /** Signed<Membership> bytes. */
   membership: Uint8Array;
@@ -43,7 +44,7 @@ export function farmSnapshot(config: FarmConfig): FarmSnapshot {
     rewrite: config.rewrite ?? false,
     controlKey: config.controlKey,
     repairers: config.repairers,
-    members: config.roster.map(({ farmer, url, domain, zone, state, membership }) => ({
+    members: rosterForWriters(config).map(({ farmer, url, domain, zone, state, membership }) => ({
       farmer,
       url,
       domain,

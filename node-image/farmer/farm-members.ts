@@ -1,17 +1,17 @@
 // The farm as a farmer tells it to whoever knows one address.
-import type { FarmConfig } from '#node/interface/config.ts';
+import { rosterForWriters, type FarmConfig } from '#node/interface/config.ts';
 import type { FarmMembers } from '#node/wire/calls.ts';
 
 /** null without a configuration. */
 export function farmMembersOf(config: FarmConfig | null): FarmMembers | null {
   if (!config) return null;
-  const { epoch, generation, controlKey, redundancy, roster, repairers } = config;
+  const { epoch, generation, controlKey, redundancy, repairers } = config;
   return {
     epoch,
     generation,
     controlKey,
     redundancy,
-    members: roster.map(({ farmer, url, multiaddr, domain, zone, state, membership }) => ({
+    members: rosterForWriters(config).map(({ farmer, url, multiaddr, domain, zone, state, membership }) => ({
       farmer,
       url,
       multiaddr,

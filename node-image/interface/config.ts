@@ -29,6 +29,11 @@ export const rosterMemberSchema = z.object({
   domain: z.string(),
   /** Leaving = drains: takes nothing new. Lost = its volume is known to be gone. */
   state: z.enum(['Active', 'Leaving', 'Lost']),
+  /**
+   * It failed its audits, by a repairer's report: for good, as long as it has this identity, also when the repairer has
+   * lost its scores. It gets nothing new, and what it holds counts as lost.
+   */
+  distrusted: z.boolean().optional(),
   /** Piece plane. */
   url: z.string(),
   /** libp2p multiaddr with /p2p/<peer id>. */
@@ -58,6 +63,16 @@ export const farmConfigSchema = z.object({
   repairBytesPerSecond: z.int().min(0).describe('0 = no limit; for rewriting by the bridge too'),
 });
 export type FarmConfig = z.infer<typeof farmConfigSchema>;
+
+/**
+ * The roster for whoever writes: one that isn't trusted gets nothing new and is replaced in replica sets, like one that
+ * leaves, as long as f + 1 others are left to write to.
+ */
+export function rosterForWriters({ roster, redundancy }: FarmConfig): RosterMember[] {
+  const trusted = roster.filter(({ state, distrusted }) => state === 'Active' && !distrusted).length;
+  if (trusted <= redundancy.optimal - redundancy.required) return roster;
+  return roster.map((member) => (member.state === 'Active' && member.distrusted ? { ...member, state: 'Leaving' } : member));
+}
 
 /** What the bridge should serve: PUT /admin/buckets, whole each time. Keys that aren't in it die. */
 const accessKeySchema = z.object({

@@ -102,8 +102,9 @@ export const farmReportSchema = z.object({
       /** The farmer's own `cordonedMs` as the repairer last heard it; null while it takes new pieces. */
       cordonedMs: z.int().nullable(),
       /**
-       * What audits say, as in Storj V3: scores from 0 to 1. Suspended: gets nothing new from repairs. Distrusted, for
-       * good: its pieces count as lost and are rebuilt elsewhere; give it a new volume and identity.
+       * What audits say, as in Storj V3: scores from 0 to 1. They are earned anew when the repairer loses its index.
+       * Suspended: gets nothing new from repairs. Distrusted, for good (the operator notes it in the roster): its pieces
+       * count as lost and are rebuilt elsewhere; give it a new volume and identity.
        */
       audits: z
         .object({

@@ -395,8 +395,10 @@ export class FarmRepair {
     return null;
   }
 
+  /** The scores are lost with the index. That a farmer has failed isn't: the farm's configuration keeps it. */
   #trustOf(farmer: PublicKey): TrustFacts {
-    return trustFacts(this.#input.index.audits.scores(farmer) ?? newScores(), this.#now());
+    const facts = trustFacts(this.#input.index.audits.scores(farmer) ?? newScores(), this.#now());
+    return this.#watch.member(farmer)?.distrusted ? { ...facts, trust: 'Distrusted' } : facts;
   }
 
   #followTrust(): void {

@@ -51,6 +51,8 @@ export function nextRoster(input: RosterInput): RosterAnswer {
   const lost = new Map<string, RosterMember>();
   const duplicates: RosterAnswer['duplicates'] = [];
 
+  // For good, whatever slot the identity comes back in and whether or not the repairer still has its scores.
+  const known = new Set(input.previous.filter(({ distrusted }) => distrusted).map(({ farmer }) => farmer));
   const lose = (member: RosterMember): void => void lost.set(member.farmer, { ...member, state: 'Lost' });
   for (const member of input.isNew ? adopted(input, names.slot) : input.previous) {
     if (input.gone.has(member.slot) && member.state !== 'Lost') continue;
@@ -82,8 +84,12 @@ export function nextRoster(input: RosterInput): RosterAnswer {
       url: '',
       multiaddr: '',
       membership: isSame ? before.membership : input.membershipOf(contact.farmer),
+      ...(known.has(contact.farmer) ? { distrusted: true } : {}),
     });
   }
+  const failed = new Set(
+    input.report?.farmers.filter(({ audits }) => audits?.trust === 'Distrusted').map(({ farmer }) => farmer),
+  );
   const roster = [...present.values()].map((member): RosterMember => {
     const host = podHost(member.slot, names.farmersService, farm.namespace);
     const node = podOfSlot.get(member.slot)?.nodeName ?? '';
@@ -94,6 +100,7 @@ export function nextRoster(input: RosterInput): RosterAnswer {
       state: input.leaving.has(member.slot) ? 'Leaving' : 'Active',
       url: `https://${host}:${PORTS.pieces}`,
       multiaddr: `/dns4/${host}/tcp/${PORTS.libp2p}/p2p/${member.peerId}`,
+      ...(member.distrusted || failed.has(member.farmer) ? { distrusted: true } : {}),
     };
   });
   const stillNeeded = [...lost.values()].filter((member) => isStillNeeded(member, input)).slice(-maxLost);

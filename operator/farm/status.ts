@@ -105,8 +105,7 @@ function farmersOf(observed: Observed, plan: Plan): NonNullable<StorjFarmStatus[
   const now = timeText(observed.nowMs);
   const rows = plan.config.roster.flatMap((member): NonNullable<StorjFarmStatus['farmers']> => {
     const entry = report?.farmers.find(({ farmer }) => farmer === member.farmer);
-    const state =
-      member.state === 'Active' ? (entry?.state === 'Offline' || entry?.state === 'Lost' ? entry.state : '') : member.state;
+    const state = standing(member, entry?.state);
     if (state === '') return [];
     const old = farm.status?.farmers?.find(({ peerId, state: was }) => peerId === member.peerId && was === state);
     const perPiece = entry && entry.pieces > 0 ? entry.pieceBytes / entry.pieces : 0;
@@ -132,7 +131,15 @@ function farmersOf(observed: Observed, plan: Plan): NonNullable<StorjFarmStatus[
   return [...rows, ...waiting].slice(0, maxFarmers);
 }
 
+function standing({ state, distrusted }: RosterMember, reported: string | undefined): string {
+  if (state !== 'Active') return state;
+  if (distrusted) return 'Distrusted';
+  return reported === 'Offline' || reported === 'Lost' ? reported : '';
+}
+
 function reasonOf(member: RosterMember, state: string, plan: Plan): string {
+  if (state === 'Distrusted')
+    return `it failed its audits and gets nothing new; replace its disk: kubectl delete pvc/data-${member.slot} pod/${member.slot}`;
   if (state === 'Lost') return 'its volume or its answer is gone; its pieces are being made anew';
   if (state === 'Offline') return "it doesn't answer";
   const step = plan.leaving.find((one) => one.member.farmer === member.farmer)?.step;

@@ -10,6 +10,10 @@ export function rosterStories(before: readonly RosterMember[], after: readonly R
   const stories = after.flatMap((member): Story[] => {
     const was = old.get(member.farmer)?.state;
     const { slot, state, peerId } = member;
+    if (member.distrusted && !old.get(member.farmer)?.distrusted) {
+      const note = `${slot} failed its audits (${peerId}): it gets nothing new, and its pieces are made anew on others.`;
+      return [story('Warning', 'FarmerDistrusted', 'Avoid', note)];
+    }
     if (was === state) return [];
     if (state === 'Lost') {
       return [

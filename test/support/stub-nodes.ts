@@ -9,6 +9,8 @@ import { entropyFromWords, keyPairFromSeed, ownerFromEntropy } from '#node/core/
 import { promiseOf, schemeText } from '#node/core/schemes.ts';
 import { NodeError } from '#operator/nodes.ts';
 
+const AUDITED = { auditScore: 0.9, suspensionScore: 1, onlineScore: 1, audits: 1000, failedAudits: 100 };
+
 interface StubSegment {
   required: number;
   optimal: number;
@@ -42,6 +44,8 @@ export interface StubNodes extends Nodes {
   /** The bridge takes no new configuration while true. */
   isBridgeStuck: boolean;
   unwarranted: Map<string, number>;
+  /** Farmers that failed their audits, by the repairer's scores. */
+  failing: Set<string>;
   configs: Map<string, FarmConfig>;
   /** Identity on a volume. */
   farmerOn(volumeUid: string): string;
@@ -99,6 +103,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
     rewrites: true,
     isBridgeStuck: false,
     unwarranted: new Map(),
+    failing: new Set(),
     configs: new Map(),
     farmerOn: (volumeUid) => keyPairFromSeed(new Uint8Array(createHash('sha256').update(volumeUid).digest())).publicKey,
     put(required, pieces) {
@@ -168,6 +173,7 @@ export function createStubNodes(options: StubOptions): StubNodes {
           replicaSets: 0,
           unwarrantedPieces: stub.unwarranted.get(farmer) ?? 0,
           cordonedMs: cordoned.get(farmer) ?? null,
+          ...(stub.failing.has(farmer) ? { audits: { ...AUDITED, trust: 'Distrusted' as const } } : {}),
         })),
         ownersWithoutWarrant: 0,
       };

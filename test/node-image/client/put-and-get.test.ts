@@ -42,6 +42,27 @@ describe('put and get', () => {
     }
   });
 
+  it('gives nothing new to a farmer that failed its audits, while f + 1 others are there', async () => {
+    world = await startTestFarm({ farmers: 4 });
+    const client = world.client();
+    const before = await put(client, seededBytes(300_000, 1));
+    const distrust = (...farmers: number[]) => {
+      const failed = farmers.map((i) => world.name(i));
+      const roster = world.farm.current().roster.map((one) => (failed.includes(one.farmer) ? { ...one, distrusted: true } : one));
+      world.farm.change({ roster });
+    };
+
+    distrust(0);
+    const after = await put(client, seededBytes(300_000, 2));
+    expect(holders(before)).toContain(world.name(0));
+    expect(holders(after)).toEqual(expect.arrayContaining([1, 2, 3].map((i) => world.name(i))));
+    expect(holders(after)).not.toContain(world.name(0));
+    expectSame(await get(client, before), seededBytes(300_000, 1));
+
+    distrust(0, 1);
+    expect(holders(await put(client, seededBytes(300_000, 3)))).toHaveLength(4);
+  });
+
   it('stores nothing for an empty source', async () => {
     world = await startTestFarm({ farmers: 3 });
     expect(await put(world.client(), new Uint8Array(0))).toEqual({ plainBytes: 0, segments: [] });

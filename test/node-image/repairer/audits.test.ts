@@ -96,6 +96,23 @@ describe('audits', () => {
     }
   });
 
+  it('leave a farmer distrusted whom the configuration knows to have failed, though the scores are gone', async () => {
+    world = await RepairWorld.start(7);
+    const one = await world.write(100);
+    const liar = one.placement.farmers[0]!;
+    const roster = world.farm
+      .current()
+      .roster.map((member) => (member.farmer === liar ? { ...member, distrusted: true } : member));
+    world.farm.change({ roster });
+    const handle = world.startRepairer();
+    await handle.round();
+    expect(handle.index.audits.scores(liar)).toBeNull();
+    expect(said(handle, liar)).toMatchObject({ piecesToMove: 0, audits: { trust: 'Distrusted', failedAudits: 0 } });
+    expect(handle.repair.report()).toMatchObject({ segmentsQueued: 0, repairedPieces: 1 });
+    const [id] = handle.index.allSegments(0, 9);
+    expect(handle.index.segment(id!)!.holders[0]!.filter((farmer) => farmer !== liar)).toHaveLength(1);
+  });
+
   it('count silence as absence and refusals as unknown, and blame no piece for either', async () => {
     world = await RepairWorld.start(6);
     await world.write(6_000_000);

@@ -316,6 +316,38 @@ describe('loss', () => {
   });
 });
 
+describe('failed audits', () => {
+  it('are told to everybody for good, also when the repairer forgets them, until the disk is another', async () => {
+    const { world, operator } = await farmOf(6);
+    const { farmer } = world.config()!.roster[2]!;
+    const told = () =>
+      world
+        .config()!
+        .roster.filter(({ distrusted }) => distrusted)
+        .map((one) => [one.farmer, one.state]);
+    const shown = () => world.farm().status?.farmers?.map(({ name, state }) => [name, state]);
+
+    world.nodes.failing.add(farmer);
+    await world.settle(operator);
+    expect(told()).toEqual([[farmer, 'Active']]);
+    expect(shown()).toEqual([['demo-farmer-main-2', 'Distrusted']]);
+    expect(world.farm().status?.farmers?.[0]?.reason).toContain(
+      'kubectl delete pvc/data-demo-farmer-main-2 pod/demo-farmer-main-2',
+    );
+    expect(world.stories.map(({ reason }) => reason)).toContain('FarmerDistrusted');
+
+    world.nodes.failing.clear();
+    await world.settle(operator);
+    expect(told()).toEqual([[farmer, 'Active']]);
+
+    await world.kube.delete(persistentVolumeClaims, { namespace, name: 'data-demo-farmer-main-2' });
+    await world.kube.delete(pods, { namespace, name: 'demo-farmer-main-2' });
+    await world.settle(operator);
+    expect(told()).toEqual([]);
+    expect(shown() ?? []).toEqual([]);
+  });
+});
+
 describe('deletion and adoption', () => {
   it('keeps volumes and keys, and takes all of them back even with fewer replicas', async () => {
     const { world, operator } = await farmOf(8);

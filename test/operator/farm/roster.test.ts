@@ -63,6 +63,23 @@ describe('the roster', () => {
     expect(nextRoster(input({ previous: met, pods: [], contacts: new Map() })).roster).toEqual(met);
   });
 
+  it('remembers for good who failed his audits, also without a report, and not his slot', () => {
+    const report = { farmers: [{ farmer: 'f1', audits: { trust: 'Distrusted' } }] } as FarmReport;
+    const failed = nextRoster(input({ previous: met, report })).roster;
+    expect(failed.map(({ distrusted }) => distrusted)).toEqual([undefined, true]);
+    expect(states(failed)).toEqual(['f0 Active', 'f1 Active']);
+    expect(nextRoster(input({ previous: failed })).roster).toEqual(failed);
+    expect(nextRoster(input({ previous: failed, pods: [], contacts: new Map() })).roster).toEqual(failed);
+    const another = [volume(0), volume(1, { uid: 'new' })];
+    const contacts = new Map([['pod1', { farmer: 'g1', peerId: 'q1' }]]);
+    const replaced = nextRoster(input({ previous: failed, volumes: another, contacts })).roster;
+    expect(replaced.map(({ farmer, distrusted }) => [farmer, distrusted])).toEqual([
+      ['f0', undefined],
+      ['f1', true],
+      ['g1', undefined],
+    ]);
+  });
+
   it('loses who has lost his volume, at once', () => {
     expect(states(nextRoster(input({ previous: met, volumes: [volume(0)], pods: [pod(0)] })).roster)).toEqual([
       'f0 Active',
