@@ -2,11 +2,14 @@
 // everything up to them into its catalog, and says in the account's log what nothing names any more. A
 // catalog that lacks a batch, or has one that doesn't count, states nothing.
 import type { AccountAccess } from '#node/client/account.ts';
+import { endsShare } from '#node/client/shares.ts';
 import { takeNews, type Catalog, type CutFacts } from '#node/catalog/catalog.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { dissolvedSet } from '#node/log/replica-set.ts';
 import { MAX_DROPPED, signCut } from '#node/wire/cuts.ts';
+import type { RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { Accounts } from './accounts.ts';
 import type { FarmPort } from './farm-port.ts';
@@ -65,12 +68,22 @@ export function createCuts(options: CutsOptions): Cuts {
   const times = { ...CUT_TIMES, ...options.times };
   const last = new Map<PublicKey, LastCut>();
 
+  /** Deleted buckets and ended shares whose logs still lie somewhere. */
+  const overBuckets = (owner: PublicKey): BucketId[] => {
+    const view = accounts.view(owner);
+    if (view === null) return [];
+    const deleted = new Set(catalog.deletedBuckets(owner));
+    return [...view.sets].flatMap(([bucketId, { members }]) =>
+      members.length > 0 && (deleted.has(bucketId) || isEndedShare(view, bucketId)) ? [bucketId] : [],
+    );
+  };
   const isDue = (owner: PublicKey): boolean => {
     const before = last.get(owner);
     if (before === undefined) return true;
     const passedMs = link.runtime.nowMs() - before.atMs;
     if (passedMs < Math.max(times.busyMs, LOAD * before.tookMs)) return false;
     const { heads, dropped } = catalog.cut(owner, 1);
+    if (overBuckets(owner).length > 0) return true;
     return dropped.length > 0 || passedMs >= (headsName(heads) === before.heads ? times.idleMs : times.everyMs);
   };
 
@@ -96,6 +109,16 @@ export function createCuts(options: CutsOptions): Cuts {
     if (logId !== null) throw new CutError('Behind', `The catalog isn't what log ${logId} of owner ${owner} says: no cut.`);
   };
 
+  /** What deleted buckets and ended shares had let go is stated: farmers need not keep their logs, nor anybody read them. */
+  const dissolve = async (owner: PublicKey, states: readonly BucketState[], signal: AbortSignal): Promise<void> => {
+    const over = new Set(overBuckets(owner));
+    const read = states.filter(({ bucketId }) => over.has(bucketId));
+    if (read.length === 0) return;
+    const nowMs = link.runtime.nowMs();
+    const statements = read.map(({ bucketId, set }) => dissolvedSet(bridge, { owner, bucketId, set, nowMs }));
+    await accounts.say(owner, statements, signal, [...new Set(read.flatMap(({ set }) => set.members))]);
+  };
+
   const state: Cuts['state'] = async (owner, signal, due = () => true) => {
     const access = accounts.access(owner);
     if (access === null) return 0;
@@ -110,7 +133,8 @@ export function createCuts(options: CutsOptions): Cuts {
     };
     await read(ACCOUNT_BUCKET_ID);
     const visible = new Set(catalog.buckets(owner).map(({ bucketId }) => bucketId));
-    for (const bucketId of view.sets.keys()) {
+    const placed = [...view.sets].flatMap(([bucketId, { members }]) => (members.length > 0 ? [bucketId] : []));
+    for (const bucketId of placed) {
       if (visible.has(bucketId)) await read(bucketId);
       // A deleted one is read as far as it can be: of what it names beyond that, repairers know that no cut covers it.
       else if (bucketId !== ACCOUNT_BUCKET_ID) await read(bucketId).catch(() => signal.throwIfAborted());
@@ -129,6 +153,7 @@ export function createCuts(options: CutsOptions): Cuts {
       dropped += facts.dropped.length;
       if (facts.dropped.length < MAX_DROPPED) break;
     }
+    await dissolve(owner, states, signal);
     last.set(owner, { atMs: cutMs, tookMs: link.runtime.nowMs() - cutMs, heads: headsName(catalog.cut(owner, 0).heads) });
     options.onCut(owner, dropped);
     return dropped;
@@ -151,6 +176,12 @@ function lacking({ owner, bucketId, logs }: BucketState, catalog: Catalog): Publ
     return at.seq < seq || (at.seq === seq && seq > 0 && at.hash !== hash) || at.seq > (log.closed?.lastSeq ?? Infinity);
   });
   return wrong?.log.logId ?? null;
+}
+
+/** Taken back, and everything that was written into it has its end. */
+function isEndedShare({ shares, revocations, logs }: RootView, bucketId: BucketId): boolean {
+  const isBack = revocations.some((one) => shares.some((share) => share.shareId === bucketId && endsShare(one, share)));
+  return isBack && logs.every((log) => log.bucketId !== bucketId || log.kind !== 'entries' || log.closed !== undefined);
 }
 
 function headsName(heads: CutFacts['heads']): string {

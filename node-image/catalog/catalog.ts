@@ -168,6 +168,7 @@ export interface Catalog {
   positions(owner: PublicKey, bucketId: BucketId): LogPosition[];
 
   buckets(owner: PublicKey): BucketRow[];
+  deletedBuckets(owner: PublicKey): BucketId[];
   /** Oldest first, where owners chose the same name. */
   bucketsNamed(name: string): BucketRow[];
   usage(bucketId: BucketId): Usage;

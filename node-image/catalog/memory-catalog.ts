@@ -83,6 +83,8 @@ export function createMemoryCatalog(): Catalog {
     restore: (step) => write(() => applyRestored(tables, step)),
     uncovered: (owner, bucketId) => state.uncovered.get(`${owner}/${bucketId}`) ?? NOTHING_UNCOVERED,
     positions: (owner, bucketId) => [...(state.positions.get(`${owner}/${bucketId}`) ?? [])],
+    deletedBuckets: (owner) =>
+      [...state.rows.values()].flatMap((row) => (row.owner === owner && row.entry.deleted ? [row.entry.bucketId] : [])).sort(),
     buckets: (owner) =>
       rows()
         .filter((row) => row.owner === owner)

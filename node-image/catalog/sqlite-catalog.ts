@@ -123,6 +123,8 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
         hash: text(row, 'hash'),
       })),
 
+    deletedBuckets: (owner) =>
+      all('SELECT bucket FROM buckets WHERE owner = ? AND deleted = 1 ORDER BY bucket', owner).map((row) => text(row, 'bucket')),
     buckets: (owner) => all('SELECT * FROM buckets WHERE owner = ? AND deleted = 0 ORDER BY name', owner).map(bucketRow),
     bucketsNamed(name) {
       const known = named.get(name);

@@ -52,7 +52,7 @@ export function shareStatement(
 /** Shares that weren't ended, oldest first. */
 export function openShares(access: AccountAccess, view: RootView): OpenShare[] {
   return view.shares
-    .filter((share) => !view.revocations.some((one) => ends(one, share)))
+    .filter((share) => !view.revocations.some((one) => endsShare(one, share)))
     .sort((a, b) => a.issuedMs - b.issuedMs)
     .flatMap((share) => {
       const { shareId, bucketId, audience: publicKey } = share;
@@ -97,5 +97,6 @@ export async function shareFedTo(
   return heads;
 }
 
-const ends = ({ bucketId, revoked, issuedMs }: RevocationStatement, share: ShareStatement): boolean =>
+/** Whether that takes the share back. */
+export const endsShare = ({ bucketId, revoked, issuedMs }: RevocationStatement, share: ShareStatement): boolean =>
   bucketId === share.shareId && revoked === share.audience && issuedMs >= share.issuedMs;

@@ -225,6 +225,7 @@ export class ReplicaGroup {
     try {
       const set = await this.#input.newerSet(signal);
       if (set.epoch <= this.#set.epoch) throw error;
+      if (set.members.length === 0) throw new LogError('LogEnded', 'The bucket was deleted.');
       const former = [...this.#loops].filter(([name]) => !set.members.includes(name));
       for (const [name, { abort }] of former) {
         this.#loops.delete(name);

@@ -4,7 +4,7 @@ import { chooseReplicas } from '#node/core/placement.ts';
 import { replicaCount } from '#node/core/schemes.ts';
 import { countByDomain, domainLimit, domainSizes, mostCrowded } from '#node/core/spread.ts';
 import { signRootStatement, rootView, type ReplicaSet } from '#node/wire/root-view.ts';
-import type { BucketId, PublicKey } from '#node/wire/types.ts';
+import type { BucketId, PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
 import { putStatements } from './log-calls.ts';
 import { LogError, type LogFarmer, type LogLink } from './log-link.ts';
@@ -20,6 +20,7 @@ export async function ensureReplicaSet(
 ): Promise<{ set: ReplicaSet; roots: Roots }> {
   const { roots, bucketId, keeper, signal } = input;
   const known = roots.view.sets.get(bucketId);
+  if (known?.members.length === 0) throw new LogError('NoReplicaSet', `Bucket ${bucketId} was deleted.`);
   if (known) return { set: known, roots };
   const { owner } = roots.view;
   const f = link.promise();
@@ -32,6 +33,23 @@ export async function ensureReplicaSet(
     );
   }
   return await publishSet(link, { roots, keeper, bucketId, set: { epoch: 1, f, members }, owner, reach: [], signal });
+}
+
+/** Says that nothing of a bucket is needed any more: it was deleted, or the share has ended, and a cut covers its last state. */
+export function dissolvedSet(
+  keeper: KeyPair,
+  about: { owner: PublicKey; bucketId: BucketId; set: ReplicaSet; nowMs: number },
+): Signed<RootStatement> {
+  const { owner, bucketId, set, nowMs } = about;
+  return signRootStatement(keeper, {
+    kind: 'replica-set',
+    owner,
+    bucketId,
+    epoch: set.epoch + 1,
+    f: 0,
+    members: [],
+    issuedMs: nowMs,
+  });
 }
 
 export interface MemberChange {

@@ -68,10 +68,11 @@ export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
     return null;
   }
   const keys = repairKeys(view, self);
-  for (const bucketId of view.sets.keys()) await scanBucket(input, roots, keys, bucketId);
+  const sets = [...view.sets].filter(([, { members }]) => members.length > 0);
+  for (const [bucketId] of sets) await scanBucket(input, roots, keys, bucketId);
   applyCuts(input, view);
   const repairers = [...new Set(view.warrantSet.map(({ repairer }) => repairer))];
-  return { warrants: view.warrants, repairers, replicaSets: [...view.sets.values()] };
+  return { warrants: view.warrants, repairers, replicaSets: sets.map(([, set]) => set) };
 }
 
 /** Of all warrants for this repairer, newest first; what doesn't open isn't for it. */
@@ -225,8 +226,10 @@ function applyCuts({ index, owner, judge, nowMs }: ScanInput, view: RootView): v
   for (const cut of index.waitingCuts(owner)) {
     // What it was stated upon doesn't count: neither does it.
     const isVoid = cut.heads.some(({ bucketId, logId, seq }) => seq > (ends.get(`${bucketId}/${logId}`) ?? Infinity));
+    // Nothing that a deleted bucket's logs say counts: what of them wasn't read yet never will be.
+    const heads = cut.heads.filter(({ bucketId }) => view.sets.get(bucketId)?.members.length !== 0);
     if (isVoid) index.forgetCut(owner, cut.statement);
-    else if (isRead(index, owner, cut.heads)) index.applyCut(owner, cut);
+    else if (isRead(index, owner, heads)) index.applyCut(owner, cut);
   }
   const cutMs = index.appliedCut(owner)?.cutMs ?? 0;
   judge(index.reviveReleased(owner, Math.max(cutMs, nowMs - TRUST_HINTS_MS)));

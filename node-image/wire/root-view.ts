@@ -44,6 +44,7 @@ export interface LogView {
 export interface ReplicaSet {
   epoch: number;
   f: number;
+  /** None: the bucket was deleted, or the share has ended. Its logs are not read any more. */
   members: PublicKey[];
 }
 

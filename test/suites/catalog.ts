@@ -439,8 +439,10 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     expect(catalog.bucketsNamed('photos')).toHaveLength(1);
     await write([bucket('older', 4)], { bucketId: account });
     expect(catalog.bucketsNamed('older')).toEqual([]);
+    expect(catalog.deletedBuckets(OWNER)).toEqual([]);
     await write([bucket('photos', 6, true)], { bucketId: account });
     expect(catalog.buckets(OWNER)).toEqual([]);
+    expect(catalog.deletedBuckets(OWNER)).toEqual([BUCKET]);
     expect(catalog.bucketsNamed('photos')).toEqual([]);
   });
 

@@ -134,6 +134,35 @@ describe('a cut', () => {
     expect(readCut({ ...view, roles: [] }, cuts[1]!)).toBeNull();
   });
 
+  it('leaves no replicas to a deleted bucket, once what it had let go is stated', async () => {
+    farm = await memoryFarm({ farmers: 5 });
+    const { bridge, owner, ...world } = await startBridge();
+    const [gone, kept] = [await world.create('gone'), await world.create('kept')];
+    for (const name of ['gone', 'kept']) await world.put(name, 'key', 1);
+    await bridge.cuts.keep(owner, never);
+    await world.remove('gone', 'key');
+    await bridge.objects.deleteBucket(gone, never);
+    const members = async () => {
+      const { sets } = await bridge.accounts.refresh(owner, never);
+      return [gone, kept].map(({ bucketId }) => sets.get(bucketId)?.members.length);
+    };
+    expect(await members()).toEqual([5, 5]);
+
+    expect(await bridge.cuts.state(owner, never)).toBe(1);
+    expect(await members()).toEqual([0, 5]);
+    const heads = readHeads(bridge.client.link, { owner, bucketId: gone.bucketId, signal: never });
+    await expect(heads).rejects.toMatchObject({ code: 'NoReplicaSet' });
+
+    // Nobody needs its logs again, an empty bridge neither.
+    await world.put('kept', 'key', 2);
+    expect(await bridge.cuts.state(owner, never)).toBe(1);
+    const next = await startBridge();
+    // It can't know that this was stated before.
+    expect(await next.bridge.cuts.state(owner, never)).toBe(1);
+    expect((await statedCuts(next.bridge, owner)).at(-1)?.heads.map(({ bucketId }) => bucketId)).not.toContain(gone.bucketId);
+    expect(await members()).toEqual([0, 5]);
+  });
+
   it('counts what another bridge wrote meanwhile, and is stated only when it is time', async () => {
     farm = await memoryFarm({ farmers: 5 });
     const first = await startBridge();

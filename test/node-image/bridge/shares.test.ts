@@ -250,6 +250,10 @@ describe('a share', () => {
     expect([bridge.catalog.references(shareId, segmentId), bridge.catalog.references(bucketId, segmentId)]).toEqual([0, 1]);
     const left = await openBucket(bridge.client, openGrant(grant, app.seed).access, shareId, within());
     expect(await entriesOf(left)).toEqual([]);
+    // Once a cut covers its end its logs need no replicas.
+    await bridge.cuts.state(owner, within());
+    const { sets } = await bridge.accounts.refresh(owner, within());
+    expect([shareId, bucketId].map((id) => sets.get(id)?.members.length)).toEqual([0, view.sets.get(bucketId)?.members.length]);
   });
 
   it('is found and fed by a bridge with an empty disk', async () => {

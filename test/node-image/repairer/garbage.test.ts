@@ -72,6 +72,28 @@ describe('comparing farmers with the logs', () => {
     expect(handle.failures).toEqual([]);
   });
 
+  it('needs no logs of a deleted bucket: it counts for nothing, and cuts that name it go on', async () => {
+    world = await RepairWorld.start(6);
+    await world.openLog(OTHER_BUCKET);
+    const [gone, kept] = [await world.write(SMALL, OTHER_BUCKET), await world.write(SMALL)];
+    const handle = world.startRepairer();
+    await settle(handle);
+    const replicaSets = () => handle.repair.report().farmers.reduce((sum, one) => sum + one.replicaSets, 0);
+    const before = replicaSets();
+    // What the repairer hasn't read of it when it goes.
+    await release(gone, OTHER_BUCKET);
+    world.clock.shiftMs += 1000;
+    await world.cut([gone]);
+    await world.dissolve(OTHER_BUCKET);
+
+    await settle(handle);
+    expect(trashedIds().sort()).toEqual(idsOf(gone).sort());
+    expect(liveIds().sort()).toEqual(idsOf(kept).sort());
+    // There is the account's set instead.
+    expect(replicaSets()).toBe(before);
+    expect(handle.repair.report()).toMatchObject({ state: 'Healthy', segments: 1 });
+  });
+
   it('leaves pieces of a broken upload for 48 hours', async () => {
     world = await RepairWorld.start(6);
     const [broken, kept] = [await world.store(SMALL), await world.write(SMALL)];

@@ -18,7 +18,7 @@ import { rootPath } from '#node/core/merkle.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
 import { openBucketLog, type BucketLog, type SavedLog } from '#node/log/log-writer.ts';
-import { changeMember, ensureReplicaSet, nextMemberChange } from '#node/log/replica-set.ts';
+import { changeMember, dissolvedSet, ensureReplicaSet, nextMemberChange } from '#node/log/replica-set.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Audit } from '#node/repairer/audit-farmer.ts';
@@ -176,6 +176,16 @@ export class RepairWorld {
     const ids = dropped.map(({ placement }) => placement.segmentId);
     const cut = signCut(this.farm.bridge, owner, this.clock.nowMs(), { heads, dropped: ids });
     await this.logs.get(ACCOUNT_BUCKET_ID)!.append([], { added: [], released: [], cuts: [cut] });
+  }
+
+  /** The bucket was deleted, and a cut covers its last state. */
+  async dissolve(bucketId: BucketId): Promise<void> {
+    const { owner } = this.access;
+    const { signal } = this.ended;
+    const { view, statements: known } = await fetchRoots(this.link, owner, signal);
+    const set = view.sets.get(bucketId)!;
+    const statement = dissolvedSet(this.farm.bridge, { owner, bucketId, set, nowMs: this.clock.nowMs() });
+    await publishRoots(this.link, { owner, statements: [statement], known, signal });
   }
 
   /** The bridge's part after a loss: every replica set is made whole again. */
