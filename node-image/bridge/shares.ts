@@ -24,8 +24,6 @@ const PAGE = 200;
 export interface Shares {
   /** Makes a share and feeds it. The text is the app's grant to read and list it. Rejects with LogError. */
   create(order: ShareOrder, signal: AbortSignal): Promise<{ shareId: BucketId; grant: string }>;
-  /** The app's grant anew. Null where there is no such share (any more). */
-  renew(order: GrantPeriod & { owner: PublicKey; shareId: BucketId }): string | null;
   /** From now on the app is refused; what was in it is let go, and its log ends. */
   end(owner: PublicKey, shareId: BucketId, signal: AbortSignal): Promise<void>;
   /** Those that are open, with the heads of the bucket's logs up to which they are fed. */
@@ -134,11 +132,6 @@ export function createShares(options: SharesOptions): Shares {
       await begin(owner, share, to).feed();
       await accounts.refresh(owner, signal);
       return { shareId, grant: grantOf(owner, share, { notBeforeMs, expiresMs }) };
-    },
-    renew({ owner, shareId, ...period }) {
-      const account = accountOf(owner);
-      const share = account && openShares(account.access, account.view).find((one) => one.shareId === shareId);
-      return share ? grantOf(owner, share, period) : null;
     },
     async end(owner, shareId, signal) {
       const account = accountOf(owner);

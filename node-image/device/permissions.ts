@@ -85,6 +85,8 @@ export interface Permissions {
   /** A log with what lies below a prefix and nothing else; the account's bridge keeps it up to date. */
   share(order: ShareOrder): Promise<{ shareId: BucketId; grant: string }>;
   shares(): Promise<OpenShare[]>;
+  /** Another grant on a share that is open, for the same holder: a grant ends after 30 days, a share doesn't. */
+  renewShare(order: { shareId: BucketId; forMs: number }): Promise<string>;
   endShare(shareId: BucketId): Promise<void>;
 }
 
@@ -107,11 +109,20 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     const period = { notBeforeMs: nowMs, expiresMs: nowMs + forMs };
     return issueGrant({ ...order, ...period, issuer: signer, access: account(), view, farm: client.farm.current() }, runtime);
   };
+  const issueOf = async ({ shareId, name, to }: Pick<OpenShare, 'shareId' | 'name' | 'to'>, forMs: number, seed?: Uint8Array) => {
+    const order = { bucketId: shareId, bucketName: name, to, allow: [{ verbs: ['read', 'list'] as const }], forMs };
+    return await issue({ ...order, ...(seed ? { seed } : {}) });
+  };
   const share = async ({ bucketId, name, prefix, to, forMs, seed }: ShareOrder) => {
     const { shareId, statement } = shareStatement({ signer, access: account(), bucketId, name, prefix, to }, runtime);
     await publish(statement);
-    const order = { bucketId: shareId, bucketName: name, to, allow: [{ verbs: ['read', 'list'] as const }], forMs };
-    return { shareId, grant: await issue({ ...order, ...(seed ? { seed } : {}) }) };
+    return { shareId, grant: await issueOf({ shareId, name, to }, forMs, seed) };
+  };
+  const openShare = async (shareId: BucketId): Promise<OpenShare> => {
+    const { view } = await fetchRoots(link, owner, limit());
+    const found = openShares(account(), view).find((one) => one.shareId === shareId);
+    if (found === undefined) throw new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
+    return found;
   };
 
   return {
@@ -158,11 +169,9 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
       const { view } = await fetchRoots(link, owner, limit());
       return openShares(account(), view);
     },
+    renewShare: async ({ shareId, forMs }) => await issueOf(await openShare(shareId), forMs),
     async endShare(shareId) {
-      const { view } = await fetchRoots(link, owner, limit());
-      const share = openShares(account(), view).find((one) => one.shareId === shareId);
-      if (share === undefined) throw new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
-      await publish(endStatement(signer, share, { owner, nowMs: runtime.nowMs() }));
+      await publish(endStatement(signer, await openShare(shareId), { owner, nowMs: runtime.nowMs() }));
     },
   };
 }

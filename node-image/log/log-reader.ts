@@ -86,7 +86,7 @@ export async function readHeads(
     const set = view.sets.get(bucketId);
     if (!set) throw new LogError('NoReplicaSet', `No root statement says where bucket ${bucketId} lies: it was never written.`);
     if (set.members.length === 0)
-      throw new LogError('NoReplicaSet', `Bucket ${bucketId} was deleted: its logs lie nowhere any more.`);
+      throw new LogError('NoReplicaSet', `Bucket ${bucketId} was deleted, or is a share that was taken back.`);
     const needed = set.members.length - set.f;
     const { answers, errors } = await gather(link, {
       farmers: set.members,

@@ -7,7 +7,7 @@ const DAY_MS = 24 * 3_600_000;
 
 export const share: Command = {
   name: 'share',
-  usage: 'share create BUCKET[/PREFIX] | list | feed | end ID',
+  usage: 'share create BUCKET[/PREFIX] | list | renew ID | feed | end ID',
   summary: 'Shows somebody what lies below a prefix, and nothing else',
   details: [
     '',
@@ -17,6 +17,8 @@ export const share: Command = {
     '    --name NAME                 what they see as the bucket',
     '    --days N                    1 to 30',
     '  share list                    those that are open',
+    '  share renew ID                prints another grant for the same holder, before (or after) the old one ends;',
+    '    --days N                    a bearer opens it with the key in his old text',
     '  share feed                    brings all up to date where no bridge does',
     '  share end ID                  what comes later was never in it',
   ],
@@ -24,8 +26,8 @@ export const share: Command = {
   takes: [1, 2],
   async run(context) {
     const [what = '', where] = context.args;
-    const work = { create, list, feed, end }[what];
-    if (work === undefined) throw new UsageError(`share create, list, feed or end, not "${what}".`);
+    const work = { create, list, renew, feed, end }[what];
+    if (work === undefined) throw new UsageError(`share create, list, renew, feed or end, not "${what}".`);
     await work(context, where);
   },
 };
@@ -53,6 +55,13 @@ async function list({ out, open }: Context): Promise<void> {
       `${shareId}  ${name}  below "${prefix}"  ${to.publicKey}`,
     );
   }
+}
+
+async function renew({ flags, out, open }: Context, shareId?: string): Promise<void> {
+  if (shareId === undefined) throw new UsageError('Which share? storj share list shows them.');
+  const storj = await open();
+  const grant = await storj.permissions.renewShare({ shareId, forMs: daysOf(flags) * DAY_MS });
+  out.say({ share: shareId, grant }, grant);
 }
 
 async function feed({ out, open }: Context): Promise<void> {

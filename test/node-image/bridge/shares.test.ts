@@ -242,7 +242,6 @@ describe('a share', () => {
     await put(owner, 'photos/later', 'x');
     await expect(keysOf(one)).rejects.toThrow('taken back');
     expect(bridge.shares.list(owner)).toEqual([]);
-    expect(bridge.shares.renew({ ...order(owner, bucketId), shareId })).toBeNull();
     const view = await bridge.accounts.refresh(owner, within());
     const logs = view.logs.filter((log) => log.bucketId === shareId && log.kind === 'entries');
     expect(logs.every(({ closed }) => closed !== undefined)).toBe(true);

@@ -228,7 +228,12 @@ describe('permissions', () => {
     await bucket.remove('2026/a');
     await owner.feedShares();
     expect(await keys(shown)).toEqual(['2026/b']);
+    const renewed = await owner.permissions.renewShare({ shareId: made.shareId, forMs: 3_600_000 });
+    expect(openGrant(renewed, seed).expiresMs).toBeGreaterThan(openGrant(made.grant).expiresMs);
+    expect(await keys(await world.granted(renewed, seed).bucket('holiday'))).toEqual(['2026/b']);
     await owner.permissions.endShare(made.shareId);
+    const order = { shareId: made.shareId, forMs: 60_000 };
+    await expect(owner.permissions.renewShare(order)).rejects.toMatchObject({ code: 'NoSuchKey' });
     expect(await owner.feedShares()).toEqual([]);
     await expect(keys(await world.granted(made.grant).bucket('holiday'))).rejects.toThrow();
   });

@@ -66,6 +66,7 @@ describe('the command line', () => {
     [['grants', 'create', 'a', '--bearer', '--days', '31'], '1 to 30'],
     [['grants', 'create', 'a', '--bearer', '--prefix', 'x'], 'storj share create'],
     [['share', 'create'], 'Share what?'],
+    [['share', 'renew'], 'Which share?'],
     [['put', '-', 'a/b', '--words-file', '-'], 'not both'],
   ])('refuses %j with exit code 2 and the way to help', async (argv, message) => {
     const { exit, err } = await storj(argv);
