@@ -1,7 +1,7 @@
 // The library for Node programs: an account's buckets and objects straight from the farmers, without a bridge,
 // a repairer or an operator. A device is a writer of its own beside the bridge: the same rules for objects
 // (bridge/object-store.ts), a log of its own, and a catalog that is a view of all the account's logs.
-import type { Access } from '#node/client/account.ts';
+import { listBuckets, type Access, type AccountAccess } from '#node/client/account.ts';
 import type { BucketReader } from '#node/client/bucket-reader.ts';
 import type { Client } from '#node/client/client.ts';
 import { createFarmAdapter } from '#node/bridge/farm-adapter.ts';
@@ -20,9 +20,11 @@ import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { sealAndClose } from '#node/log/seal-log.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey, type PutEntry, type Verb } from '#node/wire/types.ts';
+import { acceptReset, leftOfAccount } from './reset.ts';
 import { bucketView, type BucketView, type Freshness } from './bucket-view.ts';
 import { permissionsOf, type Permissions } from './permissions.ts';
 import { putObject, type PutSource, type UnfinishedUploads } from './put-object.ts';
+import type { LeftOfBucket } from '#node/log/reset-bucket.ts';
 import { accountStatus, type AccountStatus, type StatusBucket } from './status.ts';
 import { StorjError, translated } from './storj-error.ts';
 
@@ -84,6 +86,12 @@ export interface Storj {
   feedShares(): Promise<ReturnType<Shares['list']>>;
   /** Grants and shares; giving and taking them back needs the words. */
   permissions: Permissions;
+  /** For a farm that was restored from old back-ups. `left` lists what it still has, `accept` (with the words) goes on from there. */
+  resets: {
+    /** `name` null = the account's own log: buckets and settings. */
+    left(): Promise<(LeftOfBucket & { name: string | null })[]>;
+    accept(bucketId: BucketId): Promise<void>;
+  };
   /** Writes what has to be written, and ends everything. */
   close(): Promise<void>;
 }
@@ -358,6 +366,11 @@ export function storjOn(parts: StorjParts): Storj {
     }
   };
 
+  const whole = (): AccountAccess => {
+    if ('accountSecret' in access) return access;
+    throw new StorjError('NotAllowed', 'A grant opens one bucket: this takes the words or a device key.');
+  };
+
   /** Changes of the account go by its catalog. */
   const accountReady = async (): Promise<void> => {
     if ('bucketId' in access)
@@ -402,6 +415,20 @@ export function storjOn(parts: StorjParts): Storj {
         await shares.keep(owner, limited());
         return shares.list(owner);
       }),
+    resets: {
+      left: () =>
+        said(async () => {
+          const left = await leftOfAccount({ client, access: whole(), signal: limited() });
+          const named = await listBuckets(client, whole(), limited());
+          const nameOf = (bucketId: BucketId) => named.find((one) => one.bucketId === bucketId)?.name;
+          return left.flatMap((one) => {
+            const name = one.bucketId === ACCOUNT_BUCKET_ID ? null : nameOf(one.bucketId);
+            // Shares, and buckets that were deleted.
+            return name === undefined ? [] : [{ ...one, name }];
+          });
+        }),
+      accept: (bucketId) => said(() => acceptReset({ client, access: whole(), signer: writer, signal: limited() }, bucketId)),
+    },
     permissions: permissionsOf({ client, access, signer: writer, limit: limited }),
     async close() {
       try {

@@ -125,7 +125,7 @@ export function checkNotRolledBack(
     if (acknowledged <= seq || (reset && reset.seq <= seq)) continue;
     throw new LogError(
       'RolledBack',
-      `The replicas have log ${log.logId.slice(0, 16)} of bucket ${bucketId} up to batch ${seq}, and batch ${acknowledged} was acknowledged. Bring back the farmers that have it; if the farm was restored from a back-up, sign a reset with the owner's words: what came later is lost.`,
+      `The replicas have log ${log.logId.slice(0, 16)} of bucket ${bucketId} up to batch ${seq}, and batch ${acknowledged} was acknowledged. Bring back the farmers that have it; if the farm was restored from a back-up, \`storj reset\` shows what is left and, with the owner's words, accepts it: what came later is lost.`,
     );
   }
 }

@@ -13,11 +13,12 @@ import { ls } from './list.ts';
 import { mb, rb } from './buckets.ts';
 import { put } from './put.ts';
 import { createOutput } from './output.ts';
+import { reset } from './reset.ts';
 import { restore } from './restore.ts';
 import { rm } from './remove.ts';
 import { status } from './status.ts';
 
-const COMMANDS: readonly Command[] = [ls, get, put, rm, cp, mv, mb, rb, grants, share, status, restore];
+const COMMANDS: readonly Command[] = [ls, get, put, rm, cp, mv, mb, rb, grants, share, status, restore, reset];
 
 /** Said in `storj --help`. */
 const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unavailable: 4, notAllowed: 5, ended: 130 };

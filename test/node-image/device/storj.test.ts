@@ -149,6 +149,57 @@ describe('a device', () => {
   });
 });
 
+describe('a bucket of which more was acknowledged than the farmers have', () => {
+  it('is told with what is known to be lost, and counts from here on once the words accept it', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('kept', text('1'));
+    const phone = testKey('phone');
+    await world.admitDevice(phone);
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    const { logId } = view.logs.find(({ bucketId }) => bucketId === bucket.bucketId)!;
+    const left = async () => {
+      const [account, photos] = (await owner.resets.left()).toSorted((a, b) => Number(a.name !== null) - Number(b.name !== null));
+      expect([account!.name, photos!.name]).toEqual([null, 'photos']);
+      const lost = photos!.logs.map((log) => [log.logId === logId ? 'own' : 'phone', log.seq, log.lostBatches]);
+      return lost.sort((a, b) => (a[0]! < b[0]! ? -1 : 1));
+    };
+    expect(await left()).toEqual([['own', 1, 0]]);
+
+    // Somebody saw eight more of them before the farmers were set back.
+    const log = await openBucketLog({
+      link: world.link(phone),
+      owner: world.access.owner,
+      bucketId: bucket.bucketId,
+      writer: phone,
+      kind: 'entries',
+      keys: writerKeys(world.access, view, bucket.bucketId),
+      state: { load: async () => null, save: async () => {} },
+      knownHeads: () => [{ logId, seq: 9, hash: 'f'.repeat(64) }],
+      signal: within(),
+    });
+    await log.append([], { added: [], released: [] });
+    await log.close();
+    const lossy = [
+      ['own', 1, 8],
+      ['phone', 1, 0],
+    ];
+    expect(await left()).toEqual(lossy);
+    const device = world.device({ writer: phone });
+    await expect(device.resets.accept(bucket.bucketId)).rejects.toMatchObject({ code: 'NotAllowed' });
+    expect(await left()).toEqual(lossy);
+
+    await owner.resets.accept(bucket.bucketId);
+    expect(await left()).toEqual([
+      ['own', 1, 0],
+      ['phone', 1, 0],
+    ]);
+    await bucket.put('new', text('2'));
+    expect(await keys(await world.device().bucket('photos'))).toEqual(['kept', 'new']);
+  });
+});
+
 describe('by a grant', () => {
   const seed = testKey('app').seed;
   const grantOf = async (owner: Storj, allow: { verbs: Verb[]; prefix?: string }[]) => {

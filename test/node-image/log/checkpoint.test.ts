@@ -10,7 +10,7 @@ import { readHeads } from '#node/log/log-reader.ts';
 import { changeMember, nextMemberChange } from '#node/log/replica-set.ts';
 import { makeCheckpoint, type CheckpointLimits } from '#node/log/checkpoint-maker.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
-import { resetBucket } from '#node/log/reset-bucket.ts';
+import { leftOfBucket, resetBucket } from '#node/log/reset-bucket.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { signRootStatement } from '#node/wire/root-view.ts';
 import type { PutEntry } from '#node/wire/types.ts';
@@ -216,13 +216,10 @@ describe('a farm that was restored whole', () => {
       const statement = signRootStatement(world.owner.keyPair, body);
       await publishRoots(world.link(), { owner: world.access.owner, statements: [statement], known, signal: within() });
     };
-    const lost = await resetBucket(world.link(), {
-      owner: world.owner.keyPair,
-      bucketId: BUCKET,
-      known: new Map([[log.logId, 6]]),
-      signal: within(),
-    });
-    expect(lost).toEqual([{ logId: log.logId, seq: 4, lostBatches: 2 }]);
+    const state4 = await readHeads(world.link(), { owner: world.access.owner, bucketId: BUCKET, signal: within(), all: true });
+    const left = await leftOfBucket(world.link(), state4, new Map([[log.logId, 6]]), within());
+    expect(left).toMatchObject({ replicas: { members: 3, answering: 3 }, logs: [{ logId: log.logId, seq: 4, lostBatches: 2 }] });
+    await resetBucket(world.link(), { owner: world.owner.keyPair, bucketId: BUCKET, signal: within() });
     expect(Object.keys(await contentOf())).toEqual(['a', 'b', 'c']);
     logs.push(await world.open({ state: ahead }));
     await logs.at(-1)!.append([object('d', seededBytes(400, 1))], NOTHING);

@@ -7,6 +7,7 @@ import { openStorj, StorjError } from 'storjfarm';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rangeOf } from '#node/cli/commands/get.ts';
 import { loadConfig, saveConfig } from '#node/cli/commands/device-config.ts';
+import { textOf } from '#node/cli/commands/reset.ts';
 import { progressLine, sizeText } from '#node/cli/commands/output.ts';
 import { runStorj } from '#node/cli/commands/run.ts';
 import { keyInto, remote, remoteOrNull } from '#node/cli/commands/target.ts';
@@ -41,7 +42,7 @@ describe('the command line', () => {
   it('explains itself, as a whole and each command', async () => {
     const all = await storj(['--help']);
     expect(all.exit).toBe(0);
-    for (const name of ['ls', 'get', 'put', 'rm', 'cp', 'mv', 'mb', 'rb', 'grants', 'share', 'status', 'restore']) {
+    for (const name of ['ls', 'get', 'put', 'rm', 'cp', 'mv', 'mb', 'rb', 'grants', 'share', 'status', 'restore', 'reset']) {
       expect(all.out).toContain(`storj ${name}`);
       const one = await storj([name, '--help']);
       expect([one.exit, one.out.startsWith(`storj ${name}`)]).toEqual([0, true]);
@@ -66,6 +67,8 @@ describe('the command line', () => {
     [['grants', 'create', 'a', '--bearer', '--days', '31'], '1 to 30'],
     [['grants', 'create', 'a', '--bearer', '--prefix', 'x'], 'storj share create'],
     [['share', 'create'], 'Share what?'],
+    [['reset', '--yes'], 'Reset what?'],
+    [['reset', 'photos', '--account'], 'Either a bucket or --account'],
     [['share', 'renew'], 'Which share?'],
     [['put', '-', 'a/b', '--words-file', '-'], 'not both'],
   ])('refuses %j with exit code 2 and the way to help', async (argv, message) => {
@@ -89,6 +92,22 @@ describe('the command line', () => {
 
   it('never takes words as an argument', async () => {
     expect(await storj(['ls', '--words', WORDS])).toMatchObject({ exit: 2 });
+  });
+});
+
+describe('a reset', () => {
+  it('says what is kept, what is lost, and who has not been asked', () => {
+    const log = { logId: 'a'.repeat(64), writer: 'b'.repeat(64), seq: 4, lastMs: 0, lostBatches: 2 };
+    const nothing = { ...log, seq: 0, lastMs: null, lostBatches: 0 };
+    const left = { bucketId: 'c'.repeat(32), name: 'photos', replicas: { members: 3, answering: 2 }, logs: [log, nothing] };
+    expect(textOf(left).split('\n')).toEqual([
+      'bucket photos',
+      "  1 of its 3 farmers don't answer: they may have more. Bring them back first.",
+      '  writer bbbbbbbbbbbbbbbb  kept: 4 batches until 1970-01-01 00:00:00; LOST: 2 batches after that',
+      '  writer bbbbbbbbbbbbbbbb  nothing is left; nothing known to be lost',
+    ]);
+    const account = { ...left, name: null, replicas: { members: 3, answering: 3 }, logs: [] };
+    expect(textOf(account)).toBe('the account (buckets and settings)');
   });
 });
 
