@@ -15,6 +15,7 @@ import { manyPieces } from './many-pieces.ts';
 import { memory } from './memory.ts';
 import { pipeline } from './pipeline.ts';
 import { repair } from './repair.ts';
+import { smallGrowth } from './small-growth.ts';
 import { smallObjects } from './small-objects.ts';
 import { startUp } from './start-up.ts';
 import { store } from './store.ts';
@@ -26,6 +27,7 @@ const ALL: Benchmark[] = [
   transfer,
   repair,
   smallObjects,
+  smallGrowth,
   bridge,
   firstByte,
   coldFind,

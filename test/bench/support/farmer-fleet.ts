@@ -35,6 +35,8 @@ export interface FarmerFleet {
   client(limits?: Partial<ClientLimits>, wrap?: (network: Network) => Network): Promise<Client>;
   /** CPU seconds of all farmers so far; Linux only. */
   cpuSeconds(): number;
+  /** Each farmer's resident memory now, MiB. */
+  residentMib(): number[];
   /** Peak of each farmer's resident memory so far, MiB. */
   peakMib(): number[];
   stop(): Promise<void>;
@@ -86,6 +88,7 @@ export async function startFleet(folder: string, count: number, profileFolder?: 
       return client;
     },
     cpuSeconds: () => children.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
+    residentMib: () => children.map(({ pid }) => residentMib(pid)),
     peakMib: () => children.map(({ pid }) => peakMib(pid)),
     async stop() {
       await Promise.all(clients.map(async (client) => (await client.close(), await client.network.close())));
