@@ -237,7 +237,7 @@ limits?: {
  */
 repair: {
 /**
- * 0 switches repair off; then nothing shrinks or rolls either, because nobody proves anything (live).
+ * Repairers that share the work; the first of them reports to the operator. 0 switches repair off; then nothing shrinks or rolls either, because nobody proves anything (live).
  */
 replicas: number
 /**
@@ -245,7 +245,7 @@ replicas: number
  */
 lostAfter: string
 /**
- * Upper limit for repair traffic; 0 = none (live).
+ * Upper limit for repair traffic, of all repairers together; 0 = none (live).
  */
 bandwidthBytesPerSecond: number
 /**
@@ -529,7 +529,7 @@ limits?: {
  */
 repair?: {
 /**
- * 0 switches repair off; then nothing shrinks or rolls either, because nobody proves anything (live).
+ * Repairers that share the work; the first of them reports to the operator. 0 switches repair off; then nothing shrinks or rolls either, because nobody proves anything (live).
  */
 replicas?: number
 /**
@@ -537,7 +537,7 @@ replicas?: number
  */
 lostAfter?: string
 /**
- * Upper limit for repair traffic; 0 = none (live).
+ * Upper limit for repair traffic, of all repairers together; 0 = none (live).
  */
 bandwidthBytesPerSecond?: number
 /**

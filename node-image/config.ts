@@ -13,6 +13,7 @@ const environmentSchema = z.object({
   STORJ_CONFIG_FILE: z.string().min(1),
   STORJ_CONTROL_KEY: publicKey,
   STORJ_SEED_FILE: z.string().default(''),
+  STORJ_REPAIRER: z.coerce.number().int().min(0).max(99).default(0),
   STORJ_SLOT: z.string().default(''),
   STORJ_LISTEN_HOST: z.string().default('0.0.0.0'),
   STORJ_ANNOUNCE_HOST: z.string().default('127.0.0.1'),
@@ -40,6 +41,8 @@ export interface NodeSettings {
   controlKey: string;
   /** 32 bytes in hex, of bridge and repairer. A farmer's seed is born on its volume. */
   seedFile: string;
+  /** Which of the farm's repairers this is, from 0. */
+  repairer: number;
   /** Pod or folder name. */
   slot: string;
   listenHost: string;
@@ -69,6 +72,7 @@ export function parseSettings(role: string | undefined, environment: Record<stri
     configFile: env.STORJ_CONFIG_FILE,
     controlKey: env.STORJ_CONTROL_KEY,
     seedFile: env.STORJ_SEED_FILE,
+    repairer: env.STORJ_REPAIRER,
     slot: env.STORJ_SLOT,
     listenHost: env.STORJ_LISTEN_HOST,
     announceHost: env.STORJ_ANNOUNCE_HOST,

@@ -178,6 +178,11 @@ export function ownerFromEntropy(entropy: Uint8Array): Owner {
   };
 }
 
+/** Repairers of one farm have one Secret and a key each: the first that in the Secret, the others what follows from it. */
+export function repairerSeed(seed: Uint8Array, number: number): Uint8Array {
+  return number === 0 ? seed : hkdf(seed, `storj/1 repairer ${number}`, 32);
+}
+
 export function bucketSecret(accountSecret: Uint8Array, bucketId: BucketId): Uint8Array {
   return hkdf(accountSecret, 'storj/1 bucket secret', 32, fromHex(bucketId, 16));
 }

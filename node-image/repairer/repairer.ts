@@ -6,7 +6,7 @@ import { createFarmConfigStore, watchConfigFile } from '#node/admin/farm-config-
 import { createLog, type Log } from '#node/admin/log.ts';
 import { createRegistry } from '#node/interface/process-metrics.ts';
 import { fromHex } from '#node/core/ids.ts';
-import { keyPairFromSeed } from '#node/core/keys.ts';
+import { keyPairFromSeed, repairerSeed } from '#node/core/keys.ts';
 import type { FarmReport } from '#node/interface/status.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { httpsNetwork } from '#node/net/https-pieces.ts';
@@ -28,6 +28,8 @@ export interface RepairerSettings {
   controlKey: string;
   /** 32 bytes in hex. */
   seedFile: string;
+  /** Which of the farm's repairers this is, from 0. */
+  repairer?: number;
   listenHost: string;
   ports: { admin: number };
   logLevel: string;
@@ -36,7 +38,8 @@ export interface RepairerSettings {
 
 /** Runs until the signal aborts. Rejects where it can't start, or where its index is broken (starting again mends it). */
 export async function runRepairer(settings: RepairerSettings, signal: AbortSignal): Promise<void> {
-  const self = keyPairFromSeed(fromHex((await readFile(settings.seedFile, 'utf8')).trim(), 32));
+  const seed = fromHex((await readFile(settings.seedFile, 'utf8')).trim(), 32);
+  const self = keyPairFromSeed(repairerSeed(seed, settings.repairer ?? 0));
   const log = createLog(settings.logLevel, { role: 'repairer', repairer: self.publicKey });
   const version = settings.version ?? 'unknown';
   const startedMs = Date.now();

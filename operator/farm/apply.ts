@@ -11,14 +11,21 @@ import type { VolumePatch } from './volumes.ts';
 import { marks } from '#operator/api.ts';
 import { ensureDeleted, find, refOf } from '#operator/kube/client.ts';
 import { isAlreadyExists, isForbidden, isInvalid } from '#operator/kube/errors.ts';
-import { configMaps, persistentVolumeClaims, secrets, statefulSets } from '#operator/kube/resources.ts';
+import {
+  configMaps,
+  deployments,
+  networkPolicies,
+  persistentVolumeClaims,
+  secrets,
+  statefulSets,
+} from '#operator/kube/resources.ts';
 import { StalledError } from '#operator/runtime/outcome.ts';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import { configMap } from './desired/config-map.ts';
 import { desiredObjects } from './desired/index.ts';
 import { keySecret } from './desired/key-secret.ts';
 import { volumeClaim } from './desired/volume-claim.ts';
-import { farmNames } from './names.ts';
+import { farmNames, maxRepairers } from './names.ts';
 import { childKey } from './observed.ts';
 
 /** A size that was refused isn't asked for again before this, so that a farm at rest writes nothing. */
@@ -142,6 +149,15 @@ export async function prune({ context, observed, plan, signal }: Applying): Prom
     if (!live) continue;
     const { uid, resourceVersion } = live.metadata;
     await ensureDeleted(context.client, statefulSets, { namespace, name: set }, { uid, resourceVersion, signal });
+  }
+  const names = farmNames(name);
+  for (let number = Math.max(1, observed.farm.spec.repair.replicas); number < maxRepairers; number++) {
+    for (const type of [deployments, networkPolicies]) {
+      const live = observed.children.get(childKey(type.kind, names.repairer(number)));
+      if (!live) continue;
+      const { uid, resourceVersion } = live.metadata;
+      await ensureDeleted(context.client, type, { namespace, name: live.metadata.name }, { uid, resourceVersion, signal });
+    }
   }
   for (const { name: volume, uid } of plan.volumes.remove) {
     await ensureDeleted(context.client, persistentVolumeClaims, { namespace, name: volume }, { uid, signal });

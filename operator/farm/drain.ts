@@ -82,7 +82,7 @@ export function shrinkProblem(
     return {
       reason: 'ReportMissing',
       message:
-        'Nothing is known of the data without a report of the repairer, so nothing shrinks. It comes when the repairer is ready; spec.repair.replicas must be 1.',
+        'Nothing is known of the data without a report of the repairer, so nothing shrinks. It comes when the repairer is ready; spec.repair.replicas must be at least 1.',
     };
   }
   const tooWide = Object.entries(report.segmentsByScheme)

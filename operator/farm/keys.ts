@@ -2,11 +2,11 @@
 import type { KeyPair } from '#node/core/keys.ts';
 import type { Keys, Problem } from './plan.ts';
 import type { KeyRole, Observed } from './observed.ts';
-import { boxPublicKey } from '#node/core/keys.ts';
+import { boxPublicKey, keyPairFromSeed, repairerSeed } from '#node/core/keys.ts';
 import { publicKeyOf } from '#node/core/ids.ts';
 import { signStatement } from '#node/wire/statements.ts';
 import { keySecretName } from './desired/key-secret.ts';
-import { farmNames } from './names.ts';
+import { farmNames, maxRepairers } from './names.ts';
 
 const roles: KeyRole[] = ['control', 'bridge', 'repairer'];
 
@@ -42,11 +42,16 @@ export function keysOf(observed: Observed): KeysAnswer {
     keys: {
       controlKey: control.key.publicKey,
       bridge: bridge.key.publicKey,
-      repairer: { repairer: repairer.key.publicKey, box: boxPublicKey(repairer.key.seed) },
+      repairers: repairersOf(repairer.key),
       membershipOf: (farmer) => membershipOf(control.key, farmer, observed.nowMs),
       farmerOf,
     },
   };
+}
+
+function repairersOf(first: KeyPair): Keys['repairers'] {
+  const seeds = Array.from({ length: maxRepairers }, (_, number) => repairerSeed(first.seed, number));
+  return seeds.map((seed) => ({ repairer: keyPairFromSeed(seed).publicKey, box: boxPublicKey(seed) }));
 }
 
 /** A running farm whose key Secrets are gone: new ones would lock everybody out, so they are never made silently. */

@@ -5,13 +5,19 @@ export const onlyZone = 'main';
 
 export const configKey = 'farm.json';
 
+/** The first has no number: it is the one that reports. Also its component label, so that no selector means two. */
+export const repairerName = (number: number): RepairerName => (number === 0 ? 'repairer' : `repairer-${number}`);
+export type RepairerName = 'repairer' | `repairer-${number}`;
+/** Of the CRD. */
+export const maxRepairers = 4;
+
 export function farmNames(farm: string) {
   return {
     config: `${farm}-config`,
     farmersService: `${farm}-farmers`,
     bridge: `${farm}-bridge`,
     bridgePods: `${farm}-bridge-pods`,
-    repairer: `${farm}-repairer`,
+    repairer: (number: number): string => `${farm}-${repairerName(number)}`,
     budget: `${farm}-farmers`,
     controlSecret: `${farm}-control`,
     bridgeSecret: `${farm}-bridge-key`,

@@ -20,7 +20,8 @@ import { splitOverZones } from './zones.ts';
 export interface Keys {
   controlKey: string;
   bridge: string;
-  repairer: { repairer: string; box: string };
+  /** By number, as many as a farm may have. */
+  repairers: { repairer: string; box: string }[];
   /** Membership of a farmer, signed by the control key, base64. */
   membershipOf: (farmer: string) => string;
   /** Public key of a peer id; undefined where it is none. */
@@ -303,7 +304,7 @@ function nextConfig(
     rewrite: content.rewrite,
     roster: content.roster,
     bridges: [keys.bridge],
-    repairers: [keys.repairer],
+    repairers: keys.repairers.slice(0, Math.max(1, farm.spec.repair.replicas)),
     lostAfterMs: millisecondsOf(farm.spec.repair.lostAfter),
     repairBytesPerSecond: farm.spec.repair.bandwidthBytesPerSecond,
   };

@@ -90,7 +90,7 @@ const farmFields: Record<string, Change> = {
   'bridge.tls.secretRef.name': bridge({ tls: { secretRef: { name: 's3-tls' } } }, { tls: null }),
   'bridge.resources.requests': bridge({ resources: { requests: resources.requests } }, { resources: null }),
   'bridge.resources.limits': bridge({ resources: { limits: resources.limits } }, { resources: null }),
-  'repair.replicas': { set: { repair: { replicas: 0 } }, back: { repair: { replicas: 1 } } },
+  'repair.replicas': { set: { repair: { replicas: 3 } }, back: { repair: { replicas: 1 } } },
   'repair.lostAfter': { set: { repair: { lostAfter: '10m' } }, back: { repair: { lostAfter: '4h' } } },
   'repair.bandwidthBytesPerSecond': {
     set: { repair: { bandwidthBytesPerSecond: 1000 } },

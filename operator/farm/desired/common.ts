@@ -2,10 +2,11 @@
 import type { StorjFarm } from '#operator/api.ts';
 import type { ObjectMeta, OwnerReference } from '#operator/kube/resources.ts';
 import { apiVersion, marks } from '#operator/api.ts';
+import type { RepairerName } from '../names.ts';
 import { nodeFlags } from '#node/interface/node-flags.ts';
 import { PORTS } from '#node/interface/ports.ts';
 
-export type Component = 'farmer' | 'bridge' | 'repairer' | 'config';
+export type Component = 'farmer' | 'bridge' | RepairerName | 'config';
 
 /** What builders read. No client, no clock. */
 export interface Build {
@@ -87,7 +88,7 @@ function resourcesOf(given: Resources | undefined, requests: Record<string, stri
 
 export interface NodeContainer {
   build: Build;
-  role: Exclude<Component, 'config'>;
+  role: 'farmer' | 'bridge' | 'repairer';
   env: { name: string; value?: string; valueFrom?: object }[];
   ports: { name: string; containerPort: number }[];
   mounts: { name: string; mountPath: string; readOnly?: boolean }[];

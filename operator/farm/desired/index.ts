@@ -16,7 +16,7 @@ import { childKey } from '../observed.ts';
 import { bridgeSet } from './bridge-set.ts';
 import { disruptionBudget } from './disruption-budget.ts';
 import { networkPolicies } from './network-policies.ts';
-import { repairerDeployment } from './repairer-deployment.ts';
+import { repairerDeployment, repairersOf } from './repairer-deployment.ts';
 import { bridgeService, farmersService } from './services.ts';
 import { zoneSet, type ClaimTemplate } from './zone-set.ts';
 import type { Build } from './common.ts';
@@ -73,6 +73,6 @@ export function desiredObjects(build: Build, plan: Plan, { children, tls }: Pick
     ...(tls.state === 'Broken'
       ? []
       : [{ type: statefulSets, object: bridgeSet(build, claimOf(names.bridge, bridgeClaim), tls) }]),
-    { type: deployments, object: repairerDeployment(build) },
+    ...repairersOf(build).map((number) => ({ type: deployments, object: repairerDeployment(build, number) })),
   ];
 }

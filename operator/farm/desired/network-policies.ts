@@ -2,7 +2,8 @@
 // operator and Prometheus alone. (The kubelet's probes come from the node, which no policy keeps out.)
 import type { NetworkPolicy } from '#operator/kube/resources.ts';
 import { PORTS } from '#node/interface/ports.ts';
-import { farmNames } from '../names.ts';
+import { farmNames, repairerName } from '../names.ts';
+import { repairersOf } from './repairer-deployment.ts';
 import { childMeta, selectorOf, type Build, type Component } from './common.ts';
 
 interface Rule {
@@ -16,7 +17,7 @@ export function networkPolicies(build: Build): NetworkPolicy[] {
   return [
     policy(build, names.farmersService, 'farmer', [{ ports: [tcp(PORTS.pieces), tcp(PORTS.libp2p)] }]),
     policy(build, names.bridge, 'bridge', [{ ports: [tcp(PORTS.s3)], ...s3Clients(build) }]),
-    policy(build, names.repairer, 'repairer', []),
+    ...repairersOf(build).map((number) => policy(build, names.repairer(number), repairerName(number), [])),
   ];
 }
 

@@ -1,6 +1,7 @@
-// The repairer: a Deployment. What it knows it reads again from the logs, so it has no volume.
+// The repairers: a Deployment for each, since each has a key of its own and there are never two under one. What they know
+// they read again from the logs, so they have no volume.
 import type { Deployment } from '#operator/kube/resources.ts';
-import { farmNames } from '../names.ts';
+import { farmNames, repairerName } from '../names.ts';
 import { seedVolume } from './bridge-set.ts';
 import {
   childMeta,
@@ -14,22 +15,28 @@ import {
   type Build,
 } from './common.ts';
 
-export function repairerDeployment(build: Build): Deployment {
+/** Numbers of the farm's repairers. The first is always there, if only with 0 pods. */
+export function repairersOf({ farm }: Build): number[] {
+  return Array.from({ length: Math.max(1, farm.spec.repair.replicas) }, (_, number) => number);
+}
+
+export function repairerDeployment(build: Build, number: number): Deployment {
   const { farm } = build;
   const names = farmNames(farm.name);
+  const component = repairerName(number);
   const { replicas, resources } = farm.spec.repair;
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata: childMeta(build, names.repairer, 'repairer'),
+    metadata: childMeta(build, names.repairer(number), component),
     spec: {
-      replicas,
+      replicas: Math.min(1, replicas),
       revisionHistoryLimit: 3,
       // Never two under one key.
       strategy: { type: 'Recreate' },
-      selector: { matchLabels: selectorOf(farm.name, 'repairer') },
+      selector: { matchLabels: selectorOf(farm.name, component) },
       template: {
-        metadata: { labels: labelsOf(farm.name, 'repairer') },
+        metadata: { labels: labelsOf(farm.name, component) },
         spec: {
           ...podBase(build),
           terminationGracePeriodSeconds: 30,
@@ -37,7 +44,10 @@ export function repairerDeployment(build: Build): Deployment {
             nodeContainer({
               build,
               role: 'repairer',
-              env: [{ name: 'STORJ_SEED_FILE', value: `${seedDir}/seed` }],
+              env: [
+                { name: 'STORJ_SEED_FILE', value: `${seedDir}/seed` },
+                ...(number === 0 ? [] : [{ name: 'STORJ_REPAIRER', value: String(number) }]),
+              ],
               ports: [],
               mounts: [
                 { name: 'data', mountPath: dataDir },

@@ -10,6 +10,7 @@ import {
   openSealed,
   ownerFromEntropy,
   ownerPartKey,
+  repairerSeed,
   repairKey,
   repairPartKey,
   sealTo,
@@ -137,6 +138,7 @@ describe('the tree of secrets', () => {
       repairPartKey(repairKey(accountSecret, 1), logA),
       bucketRepairKey(repairKey(accountSecret, 1), bucketA),
       bucketRepairKey(repairKey(accountSecret, 1), bucketB),
+      ...[0, 1, 2].map((number) => repairerSeed(seed(3), number)),
     ].map(toHex);
     expect(new Set(all).size).toBe(all.length);
   });

@@ -52,6 +52,7 @@ const full = build({
     service: { type: 'NodePort', nodePort: 30900 },
     tls: { secretRef: { name: 's3-tls' } },
   },
+  repair: { replicas: 2 },
   allowedBuckets: { from: 'Selector', selector: { team: 'media' } },
 });
 

@@ -5,11 +5,14 @@ import { storjFarms } from '#operator/api.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import {
   configMaps,
+  deployments,
+  networkPolicies,
   persistentVolumeClaims,
   pods,
   podDisruptionBudgets,
   secrets,
   statefulSets,
+  type Deployment,
   type PodDisruptionBudget,
   type Secret,
 } from '#operator/kube/resources.ts';
@@ -313,6 +316,40 @@ describe('loss', () => {
     await world.settle(operator);
     expect(world.config()!.roster).toHaveLength(6);
     expect(world.condition('DataHealthy')).toMatchObject({ status: 'True' });
+  });
+});
+
+describe('several repairers', () => {
+  it('have a key each and share the work, and the first reports', async () => {
+    const { world, operator } = await farmOf(6);
+    const [first] = world.config()!.repairers;
+    const repairers = () =>
+      world.kube
+        .peekAll<Deployment>(deployments, namespace)
+        .map(({ metadata, spec }) => [metadata.name, spec?.replicas])
+        .sort();
+    await world.patchFarm({ spec: { repair: { replicas: 3 } } });
+    await world.settle(operator);
+    expect(repairers()).toEqual([
+      ['demo-repairer', 1],
+      ['demo-repairer-1', 1],
+      ['demo-repairer-2', 1],
+    ]);
+    const { repairers: known } = world.config()!;
+    expect(known[0]).toEqual(first);
+    expect(new Set(known.flatMap(({ repairer, box }) => [repairer, box])).size).toBe(6);
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+    expect(world.farm().status?.data).toMatchObject({ state: 'Healthy' });
+
+    await world.patchFarm({ spec: { repair: { replicas: 0 } } });
+    await world.settle(operator);
+    expect(repairers()).toEqual([['demo-repairer', 0]]);
+    expect(world.config()!.repairers).toEqual([first]);
+    await world.patchFarm({ spec: { repair: { replicas: 1 } } });
+    await world.settle(operator);
+    expect(repairers()).toEqual([['demo-repairer', 1]]);
+    const policies = world.kube.peekAll(networkPolicies, namespace).map(({ metadata }) => metadata.name);
+    expect(policies.sort()).toEqual(['demo-bridge', 'demo-farmers', 'demo-repairer']);
   });
 });
 
