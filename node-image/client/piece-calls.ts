@@ -1,4 +1,5 @@
 // The two calls that move pieces, with everything checked that the other side could get wrong.
+import { copyInto } from '#node/core/bytes.ts';
 import { fromHex } from '#node/core/ids.ts';
 import { leafHashInPlace, verifyRange, verifyRootPath } from '#node/core/merkle.ts';
 import { pieceId, shardBytes, type SegmentGeometry } from '#node/core/segments.ts';
@@ -143,7 +144,7 @@ class LeafBuffer {
   /** Returns how many bytes it took. */
   fill(from: Uint8Array): number {
     const part = from.subarray(0, this.bytes.length - this.#filled);
-    this.bytes.set(part, this.#filled);
+    copyInto(this.bytes, part, this.#filled);
     this.#filled += part.length;
     return part.length;
   }

@@ -45,11 +45,13 @@ export class GetError extends Error {
   }
 }
 
-/** The first window is small, so that the first byte comes soon; each further one is twice as large. */
+/** The first window is small, so that the first byte comes soon; each further one is four times as large. */
 const FIRST_WINDOW_STRIPES = 2;
-const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
-/** Keeps the threads busy while a consumer takes its time; small beside the window. */
-const DECODES_AHEAD = 4;
+const WINDOW_GROWTH = 4;
+/** Asking costs as much as a few hundred KiB: large windows ask seldom. Two of them are held for each read. */
+const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Keeps the threads busy while a consumer takes its time; small beside the window. Ordered by half of them at once. */
+const DECODES_AHEAD = 8;
 /** Rounds over all holders before a segment counts as unreadable for now. */
 const ROUNDS = 3;
 const FIRST_RETRY_MS = 250;
@@ -160,7 +162,7 @@ class SegmentRead {
     const restStripes = needed.endStripe - firstStripe;
     if (restStripes <= 0) return null;
     const stripeBytes = this.#geometry.required * LEAF_BYTES;
-    const wishStripes = before ? 2 * (before.endStripe - before.firstStripe) : FIRST_WINDOW_STRIPES;
+    const wishStripes = before ? WINDOW_GROWTH * (before.endStripe - before.firstStripe) : FIRST_WINDOW_STRIPES;
     const mostStripes = Math.max(1, Math.floor(MAX_WINDOW_BYTES / stripeBytes));
     let stripes = Math.min(restStripes, wishStripes, mostStripes);
     // Under pressure windows get smaller; one stripe is always allowed, so that nobody starves.
@@ -228,7 +230,8 @@ class SegmentRead {
     const { firstStripe, endStripe } = window;
     const ahead: Promise<Uint8Array[]>[] = [];
     for (let stripe = firstStripe; stripe < endStripe || ahead.length > 0;) {
-      while (stripe < endStripe && ahead.length < DECODES_AHEAD) {
+      const wanted = ahead.length > DECODES_AHEAD / 2 ? 0 : DECODES_AHEAD - ahead.length;
+      for (const end = Math.min(endStripe, stripe + wanted); stripe < end;) {
         const decoding = this.#decode(pieces, stripe++, firstStripe, needed);
         decoding.catch(() => {});
         ahead.push(decoding);

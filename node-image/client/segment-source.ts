@@ -1,6 +1,7 @@
 // A stream of bytes as segments of records. The records of a segment stay in shared memory until it is
 // stored, so that a piece can be sent again to another farmer, or all of them under another scheme. A
 // segment ends early where the common budget has nothing left: nobody waits while holding.
+import { copyInto } from '#node/core/bytes.ts';
 import { MAX_SEGMENT_PLAIN_BYTES } from '#node/core/segments.ts';
 import { RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
 import type { BlockPool } from './block-pool.ts';
@@ -110,7 +111,7 @@ export class SegmentSource {
     let filled = 0;
     while (filled < record.length && (await this.#hasMore())) {
       const part = this.#chunk.subarray(0, record.length - filled);
-      record.set(part, filled);
+      copyInto(record, part, filled);
       this.#chunk = this.#chunk.subarray(part.length);
       filled += part.length;
     }

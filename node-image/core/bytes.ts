@@ -11,6 +11,11 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   return out;
 }
 
+/** As `into.set(bytes, at)`, which goes word by word where `into` is shared memory; this doesn't. */
+export function copyInto(into: Uint8Array, bytes: Uint8Array, at = 0): void {
+  Buffer.prototype.copy.call(bytes, into, at);
+}
+
 /** ASCII label as bytes. */
 export function ascii(label: string): Uint8Array {
   return Uint8Array.from(label, (letter) => letter.charCodeAt(0));

@@ -1,6 +1,7 @@
 // Encryption of segments: each has a random key of its own for one attempt. AES-256-GCM in records, each
 // exactly one leaf of 64 KiB with its tag (the last may be shorter); nonce = record number.
 import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto';
+import { copyInto } from './bytes.ts';
 import { hkdf } from './hkdf.ts';
 import { OpenError, TAG_BYTES } from './sealing.ts';
 import { FORMAT_VERSION, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
@@ -48,8 +49,8 @@ export function encryptRecord(cipher: SegmentCipher, record: number, last: boole
   gcm.setAAD(recordData(cipher.secret, record, last));
   const sealed = gcm.update(plain);
   gcm.final();
-  out.set(sealed);
-  out.set(gcm.getAuthTag(), plain.length);
+  copyInto(out, sealed);
+  copyInto(out, gcm.getAuthTag(), plain.length);
   return plain.length + TAG_BYTES;
 }
 

@@ -31,8 +31,12 @@ const MAX_INCOMING = 32;
 const MAX_WAITING = 512;
 /** Bytes of a piece that are read at once on its way out. */
 const READ_BYTES = 4 * LEAF_BYTES;
-/** Of 64 MiB at 4 of 6 each has 255 nodes. */
-const MAX_TREES = 64;
+/** In front of them in a buffer: for what proves them, so that both go out together. */
+const HEAD_BYTES = pieceRange.maxBytes + 4;
+/** Two for each piece on its way out are used again and again; beyond so many they are left to the collector. */
+const MAX_FREE_READ_BUFFERS = 32;
+/** Each has at most 1024 leaf hashes and as many nodes above them. */
+const MAX_PROOFS = 64;
 /** A piece that is sent again so soon keeps its time. */
 const FRESH_MS = 60 * 60 * 1000;
 
@@ -47,6 +51,13 @@ export interface HeldPieceInfo {
   sizeBytes: number;
 }
 
+/** What proves a piece's leaves. */
+interface PieceProof {
+  meta: PieceMeta;
+  leafHashes: Uint8Array[];
+  nodes: KnownNodes;
+}
+
 export class PieceStore {
   readonly #store: Store;
   readonly #incoming: Slots = slots(
@@ -56,10 +67,13 @@ export class PieceStore {
   );
 
   readonly #oneByOne = keyedQueue();
-  /** Trees of the pieces that were read last, by their roots: a piece is mostly read range after range. */
-  readonly #trees = new Map<Hash, KnownNodes>();
+  /** Of the records that were read last, by their names: a piece is mostly read range after range. */
+  readonly #proofs = new Map<string, PieceProof>();
   /** Of pieces that have come in, for those to come: at most as many as come in at once. */
   readonly #buffers: Buffer[] = [];
+
+  /** Of pieces that have gone out. */
+  readonly #readBuffers: Buffer[] = [];
 
   constructor(store: Store) {
     this.#store = store;
@@ -138,11 +152,11 @@ export class PieceStore {
     pieceId: PieceId,
     { firstLeaf, leafCount }: { firstLeaf: number; leafCount: number },
   ): Promise<{ body: AsyncIterable<Uint8Array>; bodyBytes: number }> {
-    const { meta, sizeBytes, reader } = await this.#open(owner, pieceId);
-    const leaves = meta.leafHashes.length / 32;
+    const { proof, sizeBytes, reader } = await this.#open(owner, pieceId);
+    const leaves = proof.leafHashes.length;
     const end = leafCount === 0 ? leaves : firstLeaf + leafCount;
     if (firstLeaf >= leaves || end > leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
-    const head = concat(...frame(rangeHead(meta, sizeBytes, { firstLeaf, end, known: this.#tree(meta.pieceRoot) })));
+    const head = concat(...frame(rangeHead(proof, sizeBytes, firstLeaf, end)));
     const range = { start: firstLeaf * LEAF_BYTES, end: Math.min(end * LEAF_BYTES, sizeBytes) };
     return {
       body: this.#stream(head, { owner, pieceId, reader }, range),
@@ -150,20 +164,20 @@ export class PieceStore {
     };
   }
 
-  #tree(pieceRoot: Hash): KnownNodes {
-    const tree = this.#trees.get(pieceRoot) ?? new Map<number, Uint8Array>();
-    this.#trees.delete(pieceRoot);
-    this.#trees.set(pieceRoot, tree);
-    for (const oldest of this.#trees.keys()) if (this.#trees.size > MAX_TREES) this.#trees.delete(oldest);
-    return tree;
-  }
-
-  async #open(owner: PublicKey, pieceId: PieceId): Promise<{ meta: PieceMeta; sizeBytes: number; reader: RecordReader }> {
+  async #open(owner: PublicKey, pieceId: PieceId): Promise<{ proof: PieceProof; sizeBytes: number; reader: RecordReader }> {
     for (;;) {
       const found = this.#find(owner, pieceId);
-      const meta = await found.reader.meta().catch(nullIfMoved);
-      if (meta) return { ...found, meta: decodeMeta('piece', meta) };
+      const proof = await this.#proof(found.reader).catch(nullIfMoved);
+      if (proof) return { ...found, proof };
     }
+  }
+
+  async #proof(reader: RecordReader): Promise<PieceProof> {
+    const proof = this.#proofs.get(reader.name) ?? (await readProof(reader));
+    this.#proofs.delete(reader.name);
+    this.#proofs.set(reader.name, proof);
+    for (const oldest of this.#proofs.keys()) if (this.#proofs.size > MAX_PROOFS) this.#proofs.delete(oldest);
+    return proof;
   }
 
   #find(owner: PublicKey, pieceId: PieceId): { sizeBytes: number; reader: RecordReader } {
@@ -178,15 +192,12 @@ export class PieceStore {
    */
   async leaf(owner: PublicKey, pieceId: PieceId, number: number): Promise<{ proof: Uint8Array[]; leaf: Uint8Array } | null> {
     return await this.#reading(owner, pieceId, async (reader, ref) => {
-      const meta = decodeMeta('piece', await reader.meta());
-      const leaves = meta.leafHashes.length / 32;
+      const proof = await this.#proof(reader);
+      const leaves = proof.leafHashes.length;
       if (number >= leaves) throw new CallError('BadRequest', `The piece has ${leaves} leaves.`);
       const start = number * LEAF_BYTES;
       const leaf = await reader.body(start, new Uint8Array(Math.min(LEAF_BYTES, ref.bodyBytes - start)));
-      return {
-        proof: frame(rangeHead(meta, ref.bodyBytes, { firstLeaf: number, end: number + 1, known: this.#tree(meta.pieceRoot) })),
-        leaf,
-      };
+      return { proof: frame(rangeHead(proof, ref.bodyBytes, number, number + 1)), leaf };
     });
   }
 
@@ -229,29 +240,36 @@ export class PieceStore {
     { owner, pieceId, reader }: { owner: PublicKey; pieceId: PieceId; reader: RecordReader },
     { start, end }: { start: number; end: number },
   ): AsyncGenerator<Uint8Array> {
-    const read = async (at: number, into: Uint8Array): Promise<Uint8Array> => {
-      for (;;) {
-        const bytes = await reader.body(at, into.subarray(0, Math.min(READ_BYTES, end - at))).catch(nullIfMoved);
-        if (bytes) return bytes;
-        reader = this.#find(owner, pieceId).reader;
-      }
+    const read = async (at: number, buffer: Buffer): Promise<void> => {
+      const into = buffer.subarray(HEAD_BYTES, HEAD_BYTES + Math.min(READ_BYTES, end - at));
+      while (!(await reader.body(at, into).catch(nullIfMoved))) reader = this.#find(owner, pieceId).reader;
     };
-    const sizeBytes = Math.min(READ_BYTES, end - start);
-    const first = new Uint8Array(head.length + sizeBytes);
-    first.set(head);
-    let reading = read(start, first.subarray(head.length));
-    let [free, busy] = [new Uint8Array(end - start > READ_BYTES ? READ_BYTES : 0), first.subarray(head.length)];
-    for (let at = start; at < end; at += READ_BYTES) {
-      const chunk = await reading;
-      const next = at + READ_BYTES;
-      if (next < end) {
-        reading = read(next, free);
+    let [busy, free] = [this.#readBuffer(), this.#readBuffer()];
+    let reading = read(start, busy);
+    busy.set(head, HEAD_BYTES - head.length);
+    try {
+      for (let at = start; at < end; at += READ_BYTES) {
+        await reading;
+        const next = at + READ_BYTES;
+        if (next < end) reading = read(next, free);
         // Whoever stops reading here never hears of it.
         reading.catch(() => {});
+        const from = at === start ? HEAD_BYTES - head.length : HEAD_BYTES;
+        yield busy.subarray(from, HEAD_BYTES + Math.min(READ_BYTES, end - at));
+        [busy, free] = [free, busy];
       }
-      yield at === start ? first : chunk;
-      [free, busy] = [busy, free];
+    } finally {
+      // The disk may still be writing into one of them, and hang.
+      const give = () => {
+        const room = Math.max(0, MAX_FREE_READ_BUFFERS - this.#readBuffers.length);
+        this.#readBuffers.push(...[busy, free].slice(0, room));
+      };
+      reading.then(give, give);
     }
+  }
+
+  #readBuffer(): Buffer {
+    return this.#readBuffers.pop() ?? Buffer.allocUnsafeSlow(HEAD_BYTES + READ_BYTES);
   }
 
   async #sameOrNone(owner: PublicKey, pieceId: PieceId, pieceRoot: Hash): Promise<StoredPiece | null> {
@@ -276,14 +294,15 @@ function isSpoiled(error: unknown): boolean {
   return error instanceof WireError || (error instanceof StoreError && error.code === 'Corrupt');
 }
 
-function rangeHead(
-  meta: PieceMeta,
-  sizeBytes: number,
-  { firstLeaf, end, known }: { firstLeaf: number; end: number; known: KnownNodes },
-): Uint8Array {
+async function readProof(reader: RecordReader): Promise<PieceProof> {
+  const meta = decodeMeta('piece', await reader.meta());
+  const leafHashes: Uint8Array[] = [];
+  for (let at = 0; at < meta.leafHashes.length; at += 32) leafHashes.push(meta.leafHashes.subarray(at, at + 32));
+  return { meta, leafHashes, nodes: new Map() };
+}
+
+function rangeHead({ meta, leafHashes, nodes }: PieceProof, sizeBytes: number, firstLeaf: number, end: number): Uint8Array {
   const { pieceRoot, segmentRoot, index, path } = meta;
-  const hashes: Uint8Array[] = [];
-  for (let at = 0; at < meta.leafHashes.length; at += 32) hashes.push(meta.leafHashes.subarray(at, at + 32));
   return pieceRange.encode({
     sizeBytes,
     pieceRoot,
@@ -292,7 +311,7 @@ function rangeHead(
     path,
     firstLeaf,
     leafHashes: meta.leafHashes.subarray(32 * firstLeaf, 32 * end),
-    proof: rangeProof(hashes, firstLeaf, end - firstLeaf, known),
+    proof: rangeProof(leafHashes, firstLeaf, end - firstLeaf, nodes),
   });
 }
 

@@ -82,6 +82,8 @@ export interface RecordStream {
 
 /** Reads one record. Rejects with Moved where it lies elsewhere now (ask the index again), Corrupt where the file is shorter. */
 export interface RecordReader {
+  /** Of this record alone, for ever: where it lies, and in which life of the file. */
+  readonly name: string;
   /** Part of the body, from `position` in it, fills `into`. */
   body(position: number, into: Uint8Array): Promise<Uint8Array>;
   meta(): Promise<Uint8Array>;
@@ -181,6 +183,7 @@ export class SegmentLog {
   reader(ref: RecordRef): RecordReader {
     const life = this.#files.get(ref.segment)?.life;
     return {
+      name: `${ref.segment} ${life} ${ref.offset}`,
       body: (position, into) => this.#read(ref, life, RECORD_HEADER_BYTES + position, into),
       meta: () => this.#read(ref, life, RECORD_HEADER_BYTES + ref.bodyBytes, new Uint8Array(ref.metaBytes)),
     };

@@ -3,11 +3,12 @@ import { Worker } from 'node:worker_threads';
 import { newSegmentKey } from '#node/core/encryption.ts';
 import { stripePipeline, type EncodeJob } from '#node/client/pipeline/stripe-pipeline.ts';
 import { LEAF_BYTES, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
-import { interleaved, MIB, rateOf, type Benchmark } from './support/measure.ts';
+import { countedRate, interleaved, MIB, type Benchmark } from './support/measure.ts';
 
 const THREADS = 2;
 const [REQUIRED, TOTAL] = [4, 6];
-const STRIPES = 512;
+/** 1 GiB: shorter samples would show how threads warm up. */
+const STRIPES = 4096;
 const PLAIN_BYTES = STRIPES * REQUIRED * RECORD_PLAIN_BYTES;
 /** Jobs that are given to the threads at once, as an upload of a few segments does. */
 const IN_FLIGHT = 16;
@@ -51,15 +52,11 @@ export const pipeline: Benchmark = {
             }),
         ),
       );
-    const cpu: Record<'pipeline' | 'aes', number[]> = { pipeline: [], aes: [] };
-    const both = (name: 'pipeline' | 'aes', work: () => Promise<unknown>) => async () => {
-      const before = process.cpuUsage();
-      const rate = await rateOf(PLAIN_BYTES / MIB, work);
-      const { user, system } = process.cpuUsage(before);
-      cpu[name].push((PLAIN_BYTES / MIB / (user + system)) * 1e6);
-      return rate;
-    };
-    const seen = await interleaved(rounds, { pipeline: both('pipeline', encodeAll), aes: both('aes', encryptAll) });
+    const cpu = { pipeline: [] as number[], aes: [] as number[] };
+    const seen = await interleaved(rounds, {
+      pipeline: countedRate(PLAIN_BYTES / MIB, cpu.pipeline, encodeAll),
+      aes: countedRate(PLAIN_BYTES / MIB, cpu.aes, encryptAll),
+    });
     report.ratio({
       figure: 'encrypt + encode + hash',
       unit: 'MiB/s',

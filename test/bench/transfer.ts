@@ -4,7 +4,7 @@ import { putSegments, type StoredSegment } from '#node/client/segment-writer.ts'
 import type { Client } from '#node/client/client.ts';
 import { CallError, type Network } from '#node/net/net.ts';
 import { startFleet } from './support/farmer-fleet.ts';
-import { interleaved, MIB, rateOf, type Benchmark } from './support/measure.ts';
+import { countedRate, interleaved, MIB, type Benchmark } from './support/measure.ts';
 import { startRawPeers } from './support/raw-peers.ts';
 
 const FARMERS = 6;
@@ -27,17 +27,21 @@ export const transfer: Benchmark = {
     const gone = kept[0]!.placement.farmers.slice(0, 2);
     const degraded = await fleet.client({}, (network) => without(network, gone));
     const get = (from: Client) => getObject(from, owner, kept);
-    const rate = (work: () => Promise<unknown>) => () =>
-      rateOf((OBJECTS * OBJECT_BYTES) / MIB, async () => {
-        for (let i = 0; i < OBJECTS; i++) await work();
-      });
+    const cpu = { put: [], send: [], append: [], get: [], receive: [], degraded: [] } satisfies Record<string, number[]>;
+    const side = (name: keyof typeof cpu, peers: { cpuSeconds(): number }, work: () => Promise<unknown>) =>
+      countedRate(
+        (OBJECTS * OBJECT_BYTES) / MIB,
+        cpu[name],
+        () => repeated(OBJECTS, work),
+        () => peers.cpuSeconds(),
+      );
     const seen = await interleaved(rounds, {
-      put: rate(put),
-      send: rate(() => raw.send(6, PIECE_BYTES)),
-      append: rate(() => raw.append(6, { writes: 1, bytes: PIECE_BYTES, perSync: 1 })),
-      get: rate(() => get(client)),
-      receive: rate(() => raw.receive(4, PIECE_BYTES)),
-      degraded: rate(() => get(degraded)),
+      put: side('put', fleet, put),
+      send: side('send', raw, () => raw.send(6, PIECE_BYTES)),
+      append: side('append', raw, () => raw.append(6, { writes: 1, bytes: PIECE_BYTES, perSync: 1 })),
+      get: side('get', fleet, () => get(client)),
+      receive: side('receive', raw, () => raw.receive(4, PIECE_BYTES)),
+      degraded: side('degraded', fleet, () => get(degraded)),
     });
     const slower = seen.send.map((send, i) => Math.min(send, seen.append[i]!));
     const unit = 'MiB/s';
@@ -52,11 +56,20 @@ export const transfer: Benchmark = {
     });
     report.ratio({ figure: 'get', unit, values: seen.get, bound: seen.receive, boundName: 'HTTPS, 4 pieces', target: 0.45 });
     report.ratio({ figure: 'get, 2 of 6 gone', unit, values: seen.degraded, bound: seen.get, boundName: 'get', target: 0.9 });
+    const byCpu = (figure: string, of: number[], bound: number[], boundName: string) =>
+      report.ratio({ figure, unit: 'MiB/CPU s', values: of.slice(1), bound: bound.slice(1), boundName });
+    byCpu('put by CPU time', cpu.put, cpu.send, 'HTTPS');
+    byCpu('get by CPU time', cpu.get, cpu.receive, 'HTTPS');
+    byCpu('get, 2 of 6 gone, by CPU time', cpu.degraded, cpu.get, 'get');
     report.value({ figure: "farmers' peak memory", unit: 'MiB', values: fleet.peakMib(), target: '< 220 MiB' });
     await raw.stop();
     await fleet.stop();
   },
 };
+
+async function repeated(times: number, work: () => Promise<unknown>): Promise<void> {
+  for (let i = 0; i < times; i++) await work();
+}
 
 async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += MIB) yield bytes.subarray(at, at + MIB);

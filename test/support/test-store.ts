@@ -123,12 +123,12 @@ export function spoilReads(store: Store, spoil: (ref: RecordRef, position: numbe
   const { log } = store;
   const reader = log.reader.bind(log);
   log.reader = (ref) => {
-    const { body, meta } = reader(ref);
+    const { body, ...rest } = reader(ref);
     const spoiled = async (position: number, into: Uint8Array) => {
       const bytes = await body(position, into);
       spoil(ref, position, bytes);
       return bytes;
     };
-    return { body: spoiled, meta };
+    return { ...rest, body: spoiled };
   };
 }

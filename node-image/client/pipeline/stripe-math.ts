@@ -1,4 +1,5 @@
 // One stripe: encrypt, encode, hash in place on the codec's memory, and back. Runs on a thread or on the caller's.
+import { copyInto } from '#node/core/bytes.ts';
 import { decryptRecord, encryptRecord } from '#node/core/encryption.ts';
 import { createCodec, createErasureMemory, type Codec } from '#node/core/erasure.ts';
 import { leafHashInPlace } from '#node/core/merkle.ts';
@@ -57,7 +58,7 @@ export function decodeStripe({ codec, area }: Workplace, job: DecodeJob): Uint8A
 function reconstruct(codec: Codec, area: Uint8Array, { required, total, shards: have }: DecodeJob, ranges: RecordRange[]): void {
   const shardBytes = have[0]!.shard.length;
   const places = Array.from({ length: total }, (_, i) => area.subarray(i * shardBytes, (i + 1) * shardBytes));
-  for (const { index, shard } of have) places[index]!.set(shard);
+  for (const { index, shard } of have) copyInto(places[index]!, shard);
   const firstShard = Math.floor(ranges[0]!.from / shardBytes);
   const endShard = Math.ceil(ranges.at(-1)!.to / shardBytes);
   const lacking = Array.from({ length: endShard - firstShard }, (_, i) => firstShard + i).filter(

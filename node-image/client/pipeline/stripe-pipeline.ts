@@ -107,6 +107,7 @@ class ThreadPool implements StripePipeline {
   readonly #threads: Thread[];
   readonly #queue: Waiting[] = [];
   #closed = false;
+  #feedsSoon = false;
 
   constructor(threads: number) {
     this.#threads = Array.from({ length: threads }, () => new Thread(() => this.#feed()));
@@ -128,6 +129,16 @@ class ThreadPool implements StripePipeline {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('The pipeline is closed.'));
       this.#queue.push({ order, resolve, reject });
+      this.#feedSoon();
+    });
+  }
+
+  /** What is asked for in one go is handed over together. */
+  #feedSoon(): void {
+    if (this.#feedsSoon) return;
+    this.#feedsSoon = true;
+    void Promise.resolve().then(() => {
+      this.#feedsSoon = false;
       this.#feed();
     });
   }

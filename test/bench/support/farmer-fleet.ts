@@ -19,6 +19,7 @@ import { httpsNetwork } from '#node/net/https-pieces.ts';
 import type { Network } from '#node/net/net.ts';
 import { tlsIdentity } from '#node/net/tls-identity.ts';
 import { signStatement } from '#node/wire/statements.ts';
+import { cpuSecondsOf } from './measure.ts';
 
 const HOST = '127.0.0.1';
 const START_TIMEOUT_MS = 60_000;
@@ -87,7 +88,7 @@ export async function startFleet(folder: string, count: number, profileFolder?: 
       clients.push(client);
       return client;
     },
-    cpuSeconds: () => children.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
+    cpuSeconds: () => children.reduce((sum, { pid }) => sum + cpuSecondsOf(pid), 0),
     residentMib: () => children.map(({ pid }) => residentMib(pid)),
     peakMib: () => children.map(({ pid }) => peakMib(pid)),
     async stop() {
@@ -178,16 +179,6 @@ async function publishOwner(fleet: FarmerFleet, owner: ReturnType<typeof ownerFr
       if (deadline.aborted) throw error;
       await sleep(200);
     }
-  }
-}
-
-/** In clock ticks of 10 ms; NaN where there is no such file. */
-function cpuSeconds(pid: number | undefined): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
-    return (Number(fields[13]) + Number(fields[14])) / 100;
-  } catch {
-    return NaN;
   }
 }
 

@@ -1,6 +1,6 @@
 // How a benchmark measures here: what is compared runs in turn (A B A B …) in one process, a ratio is taken
 // round by round, and medians are quoted. Absolute figures of a shared machine say little; ratios hold.
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const MIB = 1024 * 1024;
@@ -47,6 +47,35 @@ export async function rateOf(amount: number, work: () => Promise<unknown>): Prom
   const startMs = performance.now();
   await work();
   return (amount * 1000) / (performance.now() - startMs);
+}
+
+/** The same, with units for each CPU second of this process and of `others` kept as well: who else uses the machine shows less there. */
+export function countedRate(
+  amount: number,
+  perCpuSecond: number[],
+  work: () => Promise<unknown>,
+  others: () => number = () => 0,
+): Sample {
+  const spentS = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6 + others();
+  };
+  return async () => {
+    const beforeS = spentS();
+    const rate = await rateOf(amount, work);
+    perCpuSecond.push(amount / (spentS() - beforeS));
+    return rate;
+  };
+}
+
+/** CPU seconds of another process so far; NaN where there is no such file. */
+export function cpuSecondsOf(pid: number | undefined): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
+    return (Number(fields[13]) + Number(fields[14])) / 100;
+  } catch {
+    return NaN;
+  }
 }
 
 export function quantile(values: readonly number[], share: number): number {

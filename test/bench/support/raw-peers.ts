@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildConnector, Pool } from 'undici';
 import { TLS_OPTIONS } from '#node/net/tls-identity.ts';
-import { MIB } from './measure.ts';
+import { cpuSecondsOf, MIB } from './measure.ts';
 
 const SCRIPT = fileURLToPath(new URL('raw-peer.ts', import.meta.url));
 const BODY = Buffer.alloc(64 * MIB, 7);
@@ -20,6 +20,8 @@ export interface RawPeers {
   sendDurably(peers: number, bytes: number, needed: number): Promise<void>;
   /** Each process appends `bytes` so often, an fdatasync behind every `perSync`. */
   append(peers: number, order: { writes: number; bytes: number; perSync: number }): Promise<void>;
+  /** CPU seconds of all peers so far; Linux only. */
+  cpuSeconds(): number;
   stop(): Promise<void>;
 }
 
@@ -47,6 +49,7 @@ export async function startRawPeers(folder: string, count: number): Promise<RawP
         }).catch(reject);
       }),
     append: async (peers, order) => void (await all(peers, (peer) => answered(children[peer]!, order))),
+    cpuSeconds: () => children.reduce((sum, { pid }) => sum + cpuSecondsOf(pid), 0),
     async stop() {
       await Promise.all(pools.map((pool) => pool.destroy()));
       await Promise.all(
