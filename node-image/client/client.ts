@@ -40,8 +40,11 @@ export interface Client {
 }
 
 const MIB = 1024 * 1024;
-/** Memory kept for the next transfer; while one runs, what its next segments will need, or the collector would lag behind. */
-const IDLE_FREE_BYTES = 32 * MIB;
+/**
+ * Memory kept for the next transfer: a segment's. While one runs, what its next segments will need. The collector
+ * doesn't count shared memory, so what is let go of stays long.
+ */
+const IDLE_FREE_BYTES = 72 * MIB;
 const BUSY_FREE_BYTES = 160 * MIB;
 const DEFAULTS = { writeBytes: 256 * MIB, readBytes: 128 * MIB, stallMs: 10_000, hedgeMs: 400 };
 
