@@ -110,17 +110,14 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       keepsMoves: (tag) => catalog.moves(tag).length > 0,
       onPacked: (versions) => catalog.restore({ owner, bucketId, step: { kind: 'packed', versions } }),
       limits,
-      ...(wanted === null
-        ? {}
-        : {
-            mayStay,
-            readPacked: ({ segment, offset, key }: PackedBytes, sizeBytes: number, ends: AbortSignal) => {
-              const placement = catalog.placement(bucketId, segment.segmentId);
-              if (placement === null) throw new LogError('Damaged', `The catalog lacks the places of pack ${segment.segmentId}.`);
-              const held = { key: segment, placement, moved: moves.known(owner, placement) };
-              return store.read([held], offset, sizeBytes + TAG_BYTES, ends).then((sealed) => openPacked(key, sealed));
-            },
-          }),
+      readPacked: async ({ segment, offset, key }: PackedBytes, sizeBytes: number, ends: AbortSignal) => {
+        const placement = catalog.placement(bucketId, segment.segmentId);
+        if (placement === null) throw new LogError('Damaged', `The catalog lacks the places of pack ${segment.segmentId}.`);
+        const held = { key: segment, placement, moved: moves.known(owner, placement) };
+        return openPacked(key, await store.read([held], offset, sizeBytes + TAG_BYTES, ends));
+      },
+      packBytes: (segmentId) => catalog.placement(bucketId, segmentId)?.sizeBytes ?? null,
+      ...(wanted === null ? {} : { mayStay }),
       signal,
     });
     if (made) options.onMade(bucketId, { number: made.number, tookMs: runtime.nowMs() - beganMs });

@@ -2,9 +2,10 @@
 // by. Whatever is stored before the statement is published is an orphan if the maker dies; doing it again
 // starts from the checkpoint before.
 import { mergeRuns, runsToMerge } from '#node/core/merge-runs.ts';
+import { sparsePacks } from '#node/core/rewriting.ts';
 import { ownerSieve, repairSieve } from '#node/core/run-records.ts';
 import type { KeyPair } from '#node/core/keys.ts';
-import { NONCE_BYTES } from '#node/core/sealing.ts';
+import { NONCE_BYTES, TAG_BYTES } from '#node/core/sealing.ts';
 import {
   encodeOwnerManifest,
   encodeRepairManifest,
@@ -84,8 +85,10 @@ export interface CheckpointOrder {
   isLive(segmentId: SegmentId): boolean;
   /** Whether moves of this tag are about a segment that something still names. */
   keepsMoves(tag: string): boolean;
-  /** Bytes of a small object that lie in a pack. Asked for with `mayStay`. */
+  /** Bytes of a small object that lie in a pack. Without it packs are never taken apart. */
   readPacked?(packed: PackedBytes, sizeBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Of a pack that an earlier checkpoint made; null = not known. */
+  packBytes?(segmentId: SegmentId): number | null;
   /** The statement is out: these, of the newest entries, lie in packs now. */
   onPacked?(versions: readonly PackedVersion[]): Promise<void>;
   limits?: CheckpointLimits;
@@ -142,6 +145,8 @@ class Making {
   #owner: Run[];
   #repair: Run[];
   #packs: Set<SegmentId>;
+  /** Packs that hold little that is alive: what it is goes into new ones. */
+  #sparse = new Set<SegmentId>();
   /** The first so many; the others stay inline at the owner's side until it starts anew. */
   #packed: PackedVersion[] = [];
   #delta = new Delta();
@@ -184,6 +189,7 @@ class Making {
     if (!this.#isWorthIt && !this.#isWhole && !(await this.#holdsOthers())) return null;
     await this.#flush();
     await this.#loadEntries();
+    if (this.#sparse.size > 0) await this.#mergeOwner([], 0, true);
     const newest = newestCheckpoint(state);
     const number = Math.max(newest?.number ?? 0, ...this.#entries.keys()) + 1;
     const { owner, repair } = this.#manifests(number);
@@ -230,21 +236,40 @@ class Making {
     this.#isWhole = false;
   }
 
-  async #mergeOwner(fresh: readonly OwnerRecord[], freshBytes: number): Promise<void> {
-    const count = this.#isWhole ? this.#owner.length : mergeCount(this.#owner, freshBytes);
+  async #mergeOwner(fresh: readonly OwnerRecord[], freshBytes: number, isWhole = this.#isWhole): Promise<void> {
+    const count = isWhole ? this.#owner.length : mergeCount(this.#owner, freshBytes);
     const isBottom = count === this.#owner.length;
     const previous = this.#before?.number ?? 0;
     const keeps = ownerSieve({ horizonMs: this.#horizonMs, isBottom, keepsCheckpoint: (number) => number >= previous });
-    // Once everything passes by, packs that no version names any more are let go.
-    const named = new Set<SegmentId>();
+    // Once everything passes by, packs that no version names any more are let go, and those are told that few name.
+    const alive = new Map<SegmentId, number>();
     const noting = (record: OwnerRecord): boolean => {
-      const version = packedVersion(record);
-      if (version) named.add(version.packed.segment.segmentId);
+      if (record.kind !== 'entry' || record.entry.kind !== 'put' || !record.entry.packed) return true;
+      const { packed, sizeBytes } = record.entry;
+      const { segmentId } = packed.segment;
+      alive.set(segmentId, (alive.get(segmentId) ?? 0) + sizeBytes + TAG_BYTES);
       return true;
     };
     const repack = (records: AsyncIterable<OwnerRecord>) => kept(this.#repacked(records), noting);
     this.#owner = await this.#merge(OWNER_RUNS, this.#owner, count, fresh, { keeps, through: repack });
-    if (isBottom) this.#packs = named;
+    if (!isBottom) return;
+    this.#packs = new Set(alive.keys());
+    this.#sparse = new Set(this.#order.readPacked ? this.#sparsePacks(alive) : []);
+  }
+
+  #sparsePacks(alive: ReadonlyMap<SegmentId, number>): SegmentId[] {
+    const packs = [...alive].map(([segmentId, aliveBytes]) => {
+      const sizeBytes = this.#stored.get(segmentId)?.sizeBytes ?? this.#order.packBytes?.(segmentId) ?? 0;
+      return { segmentId, sizeBytes, aliveBytes };
+    });
+    return sparsePacks(
+      packs,
+      this.#owner.reduce((sum, { recordBytes }) => sum + recordBytes, 0),
+    );
+  }
+
+  #maySegmentStay(segmentId: SegmentId): boolean {
+    return !this.#sparse.has(segmentId) && this.#order.mayStay?.(segmentId) !== false;
   }
 
   async #mergeRepair(fresh: readonly RepairRecord[], freshBytes: number): Promise<void> {
@@ -270,7 +295,7 @@ class Making {
 
   /** The same, with what lay in packs that may not stay in new ones; as much as can be told of. */
   async *#repacked(records: AsyncIterable<OwnerRecord>): AsyncGenerator<OwnerRecord> {
-    const { link, store, mayStay, readPacked, signal } = this.#order;
+    const { link, store, readPacked, signal } = this.#order;
     let held: OwnerRecord[] = [];
     let moved: PutEntry[] = [];
     let inlineBytes = 0;
@@ -286,7 +311,7 @@ class Making {
     };
     for await (const record of records) {
       const version = packedVersion(record);
-      const isMoved = version && mayStay && readPacked && !mayStay(version.packed.segment.segmentId);
+      const isMoved = version && readPacked && !this.#maySegmentStay(version.packed.segment.segmentId);
       if (isMoved && record.kind === 'entry' && record.entry.kind === 'put' && this.#hasRoom(moved.length)) {
         const { packed: place, ...entry } = record.entry;
         const inline = await readPacked(place!, entry.sizeBytes, signal);

@@ -262,6 +262,53 @@ describe('a bridge', () => {
     expect(await everything(next, 'photos')).toEqual(before);
   });
 
+  it('moves what is alive out of packs of which most was deleted, and lets them go', async () => {
+    farm = await memoryFarm({ farmers: 4 });
+    const first = await startBridge('sparse');
+    const { bridge, owner } = first;
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    const packsOf = () => {
+      const keys = bridge.catalog.list(bucketId, { prefix: '', delimiter: '', after: '', limit: 1000 }).items;
+      const packs = keys.flatMap((item) => {
+        if (item.kind !== 'object') return [];
+        const { versionId } = bridge.objects.head(first.bucketOf('photos'), item.object.key);
+        const { packed } = bridge.catalog.content(bucketId, item.object.key, versionId)!;
+        return packed ? [packed.segment.segmentId] : [];
+      });
+      return new Set(packs);
+    };
+    for (let i = 0; i < 60; i++) await first.put('photos', `small/${i}`, text('a', 2000 + i));
+    expect(await bridge.checkpoints.makeDue()).toBe(1);
+    const full = packsOf();
+    expect(full.size).toBeGreaterThan(0);
+    let round = 0;
+    const remove = async (which: (i: number) => boolean) => {
+      for (let i = 0; i < 60; i++) if (which(i)) await first.remove('photos', `small/${i}`);
+      for (let i = 0; i < 60; i++) await first.put('photos', `more/${round}/${i}`, text('b', 1000 + i));
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      round++;
+    };
+    // A third goes: the rest isn't worth moving. Then nearly all.
+    await remove((i) => i % 3 === 0);
+    expect(packsOf().intersection(full)).toEqual(full);
+    await remove((i) => i % 3 !== 0 && i < 56);
+    const before = await everything(first, 'photos');
+    expect(packsOf().intersection(full).size).toBe(0);
+    // The checkpoint before the last one still names them, the next one's no more.
+    await remove((i) => i === 56);
+    for (const segmentId of full) expect(bridge.catalog.references(bucketId, segmentId)).toBe(0);
+    expect(first.troubles).toEqual([]);
+    await first.remove('photos', 'more/2/0');
+    await stopAll();
+
+    const next = await startBridge();
+    await next.bridge.writers.serve(next.bridge.accounts.access(owner)!, bucketId, never);
+    const after = await everything(next, 'photos');
+    expect(Object.keys(after).filter((key) => key.startsWith('small/'))).toEqual(['small/58', 'small/59']);
+    for (const key of Object.keys(after).filter((one) => one in before)) expect(after[key]).toBe(before[key]);
+  });
+
   it("checkpoints the account's own log too", async () => {
     farm = await memoryFarm({ farmers: 3 });
     const first = await startBridge('account', createMemoryCatalog(), 3000);
