@@ -46,7 +46,7 @@ export class GetError extends Error {
 }
 
 /** The first window is small, so that the first byte comes soon; each further one is four times as large. */
-const FIRST_WINDOW_STRIPES = 2;
+const FIRST_WINDOW_STRIPES = 1;
 const WINDOW_GROWTH = 4;
 /** Asking costs as much as a few hundred KiB: large windows ask seldom. Two of them are held for each read. */
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
@@ -136,17 +136,26 @@ class SegmentRead {
       while (window && reading) {
         const pieces = await reading;
         const current: Window = window;
-        // Read ahead while this one is being decoded and handed out.
-        window = this.#nextWindow(current, needed);
-        reading = window && this.#fetch(window, needed);
-        reading?.catch(() => {});
+        reading = null;
+        window = null;
+        let isAhead = false;
+        // Not before somebody wants more than the first bytes: those come sooner, and who needs no more reads no more.
+        const readAhead = () => {
+          if (isAhead) return;
+          isAhead = true;
+          window = this.#nextWindow(current, needed);
+          reading = window && this.#fetch(window, needed);
+          reading?.catch(() => {});
+        };
         try {
           for await (const plain of this.#records(pieces, current, needed)) {
             const chunk: Uint8Array = plain.subarray(skipBytes, skipBytes + restBytes);
             skipBytes = 0;
             restBytes -= chunk.length;
             yield chunk;
+            readAhead();
           }
+          readAhead();
           for (const { memory } of pieces.values()) memory.release();
         } finally {
           this.#client.readBudget.give(current.paidBytes);
