@@ -15,7 +15,7 @@ import type {
   SegmentPlacement,
   UploadEntry,
 } from '#node/wire/types.ts';
-import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
+import { bothCheckpoints, compareClocks, writtenAt } from '#node/core/log-merge.ts';
 import { CatalogError, type AppliedBatch, type LogPosition, type RestoreStep, type Uncovered } from './catalog.ts';
 import type { RepairRecord } from '#node/wire/checkpoints.ts';
 
@@ -130,10 +130,13 @@ function applyEntry(tables: Tables, owner: PublicKey, bucketId: BucketId, logId:
 /** The last checkpoint and the one that it names as the one before hold their segments, no others. */
 function applyCheckpoint(tables: Tables, owner: PublicKey, bucketId: BucketId, entry: HeldCheckpoint): void {
   const held = tables.checkpoints(owner, bucketId);
-  if (held.some(({ number }) => number === entry.number)) return;
-  tables.addCheckpoint(owner, bucketId, entry);
-  for (const segmentId of entry.segments) tables.addReferences(bucketId, segmentId, 1);
-  const all = [...held, entry];
+  const twin = held.find(({ number }) => number === entry.number);
+  const known = new Set(twin?.segments);
+  const now = twin ? bothCheckpoints(twin, entry) : entry;
+  if (twin) tables.removeCheckpoint(owner, bucketId, twin.number);
+  tables.addCheckpoint(owner, bucketId, now);
+  for (const segmentId of now.segments) if (!known.has(segmentId)) tables.addReferences(bucketId, segmentId, 1);
+  const all = [...held.filter((one) => one !== twin), now];
   const last = all.reduce((best, one) => (one.number > best.number ? one : best));
   for (const { number, segments } of all) {
     if (number === last.number || number === last.previous) continue;

@@ -4,6 +4,7 @@
 import type {
   BucketEntry,
   BucketId,
+  CheckpointEntry,
   Clock,
   DeleteEntry,
   OwnerEntry,
@@ -136,6 +137,15 @@ export function later<Entry extends OwnerEntry>(before: Logged<Entry> | undefine
 export function laterUpload(before: Logged<UploadEntry> | undefined, now: Logged<UploadEntry>): Logged<UploadEntry> {
   if (before && before.entry.state !== now.entry.state) return before.entry.state === 'closed' ? before : now;
   return later(before, now);
+}
+
+/**
+ * Two checkpoints of one number: a keeper made it while another took over. Nobody who has only the entries knows which
+ * of them readers will open, so both hold what they hold.
+ */
+export function bothCheckpoints<Held extends Pick<CheckpointEntry, 'previous' | 'segments'>>(one: Held, other: Held): Held {
+  const segments = [...new Set([...one.segments, ...other.segments])].sort();
+  return { ...one, previous: Math.max(one.previous, other.previous), segments };
 }
 
 function keyState(view: MergedView, key: string): KeyState {

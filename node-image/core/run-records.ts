@@ -1,7 +1,7 @@
 // The records of a checkpoint's runs: what entries become, in which order they stand, and how two of one
 // place merge. It doesn't matter in which order runs are merged, as long as newer stays newer.
 import { fromHex, toHex } from './ids.ts';
-import { later, laterPut, laterUpload } from './log-merge.ts';
+import { bothCheckpoints, later, laterPut, laterUpload } from './log-merge.ts';
 import { MAX_MOVES, type OwnerRecord, type RepairRecord } from '#node/wire/checkpoints.ts';
 import type { OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
 
@@ -85,7 +85,9 @@ function mergeOwner(older: OwnerRecord, newer: OwnerRecord): OwnerRecord {
       : a.kind === 'upload' && b.kind === 'upload'
         ? laterUpload({ entry: a, logId: from }, { entry: b, logId: to })
         : later({ entry: a, logId: from }, { entry: b, logId: to });
-  return won.entry === a ? older : newer;
+  const [winner, loser] = won.entry === a ? [older, newer] : [newer, older];
+  if (winner.entry.kind !== 'checkpoint' || loser.entry.kind !== 'checkpoint') return winner;
+  return { ...winner, entry: bothCheckpoints(winner.entry, loser.entry) };
 }
 
 export interface OwnerSieveInput {

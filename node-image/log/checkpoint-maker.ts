@@ -1,6 +1,7 @@
 // Making a checkpoint: the runs of the one before, and what the logs say since then, merged as they stream
 // by. Whatever is stored before the statement is published is an orphan if the maker dies; doing it again
 // starts from the checkpoint before.
+import { bothCheckpoints } from '#node/core/log-merge.ts';
 import { mergeRuns, runsToMerge } from '#node/core/merge-runs.ts';
 import { sparsePacks } from '#node/core/rewriting.ts';
 import { ownerSieve, repairSieve } from '#node/core/run-records.ts';
@@ -177,7 +178,7 @@ class Making {
     if (!batch.entries && batch.log.kind === 'entries' && batch.header.kind === 'entries') {
       throw new LogError('Damaged', `No key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
     }
-    for (const entry of batch.entries ?? []) if (entry.kind === 'checkpoint') this.#entries.set(entry.number, entry);
+    for (const entry of batch.entries ?? []) if (entry.kind === 'checkpoint') this.#know(entry);
     this.#isWorthIt ||= batch.placements.length > 0 || !!batch.entries?.some(({ kind }) => kind !== 'checkpoint');
     this.#vector.set(batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
     this.#delta.add(batch);
@@ -337,8 +338,13 @@ class Making {
     const { store, signal } = this.#order;
     for await (const record of ownerRecordsOf(this.#before, { store, from: null, signal })) {
       if (record.kind !== 'entry' || record.entry.kind !== 'checkpoint') break;
-      this.#entries.set(record.entry.number, record.entry);
+      this.#know(record.entry);
     }
+  }
+
+  #know(entry: CheckpointEntry): void {
+    const twin = this.#entries.get(entry.number);
+    this.#entries.set(entry.number, twin ? bothCheckpoints(twin, entry) : entry);
   }
 
   async #keep(manifest: Uint8Array): Promise<KeptSegment[]> {

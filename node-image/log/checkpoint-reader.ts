@@ -110,7 +110,7 @@ function recordsOf<Rec>(family: RunFamily<Rec>, manifest: Manifest | null, input
 export interface BucketSince {
   /** To be taken first, instead of all that was there before; null = go on from where the reader is. */
   checkpoint: Checkpoint | null;
-  /** What was seen doesn't count any more (the owner has reset the bucket): forget it, with or without a checkpoint. */
+  /** Something that was seen doesn't count (any more): forget all of it, with or without a checkpoint. */
   isAnew: boolean;
   /** What isn't in it: every batch once, entries that don't count left out. */
   batches: AsyncGenerator<ReadBatch, void, undefined>;
@@ -132,7 +132,7 @@ export async function readSince(
 ): Promise<BucketSince> {
   const { state, since, keys, store, signal } = input;
   const statement = newestCheckpoint(state);
-  const isAnew = wasReset(state, since);
+  const isAnew = wasCutBack(state, since);
   if (!statement) {
     return { checkpoint: null, isAnew, batches: readBatches(link, { state, since: isAnew ? new Map() : since, keys, signal }) };
   }
@@ -147,11 +147,13 @@ export function newestCheckpoint({ view, bucketId }: Pick<BucketState, 'view' | 
   return view.checkpoints.get(bucketId)?.[0] ?? null;
 }
 
-/** More was read of some log than the owner's reset leaves of it. */
-function wasReset({ view, bucketId }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
-  return [...(view.resets.get(bucketId) ?? [])].some(([logId, reset]) => {
+/** More was read of some log than counts: than its closing, or the owner's reset, leaves of it. */
+function wasCutBack({ view, bucketId, logs }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
+  const resets = view.resets.get(bucketId);
+  return logs.some(({ log: { logId, closed } }) => {
     const seen = since.get(logId) ?? 0;
-    return (typeof seen === 'number' ? seen : seen.seq) > reset.seq;
+    const end = Math.min(resets?.get(logId)?.seq ?? Infinity, closed?.lastSeq ?? Infinity);
+    return (typeof seen === 'number' ? seen : seen.seq) > end;
   });
 }
 

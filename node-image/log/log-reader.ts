@@ -49,7 +49,7 @@ export interface LogState {
   sealed: boolean;
   /** Members that have it up to there. */
   holders: PublicKey[];
-  /** The first batch that any of these still keeps; 1 = none was dropped. */
+  /** From here on more than f of these (or all) keep it; 1 = none was dropped. What f of them claim alone counts for nothing. */
   firstSeq: number;
 }
 export interface BucketState {
@@ -106,7 +106,7 @@ export async function readHeads(
         `Only ${answers.size} of ${needed} needed replicas of bucket ${bucketId} answer (${reasons(errors)}). Try again.`,
       );
     }
-    const logs = view.logs.filter((log) => log.bucketId === bucketId).map((log) => logState(log, answers));
+    const logs = view.logs.filter((log) => log.bucketId === bucketId).map((log) => logState(log, answers, set.f));
     return { owner, bucketId, view, set, logs, answers };
   }
 }
@@ -131,7 +131,7 @@ export function checkNotRolledBack(
 }
 
 /** Pure: what counts of a log by these answers. */
-function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): LogState {
+export function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>, f: number): LogState {
   const heads = [...answers].flatMap(([farmer, { logs }]) =>
     logs.filter(({ logId }) => logId === log.logId).map((head) => ({ farmer, ...head })),
   );
@@ -148,7 +148,7 @@ function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>): L
     ...counts,
     sealed: heads.some(({ sealed }) => sealed),
     holders: holders.map(({ farmer }) => farmer),
-    firstSeq: Math.min(...holders.map(({ firstSeq }) => firstSeq)),
+    firstSeq: holders.map(({ firstSeq }) => firstSeq).sort((a, b) => a - b)[Math.min(f, holders.length - 1)] ?? Infinity,
   };
 }
 

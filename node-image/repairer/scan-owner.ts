@@ -13,7 +13,7 @@ import { repairManifestKey, type RepairRecord } from '#node/wire/checkpoints.ts'
 import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
-import { isRepairer, type RootView } from '#node/wire/root-view.ts';
+import { hasRole, isRepairer, type RootView } from '#node/wire/root-view.ts';
 import {
   ACCOUNT_BUCKET_ID,
   type BucketId,
@@ -135,11 +135,17 @@ async function takeCheckpoint(input: ScanInput, state: BucketState, checkpoint: 
   for (const [logId, head] of checkpoint.vector) index.setPosition(owner, bucketId, logId, head);
 }
 
-/** The batch that told of the checkpoint: cuts that were stated before it say nothing of its segments. */
-function behind({ logs }: BucketState, { vector }: Checkpoint): { logId: PublicKey; seq: number } {
-  const writers = logs.filter(({ log }) => log.kind === 'entries' && vector.has(log.logId));
-  const { log } = writers.find((one) => !one.log.closed) ?? writers.at(-1) ?? logs[0]!;
-  return { logId: log.logId, seq: (vector.get(log.logId)?.seq ?? 0) + 1 };
+/**
+ * The first batch behind the checkpoint in its maker's log (there is one: it told of it), or in that of the keeper who
+ * followed: cuts that were stated before say nothing of its segments, and those that come later know that batch.
+ */
+export function behind({ logs, view, owner, bucketId }: BucketState, { vector }: Checkpoint): { logId: PublicKey; seq: number } {
+  const covered = (logId: PublicKey) => vector.get(logId)?.seq ?? 0;
+  const isKeeper = (key: PublicKey) => key !== owner && hasRole(view, key, 'keeper', bucketId);
+  const makers = logs.filter(({ log, seq }) => log.kind === 'entries' && isKeeper(log.writer) && seq > covered(log.logId));
+  const inOrder = makers.toSorted((a, b) => a.log.openedMs - b.log.openedMs);
+  const { log } = inOrder.find((one) => !one.log.closed) ?? inOrder.at(-1) ?? logs[0]!;
+  return { logId: log.logId, seq: covered(log.logId) + 1 };
 }
 
 function applyRecords(

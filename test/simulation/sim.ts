@@ -2,6 +2,7 @@
 // tells it again in the same words with --seeds 1 --from <seed>. --stop ends at the first that breaks, --story tells
 // every story.
 import { parseArgs } from 'node:util';
+import './joined-signals.ts';
 import './remembered-signatures.ts';
 import { runSeed } from './life.ts';
 

@@ -402,6 +402,33 @@ export function catalogExam(open: () => Promise<Catalog>, reopen: ((catalog: Cat
     ).toEqual([1, 2, 2, 5]);
   });
 
+  it('holds what two checkpoints of one number hold, whichever comes first, until the next but one', async () => {
+    const checkpoint = (number: number, segments: string[]): OwnerEntry => {
+      return { kind: 'checkpoint', number, previous: number - 1, clock: { wallMs: 1, counter: ++counter }, segments };
+    };
+    const added = (...ids: string[]) => ({ repair: { added: ids.map(placement), released: [] } });
+    for (const twins of [
+      [
+        ['x', 'y'],
+        ['y', 'z'],
+      ],
+      [
+        ['y', 'z'],
+        ['x', 'y'],
+      ],
+    ]) {
+      const catalog = await fresh();
+      const write = writer(catalog);
+      await write([checkpoint(1, twins[0]!)], added('x', 'y', 'z'));
+      await writer(catalog, OTHER_LOG)([checkpoint(1, twins[1]!)]);
+      expect(catalog.cut(OWNER, 10).dropped).toEqual([]);
+      await write([checkpoint(2, ['w'])], added('w'));
+      expect(catalog.cut(OWNER, 10).dropped).toEqual([]);
+      await write([checkpoint(3, ['v'])], added('v'));
+      expect(catalog.cut(OWNER, 10).dropped).toEqual(['x', 'y', 'z']);
+    }
+  });
+
   it('holds a placement as long as anything names its segment', async () => {
     const catalog = await fresh();
     const write = writer(catalog);

@@ -245,3 +245,25 @@ describe('a farm that was restored whole', () => {
     expect((await read()).number).toBeUndefined();
   });
 });
+
+describe('a reader that has seen a batch which never counted', () => {
+  it('forgets the bucket and reads all of it again', async () => {
+    world = await startLogWorld({ farmers: 3 });
+    const first = await world.open({ state: memoryState() });
+    logs.push(first);
+    for (const key of ['a', 'b']) await first.append([object(key, seededBytes(400, 1))], NOTHING);
+    // Without that state: the log ends behind batch 2.
+    logs.push(await world.open({ state: memoryState() }));
+    const { view } = await fetchRoots(world.link(), world.access.owner, within());
+    const state = await readHeads(world.link(), { owner: world.access.owner, bucketId: BUCKET, view, signal: within() });
+    const keys = bucketKeys(world.access, view, BUCKET);
+    const read = async (seq: number) => {
+      const since = new Map([[first.logId, seq]]);
+      const store = segmentStore(world.client(), world.access.owner);
+      const { isAnew, batches } = await readSince(world.link(), { state, since, keys, store, signal: within() });
+      return { isAnew, seqs: (await Array.fromAsync(batches)).map(({ header }) => header.seq) };
+    };
+    expect(await read(2)).toEqual({ isAnew: false, seqs: [] });
+    expect(await read(3)).toEqual({ isAnew: true, seqs: [1, 2] });
+  });
+});
