@@ -10,7 +10,8 @@ import { decodeAnswerHead, encodeCallHead, pieceRange } from '#node/wire/calls.t
 import { WireError } from '#node/wire/codec.ts';
 import { collect, readFirstPart } from '#node/wire/framing.ts';
 import { LEAF_BYTES, type PublicKey } from '#node/wire/types.ts';
-import type { NamedPiece, SegmentIndex } from './segment-index.ts';
+import type { NamedPiece } from './index-inventory.ts';
+import type { SegmentIndex } from './segment-index.ts';
 
 /** A signed answer that proves a failure, with what it was an answer to: anyone can check it. */
 export interface AuditEvidence {
@@ -39,7 +40,7 @@ export interface AuditInput {
 /** Null where the index names no piece there that could be asked for. */
 export async function auditFarmer(input: AuditInput): Promise<Audit | null> {
   const { link, index, farmer, owner, signal } = input;
-  const piece = index.namedAfter(owner, farmer.farmer, toHex(link.runtime.random(32)));
+  const piece = index.inventory.after(owner, farmer.farmer, toHex(link.runtime.random(32)));
   const segment = piece && index.segment(piece.segment);
   if (!piece || !segment) return null;
   const geometry = segmentGeometry(segment.sizeBytes, segment.scheme.required);

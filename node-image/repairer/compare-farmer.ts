@@ -7,7 +7,8 @@ import { decodeAnswerHead, encodeCallHead, MAX_PIECE_IDS, pieceIds, type Heads }
 import { collect } from '#node/wire/framing.ts';
 import { MAX_LISTED, pieceList, rangeDigests, trashOrder } from '#node/wire/inventory.ts';
 import type { PieceId, PublicKey } from '#node/wire/types.ts';
-import type { NamedPiece, SegmentIndex } from './segment-index.ts';
+import type { NamedPiece } from './index-inventory.ts';
+import type { SegmentIndex } from './segment-index.ts';
 
 /** Ranges asked for in one call: about 16,000 ids. */
 const RANGES_AT_ONCE = 32;
@@ -36,7 +37,7 @@ export interface CompareInput {
 export async function compareFarmer(input: CompareInput): Promise<Comparison> {
   const { index, farmer, owner } = input;
   const result: Comparison = { trashed: 0, restored: 0, missing: 0, found: 0 };
-  const bits = rangeBits(Math.max(input.heldPieces, index.namedCount(owner, farmer.farmer)));
+  const bits = rangeBits(Math.max(input.heldPieces, index.inventory.count(owner, farmer.farmer)));
   for (let first = 0; first < 2 ** bits;) {
     const count = Math.min(RANGES_AT_ONCE, 2 ** bits - first);
     // Read before the farmer is asked: what comes in between is there and not expected, which harms nothing.
@@ -54,7 +55,7 @@ export async function compareFarmer(input: CompareInput): Promise<Comparison> {
 }
 
 function named({ index, owner, farmer }: CompareInput, bits: number, range: number): NamedPiece[] {
-  return index.namedInRange(owner, farmer.farmer, idRange(bits, range));
+  return index.inventory.inRange(owner, farmer.farmer, idRange(bits, range));
 }
 
 function believedThere(pieces: readonly NamedPiece[]): PieceId[] {
@@ -65,14 +66,14 @@ async function compareOne(input: CompareInput, bits: number, range: number): Pro
   const { index, owner, farmer, judge } = input;
   const pieces = new Map(named(input, bits, range).map((piece) => [piece.pieceId, piece]));
   const held = await askList(input, bits, range);
-  const cut = index.appliedCut(owner);
+  const cut = index.cuts.applied(owner);
   const differences = compareRange({
     named: new Set(pieces.keys()),
     believedMissing: new Set(
       [...pieces.values()].filter(({ suspicion }) => suspicion === 'Missing').map(({ pieceId }) => pieceId),
     ),
     held,
-    isDropped: (pieceId) => index.isDropped(owner, pieceId),
+    isDropped: (pieceId) => index.inventory.isDropped(owner, pieceId),
     cutMs: cut?.cutMs ?? null,
   });
   const { missing, found, trashed, orphans } = differences;

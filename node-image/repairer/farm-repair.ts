@@ -24,7 +24,8 @@ import { placementLogs, type PlacementLogs, type WriterStates } from './placemen
 import { farmReport } from './report.ts';
 import { repairMemory, repairSegment, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
 import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
-import type { FarmerCounts, IndexedSegment, SegmentIndex } from './segment-index.ts';
+import type { FarmerCounts } from './index-figures.ts';
+import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
 
 export interface RepairLimits {
   offlineAfterMs: number;
@@ -156,7 +157,7 @@ export class FarmRepair {
   configure(config: FarmConfig): void {
     this.#farm.set(farmSnapshot(config));
     this.#apply(config);
-    this.#input.index.retryAll();
+    this.#input.index.queue.retryAll();
     this.#wake();
   }
 
@@ -232,7 +233,7 @@ export class FarmRepair {
       }
     });
     this.#asked = true;
-    if (await this.#judge.followStates(signal)) this.#input.index.retryAll();
+    if (await this.#judge.followStates(signal)) this.#input.index.queue.retryAll();
     this.#wake();
   }
 
@@ -324,7 +325,7 @@ export class FarmRepair {
   /** After a new cut soon, so that what was deleted makes room; else from time to time. */
   async #compareWhenDue(): Promise<void> {
     const { index } = this.#input;
-    const cuts = [...this.#owners.keys()].map((owner) => index.appliedCut(owner)?.cutMs ?? 0).join();
+    const cuts = [...this.#owners.keys()].map((owner) => index.cuts.applied(owner)?.cutMs ?? 0).join();
     const isNews = cuts !== this.#comparedBy.cuts;
     const { compareSoonMs, compareEveryMs } = this.#limits;
     if (this.#readThroughMs === 0 || this.#now() - this.#comparedBy.atMs < (isNews ? compareSoonMs : compareEveryMs)) return;
@@ -339,7 +340,7 @@ export class FarmRepair {
     await overAll(farmers, COMPARED_AT_ONCE, async ({ farmer, url }) => {
       for (const owner of this.#owners.keys()) {
         const heldPieces = this.#holdings.get(farmer)?.owners.find((one) => one.owner === owner)?.pieces ?? 0;
-        if (heldPieces === 0 && index.namedCount(owner, farmer) === 0) continue;
+        if (heldPieces === 0 && index.inventory.count(owner, farmer) === 0) continue;
         try {
           const judge = (ids: Iterable<number>) => this.#judge.judgeAll(ids);
           const input = { link: this.#link, index, farmer: { farmer, url }, owner, heldPieces, judge, signal };
@@ -388,7 +389,7 @@ export class FarmRepair {
   /** Of the owners whose logs are read, one by chance, as often as the farmer should have pieces of it. */
   #anyOwnerOf(farmer: PublicKey): PublicKey | null {
     const { index, runtime } = this.#input;
-    const counts = [...this.#owners.keys()].map((owner) => ({ owner, pieces: index.namedCount(owner, farmer) }));
+    const counts = [...this.#owners.keys()].map((owner) => ({ owner, pieces: index.inventory.count(owner, farmer) }));
     const all = counts.reduce((sum, { pieces }) => sum + pieces, 0);
     let at = all * (Buffer.from(runtime.random(4)).readUInt32BE() / 2 ** 32);
     for (const { owner, pieces } of counts) if ((at -= pieces) < 0) return owner;
@@ -413,17 +414,17 @@ export class FarmRepair {
     const { index } = this.#input;
     if (!this.#asked) return 0;
     const nowMs = this.#now();
-    const due = index.queued(nowMs, MAX_LOOKS).filter((id) => !this.#repairing.has(id));
+    const due = index.queue.due(nowMs, MAX_LOOKS).filter((id) => !this.#repairing.has(id));
     for (const id of due) {
       if (this.#repairing.size >= this.#limits.segmentsAtOnce) break;
       const segment = index.segment(id);
       // An owner whose logs weren't read through yet may have moves that we don't know of.
       if (!segment || !this.#owners.has(segment.owner)) {
-        index.postpone(id, nowMs + this.#limits.retryMs);
+        index.queue.postpone(id, nowMs + this.#limits.retryMs);
         continue;
       }
       if (!this.#isOurs(segment, nowMs)) {
-        index.postpone(id, nowMs + this.#limits.takeOverMs);
+        index.queue.postpone(id, nowMs + this.#limits.takeOverMs);
         continue;
       }
       const work = this.#repair(id).finally(() => {
@@ -440,7 +441,7 @@ export class FarmRepair {
       segmentId,
       repairers: this.#owners.get(owner)?.repairers ?? [],
       self: this.#input.self.publicKey,
-      waitedMs: nowMs - this.#input.index.queuedMs(id),
+      waitedMs: nowMs - this.#input.index.queue.sinceMs(id),
       silentMs: (repairer) => nowMs - (this.#heard.get(repairer) ?? 0),
       takeOverMs: this.#limits.takeOverMs,
     });
@@ -457,7 +458,7 @@ export class FarmRepair {
     // Those beyond the first looks, if all of these were others'.
     if (
       this.#repairing.size < this.#limits.segmentsAtOnce &&
-      this.#input.index.queued(this.#now(), MAX_LOOKS).length === MAX_LOOKS
+      this.#input.index.queue.due(this.#now(), MAX_LOOKS).length === MAX_LOOKS
     ) {
       return await this.#input.runtime.turn();
     }
@@ -474,17 +475,17 @@ export class FarmRepair {
       const outcome = await repairSegment(this.#deps, id, signal);
       if (!outcome) {
         // Nothing to do after all; should the index still queue it, then not at once.
-        index.postpone(id, this.#now() + this.#limits.retryMs);
+        index.queue.postpone(id, this.#now() + this.#limits.retryMs);
         return;
       }
-      if (outcome.pieces > 0) index.retryFresh(id);
-      else index.retryLater(id, later());
+      if (outcome.pieces > 0) index.queue.retryFresh(id);
+      else index.queue.retryLater(id, later());
       this.#repairedPieces += outcome.pieces;
       this.#repairedBytes += outcome.bytes;
       events?.repaired?.(segmentId, outcome, this.#now() - beganMs);
     } catch (error) {
       if (signal.aborted) return;
-      index.retryLater(id, later());
+      index.queue.retryLater(id, later());
       events?.repairFailed?.(segmentId, error);
     }
   }
@@ -524,7 +525,7 @@ export class FarmRepair {
       nowMs: this.#now(),
       config: this.#config,
       readThroughMs: this.#asked ? this.#readThroughMs : 0,
-      totals: index.totals(),
+      totals: index.figures.totals(),
       replicaSets: [...this.#owners.values()].flatMap(({ replicaSets }) => replicaSets),
       stateOf: (farmer) => this.#watch.presence(farmer),
       trustOf: (farmer) => this.#trustOf(farmer),
@@ -540,7 +541,7 @@ export class FarmRepair {
 
   /** Until its segments are judged by its new state, all pieces of a farmer that goes have to move: none may be missed. */
   #countsOf(farmer: PublicKey): FarmerCounts {
-    const counts = this.#input.index.farmerCounts(farmer);
+    const counts = this.#input.index.figures.ofFarmer(farmer);
     const goes = ['Leaving', 'Lost'].includes(this.#watch.state(farmer));
     return goes && !this.#judge.hasFollowed(farmer) ? { ...counts, piecesToMove: counts.pieces } : counts;
   }

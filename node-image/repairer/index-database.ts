@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { toHex } from '#node/core/ids.ts';
+import type { Scheme } from '#node/wire/types.ts';
 import { INDEX_SCHEMA, INDEX_VERSION } from './index-schema.ts';
 
 export type Row = Record<string, number | string | Uint8Array | null>;
@@ -91,4 +92,13 @@ export function bytes(value: unknown): Uint8Array {
 }
 export function hex(value: unknown): string {
   return toHex(value as Uint8Array);
+}
+
+export function schemeOf(row: Row): Scheme {
+  return {
+    required: num(row['required']),
+    repair: num(row['repair']),
+    optimal: num(row['optimal']),
+    total: num(row['total']),
+  };
 }

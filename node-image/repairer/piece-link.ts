@@ -7,7 +7,8 @@ import type { PieceRange } from '#node/wire/calls.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { PieceLink } from './rebuild-pieces.ts';
 import { placementOf } from './scan-owner.ts';
-import type { IndexedSegment, Suspicion } from './segment-index.ts';
+import type { Suspicion } from './index-inventory.ts';
+import type { IndexedSegment } from './segment-index.ts';
 
 /** What this error says of the farmer's piece; None: it says that the farmer is away. */
 export function suspicionOf(error: unknown): Suspicion {

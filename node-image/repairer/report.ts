@@ -6,7 +6,7 @@ import { replicaSetHealth, worseState, type FarmerState, type HealthState } from
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { FarmReport } from '#node/interface/status.ts';
 import type { PublicKey } from '#node/wire/types.ts';
-import type { FarmerCounts, IndexTotals } from './segment-index.ts';
+import type { FarmerCounts, IndexTotals } from './index-figures.ts';
 
 export interface ReplicaSetFacts {
   f: number;

@@ -184,7 +184,7 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
       for (const segmentId of batch.repair.released) index.releaseSegment(owner, segmentId, batch.header.timeMs);
       for (const cut of batch.repair.cuts ?? []) {
         const statement = bucketId === ACCOUNT_BUCKET_ID ? readCut(view, cut) : null;
-        if (statement) index.keepCut(owner, statement.cutMs, cut);
+        if (statement) index.cuts.keep(owner, statement.cutMs, cut);
       }
     }
     for (const placement of batch.placements) addMoves(input, view, bucketId, placement, touched);
@@ -229,16 +229,16 @@ const TRUST_HINTS_MS = 2 * 3_600_000;
 /** Cuts whose heads are all read do their work, oldest first; then hints that they didn't confirm are forgotten. */
 function applyCuts({ index, owner, judge, nowMs }: ScanInput, view: RootView): void {
   const ends = new Map(view.logs.map(({ bucketId, logId, closed }) => [`${bucketId}/${logId}`, closed?.lastSeq ?? Infinity]));
-  for (const cut of index.waitingCuts(owner)) {
+  for (const cut of index.cuts.waiting(owner)) {
     // What it was stated upon doesn't count: neither does it.
     const isVoid = cut.heads.some(({ bucketId, logId, seq }) => seq > (ends.get(`${bucketId}/${logId}`) ?? Infinity));
     // Nothing that a deleted bucket's logs say counts: what of them wasn't read yet never will be.
     const heads = cut.heads.filter(({ bucketId }) => view.sets.get(bucketId)?.members.length !== 0);
-    if (isVoid) index.forgetCut(owner, cut.statement);
-    else if (isRead(index, owner, heads)) index.applyCut(owner, cut);
+    if (isVoid) index.cuts.forget(owner, cut.statement);
+    else if (isRead(index, owner, heads)) index.cuts.apply(owner, cut);
   }
-  const cutMs = index.appliedCut(owner)?.cutMs ?? 0;
-  judge(index.reviveReleased(owner, Math.max(cutMs, nowMs - TRUST_HINTS_MS)));
+  const cutMs = index.cuts.applied(owner)?.cutMs ?? 0;
+  judge(index.cuts.reviveReleased(owner, Math.max(cutMs, nowMs - TRUST_HINTS_MS)));
 }
 
 function isRead(index: SegmentIndex, owner: PublicKey, heads: readonly CutHead[]): boolean {

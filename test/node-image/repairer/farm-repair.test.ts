@@ -365,7 +365,7 @@ describe('repair on a farm', () => {
     const handles = [world.startRepairer(), world.startRepairer({ key: second })] as const;
     for (const handle of handles) await handle.round();
     const lose = async (farmer: string) => {
-      const held = handles[0].index.farmerCounts(farmer).pieces;
+      const held = handles[0].index.figures.ofFarmer(farmer).pieces;
       world.farm.setState(farmer, 'Lost');
       for (const { repair } of handles) await repair.askFarmers();
       return held;

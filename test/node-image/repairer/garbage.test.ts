@@ -43,7 +43,10 @@ async function settle(handle: RepairerHandle): Promise<void> {
 /** Farmers have exactly what the index says, outside their trash. */
 function expectExact(handle: RepairerHandle): void {
   for (const farmer of world.farm.farmers) {
-    const named = handle.index.namedInRange(world.access.owner, farmer.keyPair.publicKey, { fromId: '0'.repeat(64), toId: '' });
+    const named = handle.index.inventory.inRange(world.access.owner, farmer.keyPair.publicKey, {
+      fromId: '0'.repeat(64),
+      toId: '',
+    });
     const there = heldBy(farmer).filter(({ trashedMs }) => trashedMs === null);
     expect(there.map(({ pieceId: id }) => id)).toEqual(
       named.filter(({ suspicion }) => suspicion !== 'Missing').map(({ pieceId: id }) => id),

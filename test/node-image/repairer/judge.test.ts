@@ -68,27 +68,27 @@ describe('judge', () => {
     const [first, second] = [add(1, [0, 1, 2]), add(2, [1, 2, 3])];
     expect(await judge.followStates(never)).toBe(true);
     expect(await judge.followStates(never)).toBe(false);
-    expect(index.totals()).toMatchObject({ queued: 0, margin: 1 });
+    expect(index.figures.totals()).toMatchObject({ queued: 0, margin: 1 });
     watch.configure(farmConfig({ states: ['Lost', 'Active', 'Active', 'Leaving', 'Active'], generation: 2 }));
     expect(await judge.followStates(never)).toBe(true);
-    expect(index.queued(0, 9)).toEqual([first, second]);
-    expect(index.totals()).toMatchObject({ queued: 2, margin: 0 });
-    expect([0, 1, 2, 3].map((farmer) => index.farmerCounts(key(farmer)).piecesToMove)).toEqual([1, 0, 0, 1]);
+    expect(index.queue.due(0, 9)).toEqual([first, second]);
+    expect(index.figures.totals()).toMatchObject({ queued: 2, margin: 0 });
+    expect([0, 1, 2, 3].map((farmer) => index.figures.ofFarmer(key(farmer)).piecesToMove)).toEqual([1, 0, 0, 1]);
     // Cancelled, and come back: all is as before.
     watch.configure(farmConfig({ states: ['Active', 'Active', 'Active', 'Active', 'Active'], generation: 3 }));
     await judge.followStates(never);
-    expect(index.totals()).toMatchObject({ queued: 0, margin: 1 });
-    expect([0, 3].map((farmer) => index.farmerCounts(key(farmer)).piecesToMove)).toEqual([0, 0]);
+    expect(index.figures.totals()).toMatchObject({ queued: 0, margin: 1 });
+    expect([0, 3].map((farmer) => index.figures.ofFarmer(key(farmer)).piecesToMove)).toEqual([0, 0]);
   });
 
   it('goes through many segments a page at a time', async () => {
     const { index, watch, judge, add } = farm(['Active', 'Active', 'Active', 'Active']);
     index.transaction(() => Array.from({ length: 450 }, (_, name) => add(name + 1, [0, 1, 2])));
     await judge.followStates(never);
-    expect(index.totals()).toMatchObject({ segments: 450, queued: 0 });
+    expect(index.figures.totals()).toMatchObject({ segments: 450, queued: 0 });
     watch.silent(key(0), 20_000_000);
     await judge.followStates(never);
-    expect(index.totals().queued).toBe(450);
-    expect(index.farmerCounts(key(0))).toEqual({ pieces: 450, pieceBytes: 450 * 64, piecesToMove: 450 });
+    expect(index.figures.totals().queued).toBe(450);
+    expect(index.figures.ofFarmer(key(0))).toEqual({ pieces: 450, pieceBytes: 450 * 64, piecesToMove: 450 });
   });
 });

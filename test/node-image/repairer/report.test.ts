@@ -3,7 +3,7 @@ import { newScores, trustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerState } from '#node/core/segment-health.ts';
 import { farmReportSchema } from '#node/interface/status.ts';
 import { farmReport, type ReportFacts } from '#node/repairer/report.ts';
-import type { IndexTotals } from '#node/repairer/segment-index.ts';
+import type { IndexTotals } from '#node/repairer/index-figures.ts';
 import { farmConfig } from '#test/node-image/repairer/support/farm-config.ts';
 
 const key = (index: number) => String(index).padStart(64, '0');

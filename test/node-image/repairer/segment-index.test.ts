@@ -48,7 +48,7 @@ describe('segment index', () => {
       holders: [[key('a')], [], [key('c')]],
       attempts: 0,
     });
-    expect(index.farmerCounts(key('a'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
+    expect(index.figures.ofFarmer(key('a'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
     expect(index.owners()).toEqual([OWNER]);
     expect(index.segmentsByTag(OWNER, tagOf('one'))).toEqual([id]);
     expect(index.segmentsByTag(key('other'), tagOf('one'))).toEqual([]);
@@ -80,7 +80,7 @@ describe('segment index', () => {
           const left = { A: written.filter(({ log }) => log === 'A'), B: written.filter(({ log }) => log === 'B') };
           const read = { A: 0, B: 0 };
           const applyDue = () => {
-            while (cuts[0]?.heads.every(({ seq }, i) => read[i === 0 ? 'A' : 'B'] >= seq)) index.applyCut(OWNER, cuts.shift()!);
+            while (cuts[0]?.heads.every(({ seq }, i) => read[i === 0 ? 'A' : 'B'] >= seq)) index.cuts.apply(OWNER, cuts.shift()!);
           };
           for (let turn = 0; left.A.length + left.B.length > 0; turn++) {
             applyDue();
@@ -92,7 +92,7 @@ describe('segment index', () => {
             else index.releaseSegment(OWNER, key(next.name), 10 * next.at);
           }
           applyDue();
-          index.reviveReleased(OWNER, Infinity);
+          index.cuts.reviveReleased(OWNER, Infinity);
           const lastCut = Math.max(0, ...cutAt);
           const living = index.allSegments(0, 100).map((id) => index.segment(id)!.segmentId);
           for (const name of ['one', 'two']) {
@@ -101,8 +101,8 @@ describe('segment index', () => {
             if (broughtIn && named(name, Infinity) > 0) expect(living).toContain(key(name));
             if (cutAt.length > 0 && named(name, lastCut) <= 0 && !since) expect(living).not.toContain(key(name));
           }
-          expect(index.totals().segments).toBe(living.length);
-          expect(index.farmerCounts(key('b'))).toMatchObject({ pieces: living.length, pieceBytes: 100 * living.length });
+          expect(index.figures.totals().segments).toBe(living.length);
+          expect(index.figures.ofFarmer(key('b'))).toMatchObject({ pieces: living.length, pieceBytes: 100 * living.length });
           index.close();
         },
       ),
@@ -114,10 +114,10 @@ describe('segment index', () => {
     const id = add(index, 'one');
     index.releaseSegment(OWNER, key('one'), 500);
     index.releaseSegment(OWNER, key('never seen'), 500);
-    expect([index.segment(id), index.totals().segments, index.farmerCounts(key('a')).pieces]).toEqual([null, 0, 0]);
-    expect(index.reviveReleased(OWNER, 500)).toEqual([]);
-    expect(index.reviveReleased(OWNER, 501)).toEqual([id]);
-    expect([index.segment(id)?.segmentId, index.totals().segments, index.farmerCounts(key('a')).pieces]).toEqual([
+    expect([index.segment(id), index.figures.totals().segments, index.figures.ofFarmer(key('a')).pieces]).toEqual([null, 0, 0]);
+    expect(index.cuts.reviveReleased(OWNER, 500)).toEqual([]);
+    expect(index.cuts.reviveReleased(OWNER, 501)).toEqual([id]);
+    expect([index.segment(id)?.segmentId, index.figures.totals().segments, index.figures.ofFarmer(key('a')).pieces]).toEqual([
       key('one'),
       1,
       1,
@@ -127,12 +127,12 @@ describe('segment index', () => {
   it('keeps cuts until they can be applied, and the newest one for farmers', () => {
     const index = new SegmentIndex(':memory:');
     const cut = (cutMs: number) => ({ statement: new Uint8Array([cutMs]), heads: [], dropped: [] });
-    for (const cutMs of [3, 2, 4]) index.keepCut(OWNER, cutMs, cut(cutMs));
-    expect(index.waitingCuts(OWNER).map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
-    expect(index.appliedCut(OWNER)).toBeNull();
-    index.forgetCut(OWNER, cut(2).statement);
-    for (const waiting of index.waitingCuts(OWNER)) index.applyCut(OWNER, waiting);
-    expect([index.waitingCuts(OWNER), index.appliedCut(OWNER)]).toEqual([[], { cutMs: 4, statement: new Uint8Array([4]) }]);
+    for (const cutMs of [3, 2, 4]) index.cuts.keep(OWNER, cutMs, cut(cutMs));
+    expect(index.cuts.waiting(OWNER).map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
+    expect(index.cuts.applied(OWNER)).toBeNull();
+    index.cuts.forget(OWNER, cut(2).statement);
+    for (const waiting of index.cuts.waiting(OWNER)) index.cuts.apply(OWNER, waiting);
+    expect([index.cuts.waiting(OWNER), index.cuts.applied(OWNER)]).toEqual([[], { cutMs: 4, statement: new Uint8Array([4]) }]);
   });
 
   it('follows moves, and keeps those that come before their segment', () => {
@@ -144,7 +144,7 @@ describe('segment index', () => {
     index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     index.addMove(id, BUCKET, { pieceNumber: 1, farmer: key('x'), sealed: Buffer.from('r') });
     expect(index.segment(id)?.holders).toEqual([[key('a')], [key('b'), key('x')], [key('c')]]);
-    expect(index.farmerCounts(key('x'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
+    expect(index.figures.ofFarmer(key('x'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
   });
 
   it('finds moves that a copy’s readers haven’t heard of', () => {
@@ -186,9 +186,9 @@ describe('segment index', () => {
       { logId: LOG, seq: 1 },
     );
     judge(wide);
-    expect(index.queued(0, 10)).toEqual([one, wide, gone]);
-    expect([index.queuedMs(one), index.queuedMs(999)]).toEqual([77, 0]);
-    expect(index.totals()).toEqual({
+    expect(index.queue.due(0, 10)).toEqual([one, wide, gone]);
+    expect([index.queue.sinceMs(one), index.queue.sinceMs(999)]).toEqual([77, 0]);
+    expect(index.figures.totals()).toEqual({
       segments: 4,
       queued: 3,
       crowded: 0,
@@ -196,16 +196,16 @@ describe('segment index', () => {
       margin: -1,
       byScheme: { '2/2/3/3': 3, '2/3/4/4': 1 },
     });
-    expect(index.farmerCounts(key('a')).piecesToMove).toBe(3);
-    index.retryLater(one, 500);
-    expect(index.queued(499, 10)).toEqual([wide, gone]);
-    expect(index.queued(500, 1)).toEqual([one]);
+    expect(index.figures.ofFarmer(key('a')).piecesToMove).toBe(3);
+    index.queue.retryLater(one, 500);
+    expect(index.queue.due(499, 10)).toEqual([wide, gone]);
+    expect(index.queue.due(500, 1)).toEqual([one]);
     expect(index.segment(one)?.attempts).toBe(1);
-    index.retryAll();
-    expect(index.queued(0, 10)).toEqual([one, wide, gone]);
+    index.queue.retryAll();
+    expect(index.queue.due(0, 10)).toEqual([one, wide, gone]);
     index.releaseSegment(OWNER, key('one'), 1);
-    expect(index.queued(0, 10)).toEqual([wide, gone]);
-    expect(index.farmerCounts(key('a')).piecesToMove).toBe(2);
+    expect(index.queue.due(0, 10)).toEqual([wide, gone]);
+    expect(index.figures.ofFarmer(key('a')).piecesToMove).toBe(2);
     expect(index.segmentsOn(key('f'), 0, 2)).toEqual([whole, one]);
     expect(index.segmentsOn(key('f'), one, 9)).toEqual([gone, wide]);
   });
@@ -237,13 +237,13 @@ describe('segment index', () => {
     expect(second.positions(OWNER, BUCKET)).toEqual(new Map([[key('log'), { seq: 3, hash: key('hash') }]]));
     expect(second.allSegments(0, 9)).toEqual([id]);
     second.forgetOwner(OWNER);
-    expect([second.positions(OWNER, BUCKET).size, second.owners(), second.totals().segments]).toEqual([0, [OWNER], 0]);
-    expect(second.farmerCounts(key('a'))).toEqual({ pieces: 0, pieceBytes: 0, piecesToMove: 0 });
+    expect([second.positions(OWNER, BUCKET).size, second.owners(), second.figures.totals().segments]).toEqual([0, [OWNER], 0]);
+    expect(second.figures.ofFarmer(key('a'))).toEqual({ pieces: 0, pieceBytes: 0, piecesToMove: 0 });
     add(second, 'one');
     second.close();
     writeFileSync(path, 'not a database, but long enough to be read as one? no.'.repeat(100));
     const third = new SegmentIndex(path);
-    expect(third.totals().segments).toBe(0);
+    expect(third.figures.totals().segments).toBe(0);
     add(third, 'one');
     third.close();
   });
