@@ -23,7 +23,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'an old head is accepted',
-    foundBy: 1,
+    foundBy: 9,
     file: 'node-image/log/log-reader.ts',
     find: `(newest, { seq, hash }) => (seq > newest.seq || (seq === newest.seq && hash < newest.hash) ? { seq, hash } : newest),`,
     replace: `(newest, { seq, hash }) => (newest.seq === 0 || seq < newest.seq ? { seq, hash } : newest),`,
@@ -37,14 +37,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'one acknowledgement too few is enough',
-    foundBy: 140,
+    foundBy: 354,
     file: 'node-image/log/replica-group.ts',
     find: `return this.upToDate(seq).length > this.#set.f;`,
     replace: `return this.upToDate(seq).length >= this.#set.f;`,
   },
   {
     name: 'a reader asks one replica fewer',
-    foundBy: 358,
+    foundBy: 350,
     file: 'node-image/log/log-reader.ts',
     find: `    const needed = set.members.length - set.f;`,
     replace: `    const needed = set.members.length - set.f - 1;`,
@@ -101,7 +101,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'moves are not followed',
-    foundBy: 305,
+    foundBy: 269,
     file: 'node-image/client/bucket-reader.ts',
     find: `    return { placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };`,
     replace: `    return { placement, moved: holdersOf(this.owner, placement, sealed.slice(1e9), this.state.view.warrants) };`,
@@ -129,7 +129,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a lost farmer's pieces count",
-    foundBy: 133,
+    foundBy: 83,
     file: 'node-image/core/segment-health.ts',
     find: `  match.grow(holders, (farmer) => stateOf(farmer) === 'Online');`,
     replace: `  match.grow(holders, () => true);`,
