@@ -1,7 +1,6 @@
 // log.append, log.heads, log.read, log.seal.
 import { CallError } from '#node/net/net.ts';
 import { bucketHeads, decodeCallHead, encodeAnswerHead } from '#node/wire/calls.ts';
-import { decodeBatchHeader } from '#node/wire/batch.ts';
 import { FrameReader, collect } from '#node/wire/framing.ts';
 import { verifySealOrder, type LogView, type RootView } from '#node/wire/root-view.ts';
 import { decodeSealOrder } from '#node/wire/statements.ts';
@@ -23,12 +22,12 @@ export const logCalls: Record<LogOperation, Handler> = {
     const { view, log } = await openedLog(context, name);
     if (!mayAppend(askerOf(context, view), name.bucketId)) throw forbidden('append to logs of this bucket');
     checkEpoch(context, view, name);
-    if (context.logs.logs(name.owner, name.bucketId).length === 0) context.duty.checkTakesNew();
+    const isHeld = context.logs.held(name.owner, name.logId) !== null;
+    if (!isHeld && context.logs.logs(name.owner, name.bucketId).length === 0) context.duty.checkTakesNew();
     const end = context.duty.begin();
     try {
       const batches = await readBatches(body);
-      for (const batch of batches) checkKind(batch, log);
-      const answer = await context.logs.append({ ...name, closing: log.closed }, batches);
+      const answer = await context.logs.append({ ...name, kind: log.kind, closing: log.closed }, batches);
       context.grants.charge(
         context.from,
         name.owner,
@@ -138,8 +137,4 @@ async function readBatches(body: AsyncIterable<Uint8Array>): Promise<Uint8Array[
   }
   reader.end();
   return batches;
-}
-
-function checkKind(batch: Uint8Array, log: LogView): void {
-  if (decodeBatchHeader(batch).kind !== log.kind) throw new CallError('BadRequest', `The log holds ${log.kind} only.`);
 }

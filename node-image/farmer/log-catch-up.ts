@@ -210,13 +210,15 @@ async function takeNewer(
   members: readonly Answered[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { logId, bucketId, closed } = log;
+  const { logId, bucketId, kind, closed } = log;
   const firstSeq = ({ heads }: Answered) => heads.logs.find((one) => one.logId === logId)?.firstSeq ?? 1;
   for (const member of members.toSorted((a, b) => firstSeq(a) - firstSeq(b))) {
     for (let head = logs.head({ owner, bucketId, logId }).seq; head < endOf(log, member.heads);) {
       const from = { owner, logId, fromSeq: Math.max(head + 1, firstSeq(member)) };
       const taken = await readBatches(network, member.to, from, runtime.deadline(ASK_MS, signal))
-        .then((batches) => logs.append({ owner, bucketId, logId, epoch: 0, firstSeq: from.fromSeq, closing: closed }, batches))
+        .then((batches) =>
+          logs.append({ owner, bucketId, logId, epoch: 0, firstSeq: from.fromSeq, kind, closing: closed }, batches),
+        )
         .catch(() => null);
       if (!taken || taken.seq <= head) break;
       head = taken.seq;

@@ -20,6 +20,8 @@ export interface Appending extends LogName {
   epoch: number;
   /** Where batches may begin that don't follow on the head: the others have dropped what lies between. 0 = nowhere. */
   firstSeq: number;
+  /** What the log holds, by its opening. */
+  kind: BatchHeader['kind'];
   /** What the root statements say of the log's end. */
   closing: Closing | undefined;
 }
@@ -61,15 +63,17 @@ export class LogStore {
    * CallError: 'Conflict' or 'Sealed' carry the head, 'BadRequest' for anything that isn't a batch of this log.
    */
   append(appending: Appending, batches: readonly Uint8Array[]): Promise<LogHead> {
-    const { closing: _, epoch, firstSeq, ...name } = appending;
-    const verified = batches.map((bytes) => this.#verified(name, bytes));
+    const { owner, bucketId, logId, epoch, firstSeq } = appending;
+    const name = { owner, bucketId, logId };
+    const verified = batches.map((bytes) => this.#verified(appending, bytes));
     return this.#oneByOne(`${name.owner}/${name.logId}`, async () => {
       const first = verified[0]?.header;
       if (first && first.seq === firstSeq && first.seq > this.head(name).seq + 1) await this.#beginAt(name, first);
       const fresh = this.#fresh(appending, verified);
-      const written = fresh.map(({ bytes, header: { seq, prevHash }, hash }) =>
-        this.#store.log.append('batch', [bytes], encodeMeta('batch', { ...name, seq, hash, prevHash })),
-      );
+      const written = fresh.map(({ bytes, header: { seq, prevHash }, hash }) => {
+        const about = { ...name, seq, hash, prevHash };
+        return this.#store.log.append('batch', [bytes], encodeMeta('batch', about), about);
+      });
       await Promise.all(written);
       const { seq, hash } = this.head(name);
       return { seq, hash, epoch };
@@ -139,9 +143,10 @@ export class LogStore {
     return batches.map(({ seq, ref }) => ({ seq, sizeBytes: ref.bodyBytes, reader: this.#store.log.reader(ref) }));
   }
 
-  #verified({ logId }: LogName, bytes: Uint8Array): Verified {
+  #verified({ logId, kind }: Appending, bytes: Uint8Array): Verified {
     const { header, hash } = verifyBatch(bytes);
     if (header.logId !== logId) throw new CallError('BadRequest', 'A batch of another log.');
+    if (header.kind !== kind) throw new CallError('BadRequest', `The log holds ${kind} only.`);
     if (header.timeMs > this.#store.nowMs() + MAX_CLOCK_SKEW_MS) {
       throw new CallError('BadRequest', "A batch's time lies too far ahead of this farmer's clock. Check both clocks.");
     }

@@ -1,6 +1,6 @@
 // One segment file: begun, begun anew, continued after a start, and read through from record to record.
 import type { Disk, DiskFile } from './disk.ts';
-import type { PieceMeta } from './record-meta.ts';
+import type { BatchMeta, PieceMeta } from './record-meta.ts';
 import {
   ALIGN_BYTES,
   checksum,
@@ -30,6 +30,8 @@ export interface OpenSegment extends SegmentState {
   /** What the file takes on the disk, up to the tail or, where it was begun anew, beyond. */
   sizeBytes: number;
 }
+/** Of the records of which there are many: what was just encoded need not be decoded for the index. */
+export type About = PieceMeta | BatchMeta;
 export interface FoundRecord {
   kind: RecordKind;
   ref: RecordRef;
@@ -38,7 +40,7 @@ export interface FoundRecord {
   /** Of kinds whose body the index reads: small ones. */
   body?: Uint8Array;
   /** What `meta` says, where that is known already. */
-  piece?: PieceMeta | undefined;
+  about?: About | undefined;
 }
 
 /** Statements are kept whole in the index, the others name pieces. */

@@ -2,7 +2,6 @@
 // streams into a file that it has for itself meanwhile. The index hears of a record after it is durable.
 import type { Disk } from './disk.ts';
 import { readerCache, type ReaderCache } from './reader-cache.ts';
-import type { PieceMeta } from './record-meta.ts';
 import {
   checksum,
   encodeRecordHeader,
@@ -21,6 +20,7 @@ import {
   scanRecords,
   segmentName,
   segmentOfName,
+  type About,
   type FoundRecord,
   type OpenSegment,
   type ScannedRecord,
@@ -65,7 +65,7 @@ interface Queued {
   kind: RecordKind;
   body: readonly Uint8Array[];
   meta: Uint8Array;
-  piece: PieceMeta | undefined;
+  about: About | undefined;
   sizeBytes: number;
   resolve: (ref: RecordRef) => void;
   reject: (error: StoreError) => void;
@@ -76,7 +76,7 @@ export interface RecordStream {
   /** Throws StoreError; then only `abort` is left. The chunk may be reused afterwards. */
   write(chunk: Uint8Array): Promise<void>;
   /** Durable and in the index when this resolves. */
-  finish(kind: RecordKind, meta: Uint8Array, piece?: PieceMeta): Promise<RecordRef>;
+  finish(kind: RecordKind, meta: Uint8Array, about?: About): Promise<RecordRef>;
   abort(): Promise<void>;
 }
 
@@ -152,16 +152,16 @@ export class SegmentLog {
 
   /**
    * A small record. Durable and in the index when this resolves; records are written in the order of the calls.
-   * `piece`: what its meta says. Body and meta mustn't change meanwhile.
+   * `about`: what its meta says. Body and meta mustn't change meanwhile.
    */
-  append(kind: RecordKind, body: readonly Uint8Array[], meta: Uint8Array, piece?: PieceMeta): Promise<RecordRef> {
+  append(kind: RecordKind, body: readonly Uint8Array[], meta: Uint8Array, about?: About): Promise<RecordRef> {
     const sizeBytes = body.reduce((sum, part) => sum + part.length, meta.length);
     if (this.#isClosed) return Promise.reject(new StoreError('Closed', 'The store is closed.'));
     if (this.#queuedBytes + sizeBytes > MAX_QUEUED_BYTES) {
       return Promise.reject(new StoreError('Busy', 'Too much waits for the disk.'));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ kind, body, meta, piece, sizeBytes, resolve, reject });
+      this.#queue.push({ kind, body, meta, about, sizeBytes, resolve, reject });
       this.#queuedBytes += sizeBytes;
       this.#pumping ??= this.#pump();
     });
@@ -416,14 +416,14 @@ export class SegmentLog {
     const parts: Uint8Array[] = [];
     const records: FoundRecord[] = [];
     let offset = segment.tail;
-    for (const { kind, body, meta, piece } of group) {
+    for (const { kind, body, meta, about } of group) {
       const bodyBytes = body.reduce((sum, part) => sum + part.length, 0);
       const ref = { segment: segment.segment, offset, bodyBytes, metaBytes: meta.length };
       const sum = [...body, meta].reduce((before, part) => checksum(part, before), 0);
       const stamp = ++this.#stamp;
       const header = encodeRecordHeader({ kind, stamp, bodyBytes, metaBytes: meta.length, checksum: sum }, segment.life);
       parts.push(header, ...body, meta, padding(bodyBytes + meta.length));
-      records.push({ kind, ref, stamp, meta, piece, ...(indexReadsBody(kind) ? { body: Buffer.concat(body) } : {}) });
+      records.push({ kind, ref, stamp, meta, about, ...(indexReadsBody(kind) ? { body: Buffer.concat(body) } : {}) });
       offset += recordBytes(ref);
     }
     try {
@@ -487,7 +487,7 @@ export class SegmentLog {
         sum = checksum(chunk, sum);
         bodyBytes += chunk.length;
       },
-      finish: async (kind, meta, piece) => {
+      finish: async (kind, meta, about) => {
         end();
         const ref = { segment: segment.segment, offset: start, bodyBytes, metaBytes: meta.length };
         const stamp = ++this.#stamp;
@@ -501,7 +501,7 @@ export class SegmentLog {
         }
         segment.tail = start + recordBytes(ref);
         try {
-          this.#settle(segment, [{ kind, ref, stamp, meta, piece }]);
+          this.#settle(segment, [{ kind, ref, stamp, meta, about }]);
         } finally {
           await this.#endStream(segment, release);
         }

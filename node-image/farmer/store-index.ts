@@ -21,6 +21,7 @@ import type { FoundRecord, SegmentState } from './segment-file.ts';
 const DAY_MS = 24 * 60 * 60 * 1000;
 const PIECE_ID_BYTES = 32;
 const MAX_OWNER_IDS = 4096;
+const MAX_HELD_LOGS = 1024;
 /** Files that are looked at in one round of the compaction. */
 const DUE_AT_ONCE = 64;
 /** Above every piece id. */
@@ -60,15 +61,15 @@ export interface RangeDigest {
 }
 export interface HeldLog {
   /** Of this index only. */
-  id: number;
-  bucketId: BucketId;
-  logId: PublicKey;
+  readonly id: number;
+  readonly bucketId: BucketId;
+  readonly logId: PublicKey;
   /** 0 = nothing yet. */
-  seq: number;
-  hash: Hash;
-  sealed: boolean;
+  readonly seq: number;
+  readonly hash: Hash;
+  readonly sealed: boolean;
   /** Batches before this were dropped. 1 = none. */
-  firstSeq: number;
+  readonly firstSeq: number;
 }
 export interface HeldBatch {
   seq: number;
@@ -110,6 +111,8 @@ export class StoreIndex {
   readonly #db: IndexDb;
   /** Of owners that were asked for; they are never removed. */
   readonly #ownerIds = new Map<PublicKey, number>();
+  /** Logs that are in use, as they are now: each batch asks several times. */
+  readonly #heldLogs = new Map<string, HeldLog>();
 
   private constructor(db: IndexDb) {
     this.#db = db;
@@ -130,6 +133,7 @@ export class StoreIndex {
       this.#db.transaction(work);
     } catch (error) {
       this.#ownerIds.clear();
+      this.#heldLogs.clear();
       throw error;
     }
   }
@@ -173,9 +177,9 @@ export class StoreIndex {
     this.#db.sums.stamp = Math.max(this.#db.sums.stamp, stamp);
     switch (kind) {
       case 'piece':
-        return this.#addPiece(ref, stamp, record.piece ?? decodeMeta('piece', meta));
+        return this.#addPiece(ref, stamp, (record.about as PieceMeta | undefined) ?? decodeMeta('piece', meta));
       case 'batch':
-        return this.#addBatch(ref, decodeMeta('batch', meta));
+        return this.#addBatch(ref, (record.about as BatchMeta | undefined) ?? decodeMeta('batch', meta));
       case 'seal':
         return this.#addSeal(ref, stamp, decodeMeta('seal', meta));
       case 'statement':
@@ -282,6 +286,7 @@ export class StoreIndex {
     if (meta.seq !== log.seq + 1 || meta.prevHash !== log.hash) return;
     this.#db.run('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)', [log.id, meta.seq, fromHex(meta.hash), ...refValues(ref)]);
     this.#db.run('UPDATE logs SET seq = ?, hash = ? WHERE id = ?', [meta.seq, fromHex(meta.hash), log.id]);
+    this.#remember(meta.owner, { ...log, seq: meta.seq, hash: meta.hash });
     this.#hold(ref);
     this.#db.sums.liveBytes += recordBytes(ref);
   }
@@ -301,6 +306,7 @@ export class StoreIndex {
     if (log.seq < firstSeq - 1) {
       this.#db.run('UPDATE logs SET seq = ?, hash = ? WHERE id = ?', [firstSeq - 1, fromHex(prevHash), log.id]);
     }
+    this.#heldLogs.delete(nameOf(owner, logId));
     this.#holdOther(ref, stamp, 1);
   }
 
@@ -308,6 +314,7 @@ export class StoreIndex {
     const log = this.#logOrNew(meta.owner, meta.bucketId, meta.logId);
     if (log.sealed) return;
     this.#db.run('UPDATE logs SET sealed = 1 WHERE id = ?', [log.id]);
+    this.#heldLogs.delete(nameOf(meta.owner, meta.logId));
     this.#holdOther(ref, stamp, 1);
   }
 
@@ -467,8 +474,17 @@ export class StoreIndex {
   }
 
   log(owner: PublicKey, logId: PublicKey): HeldLog | null {
+    const known = this.#heldLogs.get(nameOf(owner, logId));
+    if (known) return known;
     const row = this.#db.get('SELECT * FROM logs WHERE owner = ? AND log = ?', [this.#knownOwner(owner), fromHex(logId)]);
-    return row ? logOf(row) : null;
+    if (!row) return null;
+    const log = logOf(row);
+    this.#remember(owner, log);
+    return log;
+  }
+  #remember(owner: PublicKey, log: HeldLog): void {
+    if (this.#heldLogs.size >= MAX_HELD_LOGS) this.#heldLogs.clear();
+    this.#heldLogs.set(nameOf(owner, log.logId), log);
   }
 
   logs(owner: PublicKey, bucketId: BucketId): HeldLog[] {
@@ -593,6 +609,9 @@ function refOf(row: Row): RecordRef {
     bodyBytes: number(row['body_bytes']),
     metaBytes: number(row['meta_bytes']),
   };
+}
+function nameOf(owner: PublicKey, logId: PublicKey): string {
+  return `${owner}/${logId}`;
 }
 function logOf(row: Row): HeldLog {
   return {

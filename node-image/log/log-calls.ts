@@ -1,5 +1,6 @@
 // The calls about logs and statements, typed, one farmer at a time. All reject with CallError.
-import { CallError, type FarmerAddress } from '#node/net/net.ts';
+import { concat } from '#node/core/bytes.ts';
+import { CallError, WholeBody, type FarmerAddress } from '#node/net/net.ts';
 import {
   bucketHeads,
   decodeAnswerHead,
@@ -119,17 +120,10 @@ async function ask<O extends keyof Heads>(
   const call = {
     operation,
     head: encodeCallHead(operation, head),
-    ...(body ? { body: chunks(body), bodyBytes: sizeOf(body) } : {}),
+    ...(body ? { body: new WholeBody(body.length === 1 ? body[0]! : concat(...body)) } : {}),
   };
   const answer = await link.network.call(to, call, signal);
   return await checked(async () => ({ head: decodeAnswerHead(operation, answer.head), body: answer.body }));
-}
-
-function sizeOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
-}
-async function* chunks(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* parts;
 }
 
 /** A farmer that answers nonsense is as good as one that doesn't answer. */

@@ -49,7 +49,6 @@ export async function answerCall({ request, response, peer, service, onError }: 
     body = answer.body;
     response.setHeader(HEAD_HEADER, toBase64Url(answer.head));
     if (!body) response.setHeader('content-length', '0');
-    else if (answer.bodyBytes !== undefined) response.setHeader('content-length', String(answer.bodyBytes));
     if (body) await writeBody(response, body, gone.signal);
     response.end();
   } catch (error) {

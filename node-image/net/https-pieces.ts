@@ -11,7 +11,7 @@ import { MAX_HEAD_BYTES, type PublicKey } from '#node/wire/types.ts';
 import { fromBase64Url, toBase64Url } from './base64-url.ts';
 import { transportError, HEAD_HEADER, MAX_MESSAGE_BYTES, refusalOf } from './http-errors.ts';
 import { answerCall } from './https-answer.ts';
-import { CallError, type Answer, type Call, type FarmerAddress, type Network, type Service } from './net.ts';
+import { CallError, WholeBody, type Answer, type Call, type FarmerAddress, type Network, type Service } from './net.ts';
 import { ownChunks } from './own-chunk.ts';
 import { provePeer, TLS_OPTIONS, type TlsIdentity } from './tls-identity.ts';
 
@@ -187,12 +187,8 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
   const response: Dispatcher.ResponseData = await pool.request({
     method: 'POST',
     path: `/v1/${call.operation}`,
-    headers: {
-      [HEAD_HEADER]: toBase64Url(call.head),
-      ...(call.bodyBytes === undefined ? {} : { 'content-length': String(call.bodyBytes) }),
-    },
-    // Any async iterable is a body to undici; its types name only some.
-    body: (call.body ? ownChunks(call.body) : null) as Readable | null,
+    headers: { [HEAD_HEADER]: toBase64Url(call.head) },
+    body: call.body instanceof WholeBody ? call.body.bytes : streamed(call.body),
     signal,
   });
   const refusal =
@@ -205,6 +201,11 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
     return answer;
   }
   return { ...answer, body: answerBody(response.body, signal, to.url) };
+}
+
+/** Any async iterable is a body to undici; its types name only some. */
+function streamed(body: AsyncIterable<Uint8Array> | undefined): Readable | null {
+  return (body ? ownChunks(body) : null) as Readable | null;
 }
 
 async function shortText(body: Dispatcher.ResponseData['body']): Promise<string> {

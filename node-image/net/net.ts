@@ -39,15 +39,25 @@ export interface Call {
    * next one is asked for: who keeps it copies it. The same holds for answers.
    */
   body?: AsyncIterable<Uint8Array>;
-  /** Of the body, where it is known: cheaper to send. */
-  bodyBytes?: number;
+}
+/**
+ * A body that is there as a whole, which is sent in one step; it mustn't change until the call ends. (A streamed one
+ * is over only when its sender has been told that the last chunk has gone: where the answer is faster, HTTP's client
+ * takes the connection for spoilt and opens another.)
+ */
+export class WholeBody implements AsyncIterable<Uint8Array> {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    yield this.bytes;
+  }
 }
 export interface Answer {
   head: Uint8Array;
   /** Must be read to the end or returned (`.return()`), which frees the connection. */
   body?: AsyncIterable<Uint8Array>;
-  /** As in Call. */
-  bodyBytes?: number;
 }
 
 /** The asking side. Rejects with CallError; never hangs longer than the signal allows. */

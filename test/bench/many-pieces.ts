@@ -99,7 +99,7 @@ function addPieces(path: string): number[] {
         const piece = { owner: OWNER, pieceId: hex(), pieceRoot: hex(), segmentRoot: hex(), index: 0, total: 1, path: [] };
         const ref = { segment: 1, offset: 1e9 + 66_000 * (16 * turn + i), bodyBytes: 65_536, metaBytes: 300 };
         const meta = new Uint8Array(0);
-        index.apply({ kind: 'piece', ref, stamp: 1e9 + 16 * turn + i, meta, piece: { ...piece, leafHashes: meta, storedMs: 1 } });
+        index.apply({ kind: 'piece', ref, stamp: 1e9 + 16 * turn + i, meta, about: { ...piece, leafHashes: meta, storedMs: 1 } });
       }
     });
     return (1000 * (performance.now() - startMs)) / 16;

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keyPairFromSeed, type KeyPair } from '#node/core/keys.ts';
-import { CallError, type Answer, type Call, type FarmerAddress, type Network, type Service } from '#node/net/net.ts';
+import { CallError, WholeBody, type Answer, type Call, type FarmerAddress, type Network, type Service } from '#node/net/net.ts';
 import { collect } from '#node/wire/framing.ts';
 
 export interface NetworkUnderTest {
@@ -54,10 +54,12 @@ export function networkExam(name: string, create: () => Promise<NetworkUnderTest
         ask({ operation: 'log.append', head: Uint8Array.of(0, 255), body: chunks(Uint8Array.of(7, 7)) }),
         never,
       );
+      await network.call(to, ask({ body: new WholeBody(Uint8Array.of(6, 6, 6)) }), never);
 
       expect([...answer.head]).toEqual([9, 8, 0]);
       expect([...(await collect(answer.body, MIB))]).toEqual([1, 2, 3]);
-      expect(seen).toEqual([client.publicKey, 'log.append', [0, 255], [7, 7]]);
+      expect(seen.slice(0, 4)).toEqual([client.publicKey, 'log.append', [0, 255], [7, 7]]);
+      expect(seen.slice(4)).toEqual([client.publicKey, 'piece.get', [], [6, 6, 6]]);
     });
 
     it('carries large bodies both ways unchanged', async () => {

@@ -140,7 +140,8 @@ describe('compaction', () => {
     const name = { owner: OWNER, bucketId: '12'.repeat(16), logId: logKey.publicKey };
     const logs = new LogStore(store);
     const batches = chainOf(logKey, 30, 200_000);
-    for (const batch of batches) await logs.append({ ...name, epoch: 1, firstSeq: 0, closing: undefined }, [batch.bytes]);
+    for (const batch of batches)
+      await logs.append({ ...name, epoch: 1, firstSeq: 0, kind: 'entries', closing: undefined }, [batch.bytes]);
     const used = store.log.usedBytes();
     await logs.dropBatches({ ...name, belowSeq: 25 });
 
