@@ -241,7 +241,9 @@ class Making {
     const count = isWhole ? this.#owner.length : mergeCount(this.#owner, freshBytes);
     const isBottom = count === this.#owner.length;
     const previous = this.#before?.number ?? 0;
-    const keeps = ownerSieve({ horizonMs: this.#horizonMs, isBottom, keepsCheckpoint: (number) => number >= previous });
+    // What a delete of these logs hides may come only later in them: below the horizon before nothing comes any more.
+    const horizonMs = this.#before?.horizonMs ?? 0;
+    const keeps = ownerSieve({ horizonMs, isBottom, keepsCheckpoint: (number) => number >= previous });
     // Once everything passes by, packs that no version names any more are let go, and those are told that few name.
     const alive = new Map<SegmentId, number>();
     const noting = (record: OwnerRecord): boolean => {

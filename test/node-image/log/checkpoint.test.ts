@@ -17,6 +17,8 @@ import type { PutEntry } from '#node/wire/types.ts';
 import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
 import { readAll, seededBytes } from '../client/support/test-farm.ts';
 
+const WEEK_MS = 7 * 24 * 3_600_000;
+
 let world: LogWorld;
 const logs: BucketLog[] = [];
 afterEach(async () => {
@@ -86,6 +88,20 @@ describe('a checkpoint', () => {
     expect((await Array.fromAsync(bucket.list({ after: 'a' }))).map(({ key }) => key)).toEqual(['b', 'c']);
   });
 
+  it('brings nothing back that was deleted long ago, in whatever order and pieces its logs are merged', async () => {
+    const first = await start(3);
+    const clock = { wallMs: Date.now() - 2 * WEEK_MS, counter: 0 };
+    const old = (key: string): PutEntry => ({ ...object(key, seededBytes(300, 1)), clock });
+    const [a, b] = [old('a'), old('b')];
+    const gone = ({ key, versionId }: PutEntry) => ({ kind: 'delete' as const, key, clock, names: [versionId] });
+    await first.append([gone(a), b], NOTHING);
+    const second = await world.open({ state: memoryState() });
+    logs.push(second);
+    await second.append([a, gone(b), old('c')], NOTHING);
+    await checkpoint(second, { headBytes: 1, inlineBytes: 1 });
+    expect(Object.keys(await contentOf())).toEqual(['c']);
+  });
+
   it('is made of many runs where much has come, and of few after each', async () => {
     const log = await start();
     for (let round = 0; round < 4; round++) {
@@ -106,7 +122,6 @@ describe('a checkpoint', () => {
 });
 
 describe('batches that checkpoints cover', () => {
-  const WEEK_MS = 7 * 24 * 3_600_000;
   const drop = async (laterMs: number) => {
     for (const { farmer } of world.farm.farmers) {
       const { store } = farmer;
