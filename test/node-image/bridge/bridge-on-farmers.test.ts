@@ -3,73 +3,41 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
+import type { Bridge } from '#node/bridge/assembly.ts';
 import { bridgeStatus } from '#node/bridge/bridge-status.ts';
-import { bridgeMetrics } from '#node/bridge/metrics.ts';
-import type { Account } from '#node/bridge/objects.ts';
-import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import { createClient } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
-import { boxPublicKey, ownerFromEntropy, wordsFromEntropy } from '#node/core/keys.ts';
+import { boxPublicKey, ownerFromEntropy } from '#node/core/keys.ts';
 import { passingState } from '#node/device/device-state.ts';
 import { storjOn } from '#node/device/storj.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { accountOf, introduceOwner, startFarmBridge, type FarmBridge } from './farm-bridge.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'bridge-on-farmers-'));
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 let farm: MemoryFarm;
-const running: { bridge: Bridge; stop: () => Promise<void> }[] = [];
+const running: FarmBridge[] = [];
 
 /** The bridge on its folder: a new folder is an empty disk. */
 async function start(folder: string): Promise<Bridge> {
-  const { bridge: self } = farm;
-  const stopping = new AbortController();
-  const catalog = await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: self.seed });
-  const bridge = assembleBridge({
-    saved: createSavedLogs({ folder: join(root, folder), secret: self.seed, random: (bytes) => systemRuntime.random(bytes) }),
-    self,
-    network: farm.networkOf(self),
+  const catalog = await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: farm.bridge.seed });
+  const started = startFarmBridge({
+    farm,
     catalog,
-    config: farm.current(),
-    runtime: systemRuntime,
-    metrics: bridgeMetrics(new Registry(), () => ({
-      owners: 0,
-      buckets: 0,
-      objects: 0,
-      bytes: 0,
-      uploadBytes: 0,
-      farmersAnswering: 0,
-      farmersSlow: 0,
-      isWritable: true,
-      openLogs: 0,
-    })),
-    log: silent,
-    signal: stopping.signal,
+    folder: join(root, folder),
+    running: (bridge) => [bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run()],
   });
-  const unsubscribe = farm.config.onChange((config) => bridge.configure(config));
-  bridge.desired.restore();
-  const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run()]);
-  const stop = async () => {
-    unsubscribe();
-    stopping.abort(new Error('the test stops this bridge'));
-    await upkeep;
-    await bridge.close();
-  };
-  running.push({ bridge, stop });
-  return bridge;
+  running.push(started);
+  return started.bridge;
 }
 async function stopAll(): Promise<void> {
   await Promise.all(running.splice(0).map(({ stop }) => stop()));
 }
 
-const wordsOf = (number: number) => wordsFromEntropy(new Uint8Array(32).fill(number));
 const desired = (generation: number, more: Partial<BridgeDesired>): BridgeDesired => ({
   farmUid: 'test-farm',
   epoch: 1,
@@ -86,7 +54,6 @@ const claim = (owner: string, bucketName: string, name = bucketName) => ({
   maxObjects: null,
 });
 const keyOf = (owner: string, id: string) => ({ accessKeyId: id, secretAccessKey: `${id}-secret`, owner, bucketName: null });
-const account = (owner: string): Account => ({ accessKeyId: 'test', owner, bucketName: null, displayName: 'test' });
 const statusOf = (bridge: Bridge) =>
   bridgeStatus({ bridge: farm.bridge.publicKey, version: 'test', startedMs: 0, s3Port: 1 }, farm.current(), bridge);
 
@@ -96,17 +63,12 @@ function readyWith(bridge: Bridge): number | undefined {
   return first?.state === 'Ready' ? first.objects : undefined;
 }
 
-async function introduce(bridge: Bridge, number: number): Promise<string> {
-  const { owner } = await bridge.accounts.introduce(wordsOf(number), never);
-  await bridge.desired.serveAccount(owner);
-  return owner;
-}
 async function put(bridge: Bridge, owner: string, bucketName: string, key: string, bytes: string | Uint8Array): Promise<void> {
-  const bucket = bridge.objects.bucket(account(owner), bucketName);
+  const bucket = bridge.objects.bucket(accountOf(owner), bucketName);
   await bridge.objects.put(bucket, { key, headers: {}, body: bodyOf(bytes), conditions: {} }, never);
 }
 async function get(bridge: Bridge, owner: string, bucketName: string, key: string): Promise<string> {
-  const bucket = bridge.objects.bucket(account(owner), bucketName);
+  const bucket = bridge.objects.bucket(accountOf(owner), bucketName);
   const version = bridge.objects.head(bucket, key);
   return textOf(bridge.objects.read(bucket, version, { offset: 0, length: version.sizeBytes }, never));
 }
@@ -124,7 +86,7 @@ afterAll(async () => {
 describe('accounts and claims', () => {
   it('come from words once, with a warrant for the repairer, and outlive the disk', async () => {
     const bridge = await start('words');
-    const owner = await introduce(bridge, 1);
+    const owner = await introduceOwner(bridge, 1);
     await expect(bridge.accounts.introduce('abandon ability', never)).rejects.toMatchObject({ code: 'BadWords' });
     await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'first')], accessKeys: [keyOf(owner, 'KEY1')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
@@ -155,7 +117,7 @@ describe('accounts and claims', () => {
 
   it('are told apart: taken names, unknown owners, keys that died, older orders', async () => {
     const bridge = await start('apart');
-    const [one, two] = [await introduce(bridge, 2), await introduce(bridge, 3)];
+    const [one, two] = [await introduceOwner(bridge, 2), await introduceOwner(bridge, 3)];
     const stranger = 'ee'.repeat(32);
     const buckets = [claim(one, 'shared'), claim(stranger, 'strange')];
     await bridge.desired.apply(desired(5, { buckets, accessKeys: [keyOf(one, 'OLD')] }));
@@ -189,13 +151,13 @@ describe('others who write directly', () => {
   };
   const listed = (bridge: Bridge, owner: string, name: string) => {
     const query = { prefix: '', delimiter: '', after: '', limit: 100 };
-    const { items } = bridge.objects.list(bridge.objects.bucket(account(owner), name), query);
+    const { items } = bridge.objects.list(bridge.objects.bucket(accountOf(owner), name), query);
     return items.map((item) => (item.kind === 'object' ? item.object.key : ''));
   };
 
   it('are seen by the bridge, with usage, and go on beside it', async () => {
     const bridge = await start('followed');
-    const owner = await introduce(bridge, 8);
+    const owner = await introduceOwner(bridge, 8);
     await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'together')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
     await put(bridge, owner, 'together', 'a', 'from the bridge');
@@ -216,13 +178,13 @@ describe('others who write directly', () => {
 
   it('make buckets and take them away', async () => {
     const bridge = await start('followed-buckets');
-    const owner = await introduce(bridge, 9);
+    const owner = await introduceOwner(bridge, 9);
     await bridge.desired.apply(desired(1, { accessKeys: [keyOf(owner, 'KEY9')] }));
     await expect.poll(() => bridge.desired.served(), { timeout: 10_000 }).toContain(owner);
     const device = await laptop(9);
     const bucket = await device.createBucket('made-elsewhere');
     await bucket.put('x', new Uint8Array(5));
-    const names = () => bridge.objects.listBuckets(account(owner)).map(({ name }) => name);
+    const names = () => bridge.objects.listBuckets(accountOf(owner)).map(({ name }) => name);
     await expect.poll(names, { timeout: 5_000 }).toEqual(['made-elsewhere']);
     await expect.poll(() => listed(bridge, owner, 'made-elsewhere'), { timeout: 5_000 }).toEqual(['x']);
     await put(bridge, owner, 'made-elsewhere', 'y', 'z');
@@ -236,7 +198,7 @@ describe('others who write directly', () => {
 describe('warrants', () => {
   it('are one set for all repairers of the farm, and a new one when they change', async () => {
     const bridge = await start('warrants');
-    const owner = await introduce(bridge, 7);
+    const owner = await introduceOwner(bridge, 7);
     const warranted = () =>
       bridge.accounts
         .view(owner)
@@ -257,12 +219,12 @@ describe('upkeep', () => {
     'takes a farmer that is %s out of every replica set, while writing goes on',
     async (state) => {
       const bridge = await start(`upkeep-${state}`);
-      const owner = await introduce(bridge, state === 'Lost' ? 4 : 5);
+      const owner = await introduceOwner(bridge, state === 'Lost' ? 4 : 5);
       const name = `kept-${state.toLowerCase()}`;
       await bridge.desired.apply(desired(1, { buckets: [claim(owner, name)], accessKeys: [] }));
       await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
       await put(bridge, owner, name, 'before', 'one');
-      const { bucketId } = bridge.objects.bucket(account(owner), name);
+      const { bucketId } = bridge.objects.bucket(accountOf(owner), name);
       const before = await setOf(bridge, owner, bucketId);
       const leaving = before?.members[0] ?? '';
       const index = farm.farmers.findIndex(({ keyPair }) => keyPair.publicKey === leaving);
@@ -291,10 +253,10 @@ describe('upkeep', () => {
 describe('rewriting', () => {
   it('brings segments to the scheme that the farm wants, whatever they were written with', { timeout: 90_000 }, async () => {
     const bridge = await start('rewriting');
-    const owner = await introduce(bridge, 7);
+    const owner = await introduceOwner(bridge, 7);
     await bridge.desired.apply(desired(1, { buckets: [claim(owner, 'moved')] }));
     await expect.poll(() => statusOf(bridge).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
-    const { bucketId } = bridge.objects.bucket(account(owner), 'moved');
+    const { bucketId } = bridge.objects.bucket(accountOf(owner), 'moved');
     const schemes = () => bridge.catalog.schemes(bucketId).map(({ required, optimal }) => `${required}/${optimal}`);
     const soon = () => {
       bridge.rewriter.nudge();
@@ -324,7 +286,7 @@ describe('rewriting', () => {
 describe('two bridges with one key', () => {
   it('lose nothing that either acknowledged', async () => {
     const first = await start('zombie-first');
-    const owner = await introduce(first, 6);
+    const owner = await introduceOwner(first, 6);
     await first.desired.apply(desired(1, { buckets: [claim(owner, 'fought')] }));
     await expect.poll(() => statusOf(first).buckets[0]?.state, { timeout: 10_000 }).toBe('Ready');
     await put(first, owner, 'fought', 'a', 'first');

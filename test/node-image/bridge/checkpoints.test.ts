@@ -3,15 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
-import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
-import { createSavedLogs } from '#node/bridge/saved-logs.ts';
-import { bridgeMetrics } from '#node/bridge/metrics.ts';
+import type { Bridge } from '#node/bridge/assembly.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
-import { wordsFromEntropy } from '#node/core/keys.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { FarmRepair } from '#node/repairer/farm-repair.ts';
@@ -19,21 +15,10 @@ import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { accountOf, introduceOwner, startFarmBridge } from './farm-bridge.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'bridge-checkpoints-'));
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
-const facts = () => ({
-  owners: 0,
-  buckets: 0,
-  objects: 0,
-  bytes: 0,
-  uploadBytes: 0,
-  farmersAnswering: 0,
-  farmersSlow: 0,
-  isWritable: true,
-  openLogs: 0,
-});
 const text = (fill: string, length: number) => fill.repeat(length);
 
 let farm: MemoryFarm;
@@ -51,31 +36,15 @@ async function startBridge(
   catalog: Catalog = createMemoryCatalog(),
   headBytes = 12_000,
 ) {
-  const stopping = new AbortController();
-  const troubles: unknown[] = [];
-  const bridge = assembleBridge({
-    saved: createSavedLogs({
-      folder: join(root, folder),
-      secret: farm.bridge.seed,
-      random: (bytes) => systemRuntime.random(bytes),
-    }),
-    self: farm.bridge,
-    network: farm.networkOf(farm.bridge),
+  const { bridge, troubles, stop } = startFarmBridge({
+    farm,
     catalog,
-    config: farm.current(),
-    runtime: systemRuntime,
-    metrics: bridgeMetrics(new Registry(), facts),
-    log: { ...silent, warn: (what: unknown) => void troubles.push(what) },
+    folder: join(root, folder),
     checkpointLimits: { headBytes, inlineBytes: 60_000 },
-    signal: stopping.signal,
   });
-  running.push(async () => {
-    stopping.abort(new Error('the test stops this bridge'));
-    await bridge.close();
-  });
-  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(9)), never);
-  await bridge.desired.serveAccount(owner);
-  const account = { accessKeyId: 'test', owner, bucketName: null, displayName: 'test' };
+  running.push(stop);
+  const owner = await introduceOwner(bridge, 9);
+  const account = accountOf(owner);
   const bucketOf = (name: string) => bridge.objects.bucket(account, name);
   return {
     bridge,
@@ -243,7 +212,6 @@ describe('a bridge', () => {
     expect(schemes()).toEqual(['4/6']);
     const change = { redundancy: defaultScheme(4), rewrite: true };
     farm.change(change);
-    bridge.configure(farm.current());
     // The new one; and one more, after which the last old one is nobody's.
     for (const left of [['2/4', '4/6'], ['2/4']]) {
       bridge.checkpoints.renew(owner, bucketId);

@@ -3,34 +3,18 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
-import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
-import { bridgeMetrics } from '#node/bridge/metrics.ts';
+import type { Bridge } from '#node/bridge/assembly.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { bucketKeys } from '#node/client/account.ts';
-import { wordsFromEntropy } from '#node/core/keys.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
 import { readCut } from '#node/wire/cuts.ts';
 import { ACCOUNT_BUCKET_ID, type Cut } from '#node/wire/types.ts';
-import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
+import { accountOf, introduceOwner, startFarmBridge } from './farm-bridge.ts';
 import { bodyOf, never } from './memory-bridge.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'cuts-'));
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
-const facts = () => ({
-  owners: 0,
-  buckets: 0,
-  objects: 0,
-  bytes: 0,
-  uploadBytes: 0,
-  farmersAnswering: 0,
-  farmersSlow: 0,
-  isWritable: true,
-  openLogs: 0,
-});
 const large = (fill: number) => new Uint8Array(100_000).fill(fill);
 
 let farm: MemoryFarm;
@@ -43,27 +27,14 @@ afterEach(async () => {
 
 /** A bridge on an empty disk whose account has the bucket; upkeep doesn't run, the test states cuts. */
 async function startBridge() {
-  const stopping = new AbortController();
-  const folder = join(root, randomBytes(8).toString('hex'));
-  const network = farm.networkOf(farm.bridge);
-  const bridge = assembleBridge({
-    saved: createSavedLogs({ folder: folder, secret: farm.bridge.seed, random: (bytes) => systemRuntime.random(bytes) }),
-    self: farm.bridge,
-    network,
+  const { bridge, stop } = startFarmBridge({
+    farm,
     catalog: createMemoryCatalog(),
-    config: farm.current(),
-    runtime: systemRuntime,
-    metrics: bridgeMetrics(new Registry(), facts),
-    log: silent,
-    signal: stopping.signal,
+    folder: join(root, randomBytes(8).toString('hex')),
   });
-  running.push(async () => {
-    stopping.abort(new Error('the test stops this bridge'));
-    await bridge.close();
-  });
-  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(9)), never);
-  await bridge.desired.serveAccount(owner);
-  const account = { accessKeyId: 'test', owner, bucketName: null, displayName: 'test' };
+  running.push(stop);
+  const owner = await introduceOwner(bridge, 9);
+  const account = accountOf(owner);
   const bucketOf = (name: string) => bridge.objects.bucket(account, name);
   return {
     bridge,

@@ -3,12 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assembleBridge, type Bridge } from '#node/bridge/assembly.ts';
-import { bridgeMetrics } from '#node/bridge/metrics.ts';
-import type { Account } from '#node/bridge/objects.ts';
-import { createSavedLogs } from '#node/bridge/saved-logs.ts';
+import type { Bridge } from '#node/bridge/assembly.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { bucketKeys, openBucket } from '#node/client/account.ts';
 import type { BucketReader } from '#node/client/bucket-reader.ts';
@@ -16,7 +12,6 @@ import type { Client } from '#node/client/client.ts';
 import { connectGrant, holderOf, openGrant } from '#node/client/grants.ts';
 import { shareFedTo } from '#node/client/shares.ts';
 import { MAX_GRANT_MS } from '#node/core/grants.ts';
-import { wordsFromEntropy } from '#node/core/keys.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { fetchHeads } from '#node/log/log-calls.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
@@ -26,10 +21,10 @@ import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { readAll } from '../client/support/test-farm.ts';
+import { accountOf, introduceOwner, startFarmBridge } from './farm-bridge.ts';
 import { bodyOf, never } from './memory-bridge.ts';
 
 const app = testKey('app');
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const photo = randomBytes(400_000);
 const within = (ms = 15_000) => AbortSignal.timeout(ms);
 let root: string;
@@ -53,52 +48,25 @@ afterAll(async () => {
 });
 
 async function startBridge(folder: string): Promise<void> {
-  const stopping = new AbortController();
-  const facts = {
-    owners: 0,
-    buckets: 0,
-    objects: 0,
-    bytes: 0,
-    uploadBytes: 0,
-    farmersAnswering: 0,
-    farmersSlow: 0,
-    isWritable: true,
-    openLogs: 0,
-  };
-  bridge = assembleBridge({
-    saved: createSavedLogs({
-      folder: join(root, folder),
-      secret: farm.bridge.seed,
-      random: (bytes) => systemRuntime.random(bytes),
-    }),
-    self: farm.bridge,
-    network: farm.networkOf(farm.bridge),
+  const started = startFarmBridge({
+    farm,
     catalog: await openSqliteCatalog({ path: join(root, `${folder}.sqlite`), secret: farm.bridge.seed }),
-    config: farm.current(),
-    runtime: systemRuntime,
-    metrics: bridgeMetrics(new Registry(), () => facts),
-    log: silent,
-    signal: stopping.signal,
+    folder: join(root, folder),
+    running: (one) => [one.upkeep.run(), one.followers.run()],
   });
-  const forget = farm.config.onChange((config) => bridge.configure(config));
-  const running = Promise.all([bridge.upkeep.run(), bridge.followers.run()]);
+  ({ bridge } = started);
   stopBridge = async () => {
     stopBridge = async () => {};
-    forget();
-    stopping.abort(new Error('the test stops this bridge'));
-    await running;
-    await bridge.close();
+    await started.stop();
   };
 }
 
-const account = (owner: string): Account => ({ accessKeyId: 'test', owner, bucketName: null, displayName: 'test' });
 let accounts = 0;
 async function startAccount() {
   const album = `album-${accounts++}`;
-  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(new Uint8Array(32).fill(accounts)), never);
-  await bridge.desired.serveAccount(owner);
+  const owner = await introduceOwner(bridge, accounts);
   await expect.poll(() => bridge.accounts.view(owner)?.warrantSet[0] !== undefined, { timeout: 10_000 }).toBe(true);
-  const bucket = await bridge.objects.createBucket(account(owner), album, never);
+  const bucket = await bridge.objects.createBucket(accountOf(owner), album, never);
   albums.set(owner, album);
   await put(owner, 'photos/a', 'a');
   await put(owner, 'photos/big', photo);
@@ -107,12 +75,12 @@ async function startAccount() {
 }
 const put = (owner: string, key: string, bytes: string | Uint8Array) =>
   bridge.objects.put(
-    bridge.objects.bucket(account(owner), albums.get(owner)!),
+    bridge.objects.bucket(accountOf(owner), albums.get(owner)!),
     { key, headers: {}, body: bodyOf(bytes), conditions: {} },
     never,
   );
 const remove = (owner: string, key: string) =>
-  bridge.objects.delete(bridge.objects.bucket(account(owner), albums.get(owner)!), key, {}, never);
+  bridge.objects.delete(bridge.objects.bucket(accountOf(owner), albums.get(owner)!), key, {}, never);
 const order = (owner: string, bucketId: string) => ({
   owner,
   bucketId,
@@ -191,7 +159,7 @@ describe('the grant of a bucket’s Secret', () => {
 describe('a share', () => {
   it('shows the approved keys, and of the rest not even names, nor that there are others', async () => {
     const { owner, bucketId } = await startAccount();
-    await bridge.objects.createBucket(account(owner), 'other', never);
+    await bridge.objects.createBucket(accountOf(owner), 'other', never);
     const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
     const one = await connect(grant);
     expect(one.grant).toMatchObject({ bucketId: shareId, bucketName: 'holiday', verbs: ['read', 'list'] });
