@@ -9,7 +9,7 @@ import type { CatalogNews } from '#node/catalog/catalog.ts';
 import { readSince } from '#node/log/checkpoint-reader.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { checkNotRolledBack, readHeads, type BucketState } from '#node/log/log-reader.ts';
+import { acknowledgedHeads, checkNotRolledBack, readHeads, type BucketState } from '#node/log/log-reader.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 import type { KnownHead } from '#node/wire/batch.ts';
@@ -19,6 +19,8 @@ import { FORGET, restoreSteps } from './restore-steps.ts';
 import type { SavedLogs } from './saved-logs.ts';
 
 export interface FarmAdapter extends FarmPort {
+  /** Newest heads of a bucket's logs that were read, and had been acknowledged for sure. */
+  acknowledged(bucketId: BucketId): KnownHead[];
   /** Lowest roster generation under which a write that still runs was planned; null when none runs. */
   oldestTransferGeneration(): number | null;
 }
@@ -39,6 +41,8 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
   /** Heads of other logs that writers named: acknowledged to them, so they are there or were set back. */
   const told = new Map<PublicKey, number>();
 
+  const sure = new Map<BucketId, Map<PublicKey, KnownHead>>();
+
   const heads = async (owner: PublicKey, bucketId: BucketId, signal: AbortSignal): Promise<BucketState | null> => {
     try {
       return await readHeads(link, { owner, bucketId, signal });
@@ -51,6 +55,7 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
   const oldest = (): number | null => (running.size === 0 ? null : Math.min(...running.values()));
 
   return {
+    acknowledged: (bucketId) => [...(sure.get(bucketId)?.values() ?? [])],
     async duringTransfer(work) {
       const transfer = Symbol('transfer');
       running.set(transfer, farm.current().generation);
@@ -81,6 +86,9 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       const keys = bucketKeys(access, state.view, bucketId);
       const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
       checkNotRolledBack(state, (logId) => told.get(logId));
+      const known = sure.get(bucketId) ?? new Map<PublicKey, KnownHead>();
+      sure.set(bucketId, known);
+      for (const head of acknowledgedHeads(state)) known.set(head.logId, head);
       const { checkpoint, isAnew, batches } = await readSince(link, { state, since, keys, store, signal });
       if (isAnew && checkpoint === null) for (const step of FORGET) yield { owner, bucketId, step };
       if (checkpoint !== null)

@@ -83,8 +83,11 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
       if (set === undefined) return;
       const change = nextMemberChange({ set, farmers: link.farmers(), bucketId, promise: link.promise() });
       if (change === null) return;
-      const log = await writer.open();
-      const next = await changeMember(link, { owner, bucketId, keeper: bridge, change, logs: [log], signal: limit });
+      // A batch of the log may wait for replicas that only the change brings: then it comes upon the new set by itself.
+      const log = await writer.open().catch(() => null);
+      limit.throwIfAborted();
+      const logs = log === null ? [] : [log];
+      const next = await changeMember(link, { owner, bucketId, keeper: bridge, change, logs, signal: limit });
       options.onChange(bucketId, next.epoch);
       await accounts.refresh(owner, limit);
     }

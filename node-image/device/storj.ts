@@ -4,7 +4,7 @@
 import { listBuckets, type Access, type AccountAccess } from '#node/client/account.ts';
 import type { BucketReader } from '#node/client/bucket-reader.ts';
 import type { Client } from '#node/client/client.ts';
-import { createFarmAdapter } from '#node/bridge/farm-adapter.ts';
+import { createFarmAdapter, type FarmAdapter } from '#node/bridge/farm-adapter.ts';
 import { createHolderMoves } from '#node/bridge/holder-moves.ts';
 import { createObjectStore } from '#node/bridge/object-store.ts';
 import { ObjectsError, type Account } from '#node/bridge/objects.ts';
@@ -150,8 +150,8 @@ export function storjOn(parts: StorjParts): Storj {
     writers
       .all()
       .filter(({ bucketId }) => bucketId !== except)
-      .flatMap(({ bucketId }) => catalog.positions(owner, bucketId));
-  const farm = createFarmAdapter({ client, writer, accounts: { refresh }, saved, knownHeads });
+      .flatMap(({ bucketId }) => farm.acknowledged(bucketId));
+  const farm: FarmAdapter = createFarmAdapter({ client, writer, accounts: { refresh }, saved, knownHeads });
   const writers = createOpenWriters({
     catalog,
     farm,

@@ -130,6 +130,12 @@ export function checkNotRolledBack(
   }
 }
 
+/** Pure: newest heads that were acknowledged for sure. What fewer members have may yet turn out not to count. */
+export function acknowledgedHeads({ logs, set }: Pick<BucketState, 'logs' | 'set'>): KnownHead[] {
+  const sure = logs.filter(({ seq, holders }) => seq > 0 && holders.length > set.f);
+  return sure.map(({ log: { logId }, seq, hash }) => ({ logId, seq, hash }));
+}
+
 /** Pure: what counts of a log by these answers. */
 export function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHeads>, f: number): LogState {
   const heads = [...answers].flatMap(([farmer, { logs }]) =>
