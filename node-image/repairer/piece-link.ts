@@ -4,7 +4,7 @@ import { getLeaves, PieceError, putPieceSigned } from '#node/client/piece-calls.
 import { pieceId, segmentGeometry } from '#node/core/segments.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import type { PieceRange } from '#node/wire/calls.ts';
-import type { PublicKey } from '#node/wire/types.ts';
+import { LEAF_BYTES, type PublicKey } from '#node/wire/types.ts';
 import type { PieceLink } from './rebuild-pieces.ts';
 import { placementOf } from './scan-owner.ts';
 import type { Suspicion } from './index-inventory.ts';
@@ -83,14 +83,11 @@ const freshLeaves: LeafSource = { next: (sizeBytes) => new Uint8Array(sizeBytes)
 
 /** All in the same place: the codec has its own copy before the next one is asked for. */
 function oneLeaf(): LeafSource {
-  let place = new Uint8Array(0);
-  return {
-    next(sizeBytes) {
-      if (place.length < sizeBytes) place = new Uint8Array(sizeBytes);
-      return place.subarray(0, sizeBytes);
-    },
-  };
+  const place = new Uint8Array(BEFORE_BYTES + LEAF_BYTES);
+  return { next: (sizeBytes) => place.subarray(BEFORE_BYTES, BEFORE_BYTES + sizeBytes) };
 }
+/** Room in front, so that the leaf is hashed in place; aligned. */
+const BEFORE_BYTES = 64;
 
 async function* withFirst(
   first: Uint8Array,

@@ -1,7 +1,8 @@
 // The code and the trees of one segment, stripe by stripe.
+import { copyInto } from '#node/core/bytes.ts';
 import { createCodec, createErasureMemory, type Codec, type ErasureMemory } from '#node/core/erasure.ts';
 import { toHex } from '#node/core/ids.ts';
-import { leafHash, pieceRoot, rootPath, segmentRoot } from '#node/core/merkle.ts';
+import { leafHashInPlace, pieceRoot, rootPath, segmentRoot } from '#node/core/merkle.ts';
 import { segmentGeometry, shardBytes } from '#node/core/segments.ts';
 import { pieceFooter } from '#node/wire/calls.ts';
 import { footerBytes } from '#node/wire/framing.ts';
@@ -54,7 +55,7 @@ export function pieceMath(benches: Benches, segment: { scheme: Scheme; sizeBytes
     complete(have, leafBytes) {
       const { codec, places } = benches.for(required, total);
       const leaves = places.map((place) => place.subarray(0, leafBytes));
-      for (const { pieceNumber, leaf } of have) leaves[pieceNumber]!.set(leaf);
+      for (const { pieceNumber, leaf } of have) copyInto(leaves[pieceNumber]!, leaf);
       const known = new Set(have.map(({ pieceNumber }) => pieceNumber));
       const want = leaves.flatMap((_, number) => (known.has(number) ? [] : [number]));
       codec.reconstruct(
@@ -62,7 +63,7 @@ export function pieceMath(benches: Benches, segment: { scheme: Scheme; sizeBytes
         want,
         want.map((number) => leaves[number]!),
       );
-      for (const [number, leaf] of leaves.entries()) hashes[number]!.push(leafHash(leaf));
+      for (const [number, leaf] of leaves.entries()) hashes[number]!.push(leafHashInPlace(leaf));
       return leaves;
     },
     finish() {

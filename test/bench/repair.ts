@@ -8,7 +8,7 @@ import type { StoredSegment } from '#node/client/segment-writer.ts';
 import type { Client } from '#node/client/client.ts';
 import { pieceBytes } from '#node/core/segments.ts';
 import { startFleet } from './support/farmer-fleet.ts';
-import { interleaved, MIB, rateOf, type Benchmark } from './support/measure.ts';
+import { countedRate, interleaved, MIB, type Benchmark } from './support/measure.ts';
 import { getObject, putObject } from './transfer.ts';
 
 /** One more than a segment has pieces: it takes the rebuilt one. */
@@ -27,11 +27,21 @@ export const repair: Benchmark = {
     for (let i = 0; i <= rounds; i++) fresh.push(...(await putObject(client, owner, bytes)).segments);
     const segments = fresh.slice();
     let turn = 0;
+    const cpu = { repair: [] as number[], get: [] as number[] };
+    const side = (perCpuSecond: number[], work: () => Promise<unknown>) =>
+      countedRate(OBJECT_BYTES / MIB, perCpuSecond, work, () => fleet.cpuSeconds());
     const seen = await interleaved(rounds, {
-      repair: () => rateOf(OBJECT_BYTES / MIB, () => rebuildOne(client, owner, fresh.pop()!)),
-      get: () => rateOf(OBJECT_BYTES / MIB, () => getObject(client, owner, [segments[turn++ % segments.length]!])),
+      repair: side(cpu.repair, () => rebuildOne(client, owner, fresh.pop()!)),
+      get: side(cpu.get, () => getObject(client, owner, [segments[turn++ % segments.length]!])),
     });
     report.ratio({ figure: 'repair', unit: 'MiB/s', values: seen.repair, bound: seen.get, boundName: 'get', target: 0.6 });
+    report.ratio({
+      figure: 'repair by CPU time',
+      unit: 'MiB/CPU s',
+      values: cpu.repair.slice(1),
+      bound: cpu.get.slice(1),
+      boundName: 'get',
+    });
     await fleet.stop();
   },
 };
