@@ -2,19 +2,19 @@
 // Five loops that share the index; each round is a method of its own, so that tests take them one by one.
 import type { KeyPair } from '#node/core/keys.ts';
 import { isOurTurn } from '#node/core/repair-turn.ts';
-import { newScores, scored, trustFacts, type TrustFacts } from '#node/core/audit-scores.ts';
 import type { FarmerFacts } from '#node/core/repair-plan.ts';
 import { createClient, type Client } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
 import type { FarmConfig, RosterMember } from '#node/interface/config.ts';
 import type { FarmReport } from '#node/interface/status.ts';
 import type { LogLink } from '#node/log/log-link.ts';
-import { backoffMs, type Runtime } from '#node/log/runtime.ts';
-import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
+import type { Runtime } from '#node/log/runtime.ts';
+import { CallError, type Network } from '#node/net/net.ts';
 import type { Holdings } from '#node/wire/calls.ts';
 import type { PublicKey, SealedPlacement } from '#node/wire/types.ts';
 import { askHoldings, askOwners, overAll } from './ask-farmers.ts';
-import { auditFarmer, type Audit } from './audit-farmer.ts';
+import type { Audit } from './audit-farmer.ts';
+import { AuditRounds } from './audit-rounds.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { compareFarmer, type Comparison } from './compare-farmer.ts';
 import { FarmerWatch, OFFLINE_AFTER_MS } from './farmer-watch.ts';
@@ -22,7 +22,8 @@ import { Judge } from './judge.ts';
 import { Benches } from './piece-math.ts';
 import { placementLogs, type PlacementLogs, type WriterStates } from './placement-logs.ts';
 import { farmReport } from './report.ts';
-import { repairMemory, repairSegment, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
+import { repairMemory, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
+import { RepairWork } from './repair-work.ts';
 import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
 import type { FarmerCounts } from './index-figures.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
@@ -62,9 +63,6 @@ export const REPAIR_LIMITS: RepairLimits = {
 const FARMERS_AT_ONCE = 32;
 const OWNERS_AT_ONCE = 4;
 const COMPARED_AT_ONCE = 4;
-const AUDITS_AT_ONCE = 8;
-/** Queued segments looked at in one turn of the event loop, those that are others' among them. */
-const MAX_LOOKS = 500;
 const UNTOLD_MOVES_PAGE = 500;
 
 /** What happened, for logs and metrics. */
@@ -112,7 +110,8 @@ export class FarmRepair {
   readonly #avoid = new Map<PublicKey, number>();
   /** When each repairer wrote something last, as far as its logs are read. */
   readonly #heard = new Map<PublicKey, number>();
-  readonly #repairing = new Map<number, Promise<void>>();
+  readonly #audits: AuditRounds;
+  readonly #work: RepairWork;
   #config: FarmConfig;
   #asked = false;
   #lastAskMs: number | null = null;
@@ -122,7 +121,6 @@ export class FarmRepair {
   #comparedBy = { atMs: 0, cuts: '' };
   #repairedPieces = 0;
   #repairedBytes = 0;
-  #wake: () => void = () => {};
 
   constructor(input: FarmRepairInput) {
     const { network, runtime, self, states, signal, index } = input;
@@ -150,6 +148,31 @@ export class FarmRepair {
       onFailed: (farmer, as, error) => this.#farmerFailed(farmer, as, error),
       stallMs: this.#limits.stallMs,
     };
+    this.#audits = new AuditRounds({
+      link: this.#link,
+      index,
+      watch: this.#watch,
+      judge: this.#judge,
+      bandwidth: this.#bandwidth,
+      owners: () => this.#owners.keys(),
+      onAudited: (farmer, audit) => input.events?.audited?.(farmer, audit),
+      signal,
+    });
+    this.#work = new RepairWork({
+      index,
+      deps: this.#deps,
+      runtime,
+      limits: this.#limits,
+      isReady: () => this.#asked,
+      isOurs: (segment, nowMs) => this.#isOurs(segment, nowMs),
+      onRepaired: (segmentId, outcome, tookMs) => {
+        this.#repairedPieces += outcome.pieces;
+        this.#repairedBytes += outcome.bytes;
+        input.events?.repaired?.(segmentId, outcome, tookMs);
+      },
+      onFailed: (segmentId, error) => input.events?.repairFailed?.(segmentId, error),
+      signal,
+    });
     this.#apply(input.config);
   }
 
@@ -158,13 +181,13 @@ export class FarmRepair {
     this.#farm.set(farmSnapshot(config));
     this.#apply(config);
     this.#input.index.queue.retryAll();
-    this.#wake();
+    this.#work.wake();
   }
 
   #apply(config: FarmConfig): void {
     this.#config = config;
     this.#watch.configure(config);
-    this.#followTrust();
+    this.#audits.followTrust();
     this.#bandwidth.setLimit(Math.ceil(config.repairBytesPerSecond / Math.max(1, config.repairers.length)));
     for (const farmer of this.#holdings.keys()) if (!this.#watch.member(farmer)) this.#holdings.delete(farmer);
   }
@@ -192,7 +215,7 @@ export class FarmRepair {
       ),
       every(
         () => 0,
-        () => this.#repairOnceOrWait(),
+        () => this.#work.startOrWait(),
       ),
       every(
         (tookMs) => Math.max(this.#limits.scanEveryMs, 10 * tookMs),
@@ -207,7 +230,7 @@ export class FarmRepair {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#repairing.values());
+    await this.#work.settled();
     await this.#logs.close();
     await this.#client.close();
   }
@@ -234,7 +257,7 @@ export class FarmRepair {
     });
     this.#asked = true;
     if (await this.#judge.followStates(signal)) this.#input.index.queue.retryAll();
-    this.#wake();
+    this.#work.wake();
   }
 
   #reachable(): RosterMember[] {
@@ -280,7 +303,7 @@ export class FarmRepair {
       await this.#tellUntold();
     }
     events?.scanned?.({ tookMs: this.#now() - beganMs, owners: this.#owners.size, failed });
-    this.#wake();
+    this.#work.wake();
     return whole;
   }
 
@@ -352,94 +375,26 @@ export class FarmRepair {
         }
       }
     });
-    this.#wake();
+    this.#work.wake();
   }
 
   // ---- auditing -----------------------------------------------------------------------------
 
   /** One leaf of one piece of each farmer. A failed one makes that piece suspect, and repair does the rest. */
   async audit(): Promise<void> {
-    await overAll(this.#reachable(), AUDITS_AT_ONCE, ({ farmer, url }) => this.#auditOne({ farmer, url }));
-    this.#followTrust();
+    await this.#audits.round(this.#reachable());
     await this.#judge.followStates(this.#input.signal);
-    this.#wake();
-  }
-
-  async #auditOne(address: FarmerAddress): Promise<void> {
-    const { index, signal, events } = this.#input;
-    const { farmer } = address;
-    const owner = this.#anyOwnerOf(farmer);
-    if (owner === null) return;
-    const spend = (bytes: number, ends: AbortSignal) => this.#bandwidth.take(bytes, ends);
-    const audit = await auditFarmer({ link: this.#link, index, farmer: address, owner, spend, signal });
-    if (!audit) return;
-    const { outcome, piece, verdict, evidence } = audit;
-    const nowMs = this.#now();
-    index.transaction(() => {
-      index.audits.saveScores(farmer, scored(index.audits.scores(farmer) ?? newScores(), outcome, nowMs));
-      if (evidence)
-        index.audits.keepEvidence(farmer, nowMs, { ...evidence, word: Buffer.from(evidence.word).toString('base64') });
-      if (outcome !== 'Failed') return;
-      index.setSuspect(piece.segment, piece.pieceNumber, farmer, verdict === 'Wrong' ? 'WrongBytes' : 'Missing');
-      this.#judge.judgeAll([piece.segment]);
-    });
-    events?.audited?.(farmer, audit);
-  }
-
-  /** Of the owners whose logs are read, one by chance, as often as the farmer should have pieces of it. */
-  #anyOwnerOf(farmer: PublicKey): PublicKey | null {
-    const { index, runtime } = this.#input;
-    const counts = [...this.#owners.keys()].map((owner) => ({ owner, pieces: index.inventory.count(owner, farmer) }));
-    const all = counts.reduce((sum, { pieces }) => sum + pieces, 0);
-    let at = all * (Buffer.from(runtime.random(4)).readUInt32BE() / 2 ** 32);
-    for (const { owner, pieces } of counts) if ((at -= pieces) < 0) return owner;
-    return null;
-  }
-
-  /** The scores are lost with the index. That a farmer has failed isn't: the farm's configuration keeps it. */
-  #trustOf(farmer: PublicKey): TrustFacts {
-    const facts = trustFacts(this.#input.index.audits.scores(farmer) ?? newScores(), this.#now());
-    return this.#watch.member(farmer)?.distrusted ? { ...facts, trust: 'Distrusted' } : facts;
-  }
-
-  #followTrust(): void {
-    const members = this.#watch.members().map(({ farmer }) => farmer);
-    this.#watch.distrust(members.filter((farmer) => this.#trustOf(farmer).trust === 'Distrusted'));
+    this.#work.wake();
   }
 
   // ---- repairing ----------------------------------------------------------------------------
 
-  /** Starts what is due, most endangered first, as far as there are slots. Answers how many repairs run. */
-  startDueRepairs(): number {
-    const { index } = this.#input;
-    if (!this.#asked) return 0;
-    const nowMs = this.#now();
-    const due = index.queue.due(nowMs, MAX_LOOKS).filter((id) => !this.#repairing.has(id));
-    for (const id of due) {
-      if (this.#repairing.size >= this.#limits.segmentsAtOnce) break;
-      const segment = index.segment(id);
-      // An owner whose logs weren't read through yet may have moves that we don't know of.
-      if (!segment || !this.#owners.has(segment.owner)) {
-        index.queue.postpone(id, nowMs + this.#limits.retryMs);
-        continue;
-      }
-      if (!this.#isOurs(segment, nowMs)) {
-        index.queue.postpone(id, nowMs + this.#limits.takeOverMs);
-        continue;
-      }
-      const work = this.#repair(id).finally(() => {
-        this.#repairing.delete(id);
-        this.#wake();
-      });
-      this.#repairing.set(id, work);
-    }
-    return this.#repairing.size;
-  }
-
-  #isOurs({ id, owner, segmentId }: IndexedSegment, nowMs: number): boolean {
+  #isOurs({ id, owner, segmentId }: IndexedSegment, nowMs: number): boolean | null {
+    const facts = this.#owners.get(owner);
+    if (!facts) return null;
     return isOurTurn({
       segmentId,
-      repairers: this.#owners.get(owner)?.repairers ?? [],
+      repairers: facts.repairers,
       self: this.#input.self.publicKey,
       waitedMs: nowMs - this.#input.index.queue.sinceMs(id),
       silentMs: (repairer) => nowMs - (this.#heard.get(repairer) ?? 0),
@@ -449,52 +404,14 @@ export class FarmRepair {
 
   /** For tests: repairs until nothing is due now. */
   async repairAllDue(): Promise<void> {
-    while (this.startDueRepairs() > 0) await Promise.race(this.#repairing.values());
-  }
-
-  async #repairOnceOrWait(): Promise<void> {
-    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
-    this.startDueRepairs();
-    // Those beyond the first looks, if all of these were others'.
-    if (
-      this.#repairing.size < this.#limits.segmentsAtOnce &&
-      this.#input.index.queue.due(this.#now(), MAX_LOOKS).length === MAX_LOOKS
-    ) {
-      return await this.#input.runtime.turn();
-    }
-    await Promise.race([woken, this.#pause(1000)]);
-  }
-
-  async #repair(id: number): Promise<void> {
-    const { index, signal, events, runtime } = this.#input;
-    const segmentId = index.segment(id)?.segmentId ?? '';
-    const attempts = index.segment(id)?.attempts ?? 0;
-    const beganMs = this.#now();
-    const later = () => this.#now() + Math.ceil(backoffMs(runtime, attempts, this.#limits.retryMs, 100 * this.#limits.retryMs));
-    try {
-      const outcome = await repairSegment(this.#deps, id, signal);
-      if (!outcome) {
-        // Nothing to do after all; should the index still queue it, then not at once.
-        index.queue.postpone(id, this.#now() + this.#limits.retryMs);
-        return;
-      }
-      if (outcome.pieces > 0) index.queue.retryFresh(id);
-      else index.queue.retryLater(id, later());
-      this.#repairedPieces += outcome.pieces;
-      this.#repairedBytes += outcome.bytes;
-      events?.repaired?.(segmentId, outcome, this.#now() - beganMs);
-    } catch (error) {
-      if (signal.aborted) return;
-      index.queue.retryLater(id, later());
-      events?.repairFailed?.(segmentId, error);
-    }
+    await this.#work.all();
   }
 
   #farmers(): FarmerFacts[] {
     const nowMs = this.#now();
     return this.#watch.members().map(({ farmer, domain }): FarmerFacts => {
       const freeBytes = this.#holdings.get(farmer)?.freeBytes;
-      const avoided = (this.#avoid.get(farmer) ?? 0) > nowMs || this.#trustOf(farmer).trust !== 'Trusted';
+      const avoided = (this.#avoid.get(farmer) ?? 0) > nowMs || this.#audits.trustOf(farmer).trust !== 'Trusted';
       return {
         farmer,
         domain,
@@ -528,7 +445,7 @@ export class FarmRepair {
       totals: index.figures.totals(),
       replicaSets: [...this.#owners.values()].flatMap(({ replicaSets }) => replicaSets),
       stateOf: (farmer) => this.#watch.presence(farmer),
-      trustOf: (farmer) => this.#trustOf(farmer),
+      trustOf: (farmer) => this.#audits.trustOf(farmer),
       lastSeenMs: (farmer) => this.#watch.contact(farmer)?.lastSeenMs ?? 0,
       countsOf: (farmer) => this.#countsOf(farmer),
       holdingsOf: (farmer) => this.#holdings.get(farmer),
