@@ -1,5 +1,6 @@
 // One image, three roles: `node main.ts farmer|bridge|repairer`. Each role loads only its own code.
 import { parseSettings, type NodeSettings } from './config.ts';
+import { collectWhenIdle } from './interface/idle-collection.ts';
 
 const RUN: Record<NodeSettings['role'], (settings: NodeSettings, signal: AbortSignal) => Promise<void>> = {
   farmer: async (settings, signal) => await (await import('./farmer/run-farmer.ts')).runFarmer(settings, signal),
@@ -11,6 +12,7 @@ const stopping = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort(new Error(signal)));
 try {
   const settings = parseSettings(process.argv[2], process.env);
+  collectWhenIdle();
   await RUN[settings.role](settings, stopping.signal);
   process.exit(0);
 } catch (error) {

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import { pino } from 'pino';
+import { collectWhenIdle } from '#node/interface/idle-collection.ts';
 import { createRegistry } from '#node/interface/process-metrics.ts';
 import { parseConfig, type OperatorConfig } from './config.ts';
 import { createEventRecorder } from './kube/events.ts';
@@ -19,6 +20,7 @@ import { createRuntimeMetrics } from './runtime/runtime-metrics.ts';
 const version = '0.1.0';
 
 async function main(): Promise<void> {
+  collectWhenIdle();
   const config = parseConfig(process.env);
   const log = pino({ level: config.logLevel, base: null });
   const stop = new AbortController();
