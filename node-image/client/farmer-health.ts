@@ -1,5 +1,6 @@
 // Who answers and how fast, as this process sees it: used for choosing a write's scheme, for hedging reads
 // and for telling the operator whether writes would be acknowledged now.
+import { sortedBy } from '#node/core/sorted-by.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { farmerSpeeds } from './farmer-speeds.ts';
 
@@ -100,7 +101,7 @@ export function farmerHealth(nowMs: () => number): FarmerHealth {
     },
     ranked(farmers) {
       const rank = (farmer: PublicKey) => (answers(farmer) ? 0 : 1e9 + of(farmer).failures * 1e6) + (typicalMs(farmer) ?? 0);
-      return [...farmers].sort((a, b) => rank(a) - rank(b));
+      return sortedBy(farmers, rank);
     },
     snapshot: () =>
       [...known].map(([farmer, { failures, lies }]) => ({

@@ -1,6 +1,7 @@
 // Leaves of a few stripes, from enough holders: the data pieces where their farmers are well, any `required`
 // pieces where not. Who is late is helped out by another, who fails is replaced, who lies is blamed.
 import type { SegmentGeometry } from '#node/core/segments.ts';
+import { sortedBy } from '#node/core/sorted-by.ts';
 import { CallError } from '#node/net/net.ts';
 import { LEAF_BYTES, type PublicKey, type SegmentPlacement } from '#node/wire/types.ts';
 import { LeafMemory } from './block-pool.ts';
@@ -106,7 +107,7 @@ class WindowFetch {
       if (lost.has(holder.farmer)) return all.length + order.indexOf(holder.farmer);
       return isWell(holder) && wanted.includes(holder.pieceNumber) ? -1 : order.indexOf(holder.farmer);
     };
-    return all.sort((a, b) => rank(a) - rank(b));
+    return sortedBy(all, rank);
   }
 
   /** Asks further holders until what is there and what is on its way would be enough. */

@@ -492,7 +492,7 @@ describe('a farmer that is slow again and again', () => {
   it('carries its piece where it is needed for all of them, or for its zone', async () => {
     world = await startTestFarm({
       farmers: 7,
-      domainOf: (i) => (i === 0 ? 'alone' : `zone-${i % 2}`),
+      domainOf: (i) => (i === 0 ? 'alone' : 'together'),
       config: { redundancy: { required: 4, repair: 5, optimal: 6, total: 6 } },
     });
     const client = world.client();
