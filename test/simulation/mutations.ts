@@ -51,28 +51,28 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'leaf hashes are not checked',
-    foundBy: 9,
+    foundBy: 54,
     file: 'node-image/client/piece-calls.ts',
     find: `if (Buffer.compare(leafHashInPlace(leaf.bytes), hashes[number]!) !== 0) {`,
     replace: `if (false as boolean) {`,
   },
   {
     name: "a receipt's signature is not checked",
-    foundBy: 78,
+    foundBy: 103,
     file: 'node-image/wire/placements.ts',
     find: ` || !verifyReceipt(receipt)) return`,
     replace: `) return`,
   },
   {
     name: "a placement's path is not checked",
-    foundBy: 9,
+    foundBy: 107,
     file: 'node-image/wire/placements.ts',
     find: `if (!isWhole || !isSigned) return`,
     replace: `if (!isWhole) return`,
   },
   {
     name: 'any farm may be a holder',
-    foundBy: 9,
+    foundBy: 170,
     file: 'node-image/wire/placements.ts',
     find: ` && warrant.farms.includes(signed.body.farm)`,
     replace: ``,
@@ -93,7 +93,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a bridge answers before the log has it',
-    foundBy: 8,
+    foundBy: 18,
     file: 'node-image/bridge/bucket-writer.ts',
     find: `      await to.append(decision.entries, decision.repair);
       await visible.promise;`,
@@ -108,7 +108,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a closed log goes on',
-    foundBy: 12,
+    foundBy: 1,
     file: 'node-image/farmer/log-store.ts',
     find: `if (closing && (number > closing.lastSeq ||`,
     replace: `if (closing && number < 0 && (number > closing.lastSeq ||`,
