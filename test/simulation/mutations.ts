@@ -122,7 +122,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'only the first log is read',
-    foundBy: 6,
+    foundBy: 1,
     file: 'node-image/log/log-reader.ts',
     find: `  for (const log of input.state.logs) {`,
     replace: `  for (const log of input.state.logs.slice(0, 1)) {`,
