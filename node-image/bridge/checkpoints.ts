@@ -13,7 +13,7 @@ import { pause } from '#node/log/runtime.ts';
 import { isUnder } from '#node/core/schemes.ts';
 import { TAG_BYTES } from '#node/core/sealing.ts';
 import { openPacked } from '#node/wire/checkpoints.ts';
-import type { BucketId, PackedBytes, PublicKey, SegmentId } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PackedBytes, type PublicKey, type SegmentId } from '#node/wire/types.ts';
 import type { Accounts } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
 import type { FarmPort } from './farm-port.ts';
@@ -85,7 +85,18 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     }));
   };
 
-  const make = async (writer: BucketWriter): Promise<void> => {
+  /**
+   * Whoever starts from a checkpoint of the account doesn't read the cuts that it covers. No batch that such a reader
+   * still takes from the other logs may bring in what they dropped: checkpoints of these buckets come first.
+   */
+  const makeOthers = async (owner: PublicKey): Promise<void> => {
+    for (const other of writers.all()) {
+      if (other.access.owner !== owner || other.bucketId === ACCOUNT_BUCKET_ID) continue;
+      if (catalog.uncovered(owner, other.bucketId).headBytes > 0) await make(other, { always: true });
+    }
+  };
+
+  const make = async (writer: BucketWriter, { always = false } = {}): Promise<void> => {
     const { access, bucketId } = writer;
     const { owner } = access;
     const beganMs = runtime.nowMs();
@@ -105,7 +116,11 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       readKeys: bucketKeys(access, view, bucketId),
       sealKeys: writerKeys(access, view, bucketId),
       record: (entry, repair) => record(writer, entry, repair),
-      follow: (state) => follow(writer, state),
+      always,
+      follow: async (state) => {
+        await follow(writer, state);
+        if (bucketId === ACCOUNT_BUCKET_ID) await makeOthers(owner);
+      },
       isLive: (segmentId) => catalog.references(bucketId, segmentId) > 0,
       keepsMoves: (tag) => catalog.moves(tag).length > 0,
       onPacked: (versions) => catalog.restore({ owner, bucketId, step: { kind: 'packed', versions } }),

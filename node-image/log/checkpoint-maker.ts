@@ -93,6 +93,8 @@ export interface CheckpointOrder {
   /** The statement is out: these, of the newest entries, lie in packs now. */
   onPacked?(versions: readonly PackedVersion[]): Promise<void>;
   limits?: CheckpointLimits;
+  /** Made although nothing was written since the last one but what that one let go. */
+  always?: boolean;
   /**
    * Where given, no segment that this says `false` of is in the checkpoint: the farm wants another scheme. It is made
    * although nothing was written where the last one, or the one before it, holds such. What lies in packs comes back by `onPacked`.
@@ -179,7 +181,8 @@ class Making {
       throw new LogError('Damaged', `No key opens batch ${batch.header.seq} of log ${batch.log.logId}.`);
     }
     for (const entry of batch.entries ?? []) if (entry.kind === 'checkpoint') this.#know(entry);
-    this.#isWorthIt ||= batch.placements.length > 0 || !!batch.entries?.some(({ kind }) => kind !== 'checkpoint');
+    this.#isWorthIt ||=
+      this.#order.always || batch.placements.length > 0 || !!batch.entries?.some(({ kind }) => kind !== 'checkpoint');
     this.#vector.set(batch.log.logId, { seq: batch.header.seq, hash: batch.hash });
     this.#delta.add(batch);
     const { headBytes, inlineBytes } = this.#delta;

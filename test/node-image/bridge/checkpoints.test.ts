@@ -197,6 +197,30 @@ describe('a bridge', () => {
     expect(late.index.positions(owner, bucketId)).toEqual(always.index.positions(owner, bucketId));
   });
 
+  it("lets a repairer that starts from the account's know what the cuts below it dropped", async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const { bridge, owner, ...first } = await startBridge('hidden cuts', createMemoryCatalog(), 3000);
+    await bridge.accounts.ensureWarrant(owner, farm.current(), never);
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    for (const key of ['goes', 'stays']) await first.put('photos', key, text(key, 30_000));
+    await first.remove('photos', 'goes');
+    expect(await bridge.cuts.state(owner, never)).toBe(1);
+    for (let i = 0; i < 8; i++) await first.create(`bucket-${i}`);
+    expect(bridge.catalog.uncovered(owner, bucketId).headBytes).toBeLessThan(3000);
+    expect(await bridge.checkpoints.makeDue()).toBe(1);
+    expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toEqual([1]);
+    await bridge.cuts.state(owner, never);
+    const late = startRepairer();
+    expect(await late.repair.scan()).toBe(true);
+    const seen = late.index.allSegments(0, 10_000).map((id) => late.index.segment(id)!.segmentId);
+    const version = bridge.objects.head(first.bucketOf('photos'), 'stays');
+    const stays = bridge.catalog.content(bucketId, 'stays', version.versionId)!.segments!.map(({ segmentId }) => segmentId);
+    const live = seen.filter((id) => bridge.catalog.references(bucketId, id) > 0);
+    expect(live).toEqual(expect.arrayContaining(stays));
+    expect(seen.filter((id) => bridge.catalog.references(ACCOUNT_BUCKET_ID, id) === 0)).toEqual(live);
+  });
+
   it('makes them anew under another scheme, packs and all', async () => {
     farm = await memoryFarm({ farmers: 6 });
     const first = await startBridge('renewed');
