@@ -62,5 +62,8 @@ export function translated(error: unknown, missing?: string): unknown {
   if (error instanceof LogError || error instanceof GetError || error instanceof CallError) {
     return new StorjError('Unavailable', error.message, { cause: error });
   }
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    return new StorjError('Unavailable', 'Too few farmers answered in time: try again.', { cause: error });
+  }
   return error;
 }
