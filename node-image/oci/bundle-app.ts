@@ -43,6 +43,9 @@ export async function bundleApp({ root, entries }: BundleOptions): Promise<Map<s
       banner: { js: BANNER },
       external: NATIVE_ADDONS,
       keepNames: true,
+      // V8 keeps the source in memory, at two bytes a character where a comment has one beyond Latin-1.
+      minifyWhitespace: true,
+      lineLimit: 160,
       legalComments: 'linked',
       logLevel: 'silent',
       plugins: [workerEntries(root, (name, file) => addEntry(known, name, file))],
