@@ -41,6 +41,7 @@ export interface CompactionOptions {
   store: Store;
   runtime: Runtime;
   segmentBytes: number;
+  everyMs?: number;
   /** One file has been worked through. */
   observe?: (seen: CompactionSeen) => void;
   onError?: (error: unknown) => void;
@@ -54,7 +55,7 @@ export interface Compaction {
 }
 
 export function compaction(options: CompactionOptions): Compaction {
-  const { store, runtime, observe, onError } = options;
+  const { store, runtime, everyMs = EVERY_MS, observe, onError } = options;
   /** Something in them couldn't be read, and perhaps somebody knows better one day: they stay. */
   const unreadable = new Set<number>();
   const now = async (signal: AbortSignal) => {
@@ -74,7 +75,7 @@ export function compaction(options: CompactionOptions): Compaction {
     now,
     async forEver(signal) {
       while (!signal.aborted) {
-        await pause(runtime, EVERY_MS, signal);
+        await pause(runtime, everyMs, signal);
         // A full or failing disk: nothing is lost, and it is tried again.
         const isDone = await now(signal).then(
           () => true,

@@ -11,7 +11,7 @@ import type { HeldLog } from './store-index.ts';
 import type { Store } from './store.ts';
 
 const KEEP_MS = 7 * 24 * 3_600_000;
-const EVERY_MS = 3_600_000;
+export const DROP_EVERY_MS = 3_600_000;
 
 export interface DropInput {
   store: Store;
@@ -23,12 +23,15 @@ export interface DropInput {
 /** Until the signal fires. */
 export async function dropCoveredForEver(
   parts: Omit<DropInput, 'nowMs'>,
-  runtime: Runtime,
-  onError: (error: unknown) => void,
-  signal: AbortSignal,
+  {
+    runtime,
+    everyMs,
+    onError,
+    signal,
+  }: { runtime: Runtime; everyMs: number; onError: (error: unknown) => void; signal: AbortSignal },
 ): Promise<void> {
   while (!signal.aborted) {
-    await pause(runtime, EVERY_MS, signal);
+    await pause(runtime, everyMs, signal);
     if (!signal.aborted) await dropCovered({ ...parts, nowMs: runtime.nowMs() }).catch(onError);
   }
 }

@@ -7,7 +7,7 @@ import type { FarmConfig } from '#node/interface/config.ts';
 import { pause, systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network, Service } from '#node/net/net.ts';
 import { compaction, type CompactionSeen } from './compaction.ts';
-import { dropCoveredForEver } from './covered-batches.ts';
+import { DROP_EVERY_MS, dropCoveredForEver } from './covered-batches.ts';
 import { folderDisk, type Disk } from './disk.ts';
 import { diskProbe, type DiskProbe } from './disk-probe.ts';
 import { duty as newDuty, type Duty } from './duty.ts';
@@ -43,6 +43,9 @@ export interface FarmerOptions {
   disk?: Disk;
   segmentBytes?: number;
   indexPath?: string;
+  /** For tests: how long the work beside the calls rests. */
+  compactEveryMs?: number;
+  dropEveryMs?: number;
   observe?: CallObserver;
   observeCompaction?: (seen: CompactionSeen) => void;
   onError?: (error: unknown) => void;
@@ -115,6 +118,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     runtime,
     segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
     onError,
+    ...(options.compactEveryMs === undefined ? {} : { everyMs: options.compactEveryMs }),
     ...(options.observeCompaction ? { observe: options.observeCompaction } : {}),
   });
   const beside = [
@@ -123,7 +127,10 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     handover.run(stopped.signal),
     probeForEver(probe, runtime, stopped.signal),
     grants.run(stopped.signal),
-    dropCoveredForEver({ store, logs, roots }, runtime, onError, stopped.signal),
+    dropCoveredForEver(
+      { store, logs, roots },
+      { runtime, everyMs: options.dropEveryMs ?? DROP_EVERY_MS, onError, signal: stopped.signal },
+    ),
   ];
   for (const work of beside) work.catch(onError);
   return {

@@ -67,6 +67,8 @@ export async function cheat(world: World): Promise<void> {
     await log.close();
   } catch (error) {
     world.note(`the cheat failed: ${String(error)}`);
+  } finally {
+    process.kill();
   }
 }
 

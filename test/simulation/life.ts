@@ -1,17 +1,17 @@
 // The life of one world, from its seed: clients that write, read and delete, and everything that goes wrong
 // meanwhile. Never more than f farmers lose what they had, or lie, within one repair window; beside that anything
 // may die at any moment, be cut off, come back, or come twice.
-import type { Account } from '#node/bridge/objects.ts';
-import { ObjectsError } from '#node/bridge/objects.ts';
 import { bridgeStatus } from '#node/bridge/bridge-status.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import { isProven, isQuiet } from '#operator/farm/drain.ts';
 import type { FarmerStatus } from '#node/interface/status.ts';
 import { checkDisks, checkFromWords, checkLogs, readThroughBridge } from './checks.ts';
 import { liars } from './liars.ts';
-import { bodyOf, MARKER, MIN_BODY_BYTES, type Write } from './model.ts';
+import { actOnce, mustWrite, simAccount } from './clients.ts';
+import { actDirectly, allowDevice, revokeDevice, startDevice } from './devices.ts';
+import { checkGarbage, trashEverything } from './garbage.ts';
 import { cheat } from './cheating-repairer.ts';
-import { BUCKET_NAME, BridgeDied, SimSavedLogs, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
+import { BUCKET_NAME, SimSavedLogs, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
 
 /** A run that has fired so many timers isn't one. */
 const MAX_TIMERS = 400_000;
@@ -20,9 +20,11 @@ const PAST_A_MINUTE = 15;
 /** Misfortunes that quiet worlds don't know, and those that only they know. */
 const LOUD = ['crash', 'blackout', 'partition', 'lose', 'leave', 'lie'];
 const QUIET = ['setBack', 'forget'];
-const KEYS = 4;
 /** Sizes of farms, by seed. Small ones are cheap and have all the promises. */
 const FARMERS = [3, 4, 3, 5, 3, 4, 3, 6];
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 export interface Outcome {
   seed: number;
@@ -73,10 +75,13 @@ class Life {
    * off or away, because the promise there is that one honest farmer that knows more is heard.
    */
   readonly #isQuiet: boolean;
+  /** In some worlds time goes on at the end, until all garbage has to be gone. */
+  readonly #hasGarbage: boolean;
   #leaving: Promise<void> | null = null;
 
   constructor(world: World) {
     this.#world = world;
+    this.#hasGarbage = world.seed % 4 === 1;
     this.#isQuiet = world.seed % 5 === 2;
   }
 
@@ -91,9 +96,13 @@ class Life {
     const clients = Array.from({ length: dice.between(1, 3) }, (_, i) => this.#client(`client-${i}`, dice.between(3, 8)));
     const fate = this.#fate();
     const repairing = this.#repairRounds();
+    const direct = this.#direct();
+    // What they find is told when their turn comes.
+    for (const one of [fate, repairing, direct]) one.catch(() => {});
     await Promise.all(clients);
     this.#isCalm = true;
     await fate;
+    await direct;
     await this.#settle();
     await repairing;
     await this.#judge();
@@ -109,12 +118,8 @@ class Life {
       world.bridge.process.runtime.deadline(60_000),
     );
     await desired.serveAccount(owner);
-    await objects.createBucket(this.#account(), BUCKET_NAME, world.bridge.process.runtime.deadline(60_000));
+    await objects.createBucket(simAccount(world), BUCKET_NAME, world.bridge.process.runtime.deadline(60_000));
     if (world.dice.chance(0.8)) world.startRepairer();
-  }
-
-  #account(): Account {
-    return { accessKeyId: 'sim', owner: this.#world.owner.keyPair.publicKey, bucketName: null, displayName: 'sim' };
   }
 
   // ---- clients ----------------------------------------------------------------------------------
@@ -124,70 +129,34 @@ class Life {
     const { dice } = world;
     for (let i = 0; i < calls; i++) {
       await world.sleep(dice.chance(0.2) ? dice.between(2000, 20_000) : dice.between(1, 800));
-      const key = `secret-name-${dice.between(1, KEYS)}`;
-      const home = world.zombie && dice.chance(0.4) ? world.zombie : world.bridge;
-      const what = dice.share();
-      if (what < 0.08) {
-        await checkFromWordsIfItAnswers(world, `${name} with the words`);
-        continue;
+      if (world.isOff) {
+        await world.isOn();
+        await world.sleep(dice.between(500, 8000));
       }
-      if (!home) continue;
-      if (what < 0.3) await this.#read(name, home, key);
-      else if (what < 0.45) await this.#write(name, home, { key, kind: 'delete', sizeBytes: 0 });
-      else await this.#write(name, home, { key, kind: 'put', sizeBytes: this.#size() });
+      await actOnce(world, name);
     }
   }
 
-  #size(): number {
-    const { dice } = this.#world;
-    return dice.chance(0.5) ? dice.between(MIN_BODY_BYTES, 900) : dice.between(65_537, 90_000);
-  }
-
-  async #read(name: string, home: BridgeHome, key: string): Promise<void> {
+  /** A device writes beside the bridge. It may be killed and go on, with its state or without. */
+  async #direct(): Promise<void> {
     const world = this.#world;
-    try {
-      const found = await Promise.race([readThroughBridge(world, key, home), home.died]);
-      world.note(`${name} reads ${key} through ${home.name}: ${found}`);
-    } catch (error) {
-      if (error instanceof Violation) throw error;
-      world.note(`${name} can't read ${key} through ${home.name}: ${String(error)}`);
+    const { dice } = world;
+    if (!world.hasDevices) return;
+    const kept = await allowDevice(world).catch((error: unknown) => world.note(`no device is allowed: ${String(error)}`));
+    if (!kept) return;
+    for (let left = dice.between(4, 10); left > 0 && !this.#isCalm; left--) {
+      await world.sleep(dice.between(100, 6000));
+      await world.isOn();
+      if (dice.chance(0.15)) world.killDevice();
+      world.device ??= startDevice(world, kept);
+      if (dice.chance(0.1)) await revokeDevice(world, world.device);
+      else await actDirectly(world, world.device);
     }
-  }
-
-  async #write(name: string, home: BridgeHome, what: Pick<Write, 'key' | 'kind' | 'sizeBytes'>): Promise<void> {
-    const world = this.#world;
-    const write = world.model.begin({ ...what, startMs: world.time.nowMs, via: home.name });
-    const told = `${name}: ${write.kind} ${write.id} of ${write.key} (${write.sizeBytes} bytes) by ${home.name}`;
-    world.note(`${told} begins`);
-    try {
-      const isReal = await Promise.race([this.#ask(home, write), home.died]);
-      if (isReal) write.ackMs = world.time.nowMs;
-      world.note(`${told} is ${isReal ? 'acknowledged' : 'nothing to do'}`);
-    } catch (error) {
-      if (!(error instanceof BridgeDied) && !(error instanceof ObjectsError)) throw error;
-      world.note(`${told} failed: ${error.message}`);
-    } finally {
-      write.endMs = world.time.nowMs;
+    if (world.device && dice.chance(0.3)) {
+      await revokeDevice(world, world.device);
+      await actDirectly(world, world.device);
     }
-  }
-
-  /** False for the deletion of what isn't there: that is no write, but something that was read. */
-  async #ask({ bridge, process }: BridgeHome, write: Write): Promise<boolean> {
-    const { objects } = bridge;
-    const signal = process.runtime.deadline(120_000);
-    const bucket = objects.bucket(this.#account(), BUCKET_NAME);
-    if (write.kind === 'delete') {
-      const isThere = objects.find(bucket, write.key) !== null;
-      await objects.delete(bucket, write.key, {}, signal);
-      return isThere;
-    }
-    const bytes = bodyOf(write);
-    const source = (async function* () {
-      yield bytes;
-    })();
-    const body = { source, sizeBytes: bytes.length, facts: () => ({ etag: String(write.id), checksums: [] }) };
-    await objects.put(bucket, { key: write.key, headers: { 'x-amz-meta-secret': MARKER }, body, conditions: {} }, signal);
-    return true;
+    world.killDevice();
   }
 
   // ---- what goes wrong --------------------------------------------------------------------------
@@ -262,6 +231,10 @@ class Life {
         world.startRepairer(repairer && dice.chance(0.5) ? { states: repairer.states } : {});
       },
       cheat: () => cheat(world),
+      trash: async () => {
+        const home = this.#breakable({ forGood: true });
+        if (home) await trashEverything(world, home);
+      },
       lose: () => this.#loseVolume(),
       setBack: () => this.#setBack(),
       rot: () => {
@@ -272,6 +245,11 @@ class Life {
       },
       lie: () => this.#beginToLie(dice.pick(['wrong bytes', 'has nothing', 'false receipts'])),
       forget: () => this.#beginToLie('old heads'),
+      standStill: () => this.#standStill(dice.pick([3 * HOUR_MS, 50 * HOUR_MS, 9 * DAY_MS, 9 * DAY_MS])),
+      cut: () => {
+        const home = dice.chance(0.3) ? world.zombie : world.bridge;
+        home?.bridge.upkeep.nudge();
+      },
       leave: () => {
         this.#leaving ??= this.#leave().finally(() => (this.#leaving = null));
       },
@@ -300,8 +278,23 @@ class Life {
 
   async #revive(home: FarmerHome): Promise<void> {
     const world = this.#world;
-    if (home.running || !world.farmers.includes(home)) return;
+    if (world.isOff || home.running || !world.farmers.includes(home)) return;
     await world.startFarmer(home);
+  }
+
+  /** A business that closes for a while. */
+  async #standStill(ms: number, { whole = false } = {}): Promise<void> {
+    const world = this.#world;
+    const { dice } = world;
+    const { bridge, repairer } = world;
+    await world.standStill(ms);
+    world.bridge = world.startBridge(
+      bridge && dice.chance(0.8) ? { saved: bridge.saved, ...(dice.chance(0.6) ? { catalog: bridge.catalog } : {}) } : {},
+    );
+    this.#serve(world.bridge);
+    if (whole || repairer || dice.chance(0.5))
+      world.startRepairer(repairer && dice.chance(0.5) ? { states: repairer.states } : {});
+    await world.sleep(dice.between(0, 10_000));
   }
 
   #restartBridge(on: () => Parameters<World['startBridge']>[0]): void {
@@ -310,7 +303,7 @@ class Life {
     const next = on();
     world.killBridge(world.bridge);
     world.time.after(world.dice.between(1, 6000), () => {
-      if (world.bridge) return;
+      if (world.bridge || world.isOff) return;
       world.bridge = world.startBridge(next);
       this.#serve(world.bridge);
     });
@@ -400,6 +393,7 @@ class Life {
     const world = this.#world;
     while (!this.#isCalm) {
       await world.sleep(world.dice.between(5000, 30_000));
+      await world.isOn();
       await this.#repairRound();
     }
   }
@@ -414,6 +408,7 @@ class Life {
       await repair.askFarmers();
       await repair.scan();
       await repair.repairAllDue();
+      if (world.dice.chance(0.6)) await repair.compare();
     };
     await Promise.race([round(), died]);
     if (process.isAlive && this.#isRepaired()) {
@@ -453,7 +448,11 @@ class Life {
     const world = this.#world;
     await checkFromWords(world, 'the words', 6);
     await this.#throughBridge();
-    if (world.dice.chance(0.4)) await this.#repairRound();
+    if (this.#hasGarbage) {
+      await checkGarbage(world, (ms) => this.#standStill(ms, { whole: true }));
+      if (world.bridge) world.killBridge(world.bridge);
+      await this.#throughBridge();
+    } else if (world.dice.chance(0.4)) await this.#repairRound();
     // The promise: as many more farmers as it leaves, and bridge and repairer, may be gone.
     if (world.bridge) world.killBridge(world.bridge);
     world.killRepairer();
@@ -487,45 +486,11 @@ class Life {
         }
       }
     }
-    await this.#mustWrite(home);
-  }
-
-  /** Now that everything is well, writing works as well. */
-  async #mustWrite(home: BridgeHome): Promise<void> {
-    const world = this.#world;
-    for (let tries = 6; ; tries--) {
-      const write = world.model.begin({
-        key: 'last',
-        kind: 'put',
-        sizeBytes: this.#size(),
-        startMs: world.time.nowMs,
-        via: home.name,
-      });
-      try {
-        await this.#ask(home, write);
-        write.ackMs = write.endMs = world.time.nowMs;
-        return;
-      } catch (error) {
-        write.endMs = world.time.nowMs;
-        world.note(`${home.name} can't write: ${String(error)}`);
-        if (tries === 1) throw new Violation(`${home.name} can't write any more: ${String(error)}`, { cause: error });
-        await world.sleep(10_000);
-      }
-    }
+    await mustWrite(world, home);
   }
 }
 
 function dutyOf({ running }: FarmerHome): Pick<FarmerStatus, 'cordonedMs' | 'transfersInFlight' | 'lastTransferMs'> {
   const { cordonedMs, transfersInFlight, lastTransferMs } = running!.farmer.duty;
   return { cordonedMs, transfersInFlight, lastTransferMs };
-}
-
-/** In the middle of everything it may fail; what it reads must be right. */
-async function checkFromWordsIfItAnswers(world: World, name: string): Promise<void> {
-  try {
-    await checkFromWords(world, name, 1);
-  } catch (error) {
-    if (error instanceof Violation && error.cause === undefined) throw error;
-    world.note(`${name} can't read now`);
-  }
 }

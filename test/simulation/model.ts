@@ -7,21 +7,27 @@ export interface Write {
   readonly key: string;
   readonly kind: 'put' | 'delete';
   readonly sizeBytes: number;
+  /** The write whose bytes these are: itself, or what it copied. */
+  readonly contentId: number;
   readonly startMs: number;
   /** When its client heard the end of it, or its bridge died. */
   endMs: number;
   ackMs: number | null;
-  /** The bridge that took it. */
+  /** The bridge that took it, or the device. */
   readonly via: string;
+  /** By a device, which read all there was before it decided; bridges hear of that a moment later. */
+  readonly isDirect: boolean;
+  /** Begun under a grant that had been taken back: nobody may ever see it. */
+  readonly isVoid: boolean;
 }
 
 /** Every object begins with it; no farmer's disk may hold it. */
 export const MARKER = 'PLAIN-TEXT-OF-THE-OWNER';
 
-/** The bytes of a put: its number, the marker, and noise. */
-export function bodyOf({ id, sizeBytes }: Pick<Write, 'id' | 'sizeBytes'>): Uint8Array {
+/** The bytes of a put: the number of the one who wrote them first, the marker, and noise. */
+export function contentOf({ contentId, sizeBytes }: Pick<Write, 'contentId' | 'sizeBytes'>): Uint8Array {
   const bytes = Buffer.alloc(sizeBytes);
-  let state = (id * 2_654_435_761) >>> 0 || 1;
+  let state = (contentId * 2_654_435_761) >>> 0 || 1;
   for (let at = 0; at + 4 <= sizeBytes; at += 4) {
     state ^= state << 13;
     state ^= state >>> 17;
@@ -29,7 +35,7 @@ export function bodyOf({ id, sizeBytes }: Pick<Write, 'id' | 'sizeBytes'>): Uint
     state >>>= 0;
     bytes.writeUInt32LE(state, at);
   }
-  bytes.write(`${String(id).padStart(6, '0')} ${MARKER} `, 0, 'latin1');
+  bytes.write(`${String(contentId).padStart(6, '0')} ${MARKER} `, 0, 'latin1');
   return bytes;
 }
 
@@ -39,17 +45,17 @@ export const MIN_BODY_BYTES = 8 + MARKER.length;
 export class Model {
   readonly writes: Write[] = [];
 
-  begin(write: Pick<Write, 'key' | 'kind' | 'sizeBytes' | 'startMs' | 'via'>): Write {
-    const begun: Write = { ...write, id: this.writes.length + 1, endMs: Infinity, ackMs: null };
+  begin(
+    write: Pick<Write, 'key' | 'kind' | 'sizeBytes' | 'startMs' | 'via'> &
+      Partial<Pick<Write, 'contentId' | 'isDirect' | 'isVoid'>>,
+  ): Write {
+    const id = this.writes.length + 1;
+    const begun: Write = { contentId: id, isDirect: false, isVoid: false, ...write, id, endMs: Infinity, ackMs: null };
     this.writes.push(begun);
     return begun;
   }
-  /** It is known that it never happened. */
-  forget(write: Write): void {
-    this.writes.splice(this.writes.indexOf(write), 1, { ...write, key: '' });
-  }
   keys(): string[] {
-    return [...new Set(this.writes.map(({ key }) => key))].filter((key) => key !== '').sort();
+    return [...new Set(this.writes.map(({ key }) => key))].sort();
   }
 
   /**
@@ -58,19 +64,33 @@ export class Model {
    */
   problem(key: string, found: Uint8Array | null, counts: (write: Write) => boolean): string | null {
     const ours = this.writes.filter((write) => write.key === key);
-    const overtaken = (endMs: number) => ours.find((later) => later.ackMs !== null && counts(later) && later.startMs > endMs);
+    const counting = ours.filter((write) => write.ackMs !== null && counts(write));
     if (found !== null) {
       const id = Number.parseInt(Buffer.from(found.subarray(0, 6)).toString('latin1'), 10);
-      const write = ours.find((one) => one.id === id && one.kind === 'put');
-      if (!write || Buffer.compare(found, bodyOf(write)) !== 0) return `${key} has bytes that nobody wrote there`;
-      const later = overtaken(write.endMs);
-      return later ? `${key} is write ${write.id}, but ${story(later)} was acknowledged after it` : null;
+      // The same bytes may have been copied there more than once.
+      const writes = ours.filter((one) => one.contentId === id && one.kind === 'put');
+      const write = writes.find(({ isVoid }) => !isVoid);
+      if (writes[0] && !write) return `${key} is write ${id}, under a grant that was taken back before it`;
+      if (!write || Buffer.compare(found, contentOf(write)) !== 0) return `${key} has bytes that nobody wrote there`;
+      const laters = writes.map((one) => counting.find((later) => overtakes(later, one)));
+      const [later] = laters;
+      return later && laters.every((one) => one)
+        ? `${key} is write ${write.id}, but ${story(later)} was acknowledged after it`
+        : null;
     }
-    const missing = overtaken(-1);
+    const missing = counting.at(-1);
     if (!missing) return null;
-    const mayBeGone = ours.some((one) => one.kind === 'delete' && !overtaken(one.endMs));
+    const mayBeGone = ours.some(
+      (one) => one.kind === 'delete' && !one.isVoid && !counting.some((later) => overtakes(later, one)),
+    );
     return mayBeGone ? null : `${key} isn't there, but ${story(missing)} was acknowledged`;
   }
+}
+
+/** A delete takes nothing that comes later; of what a device has just written a bridge may not know yet. */
+function overtakes(later: Write, earlier: Write): boolean {
+  if (later.startMs <= earlier.endMs) return false;
+  return earlier.kind === 'delete' || later.isDirect || !earlier.isDirect;
 }
 
 function story({ kind, id, via }: Write): string {

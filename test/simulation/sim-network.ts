@@ -88,7 +88,7 @@ export class SimNetwork {
       }
       this.#note(`${line}: ${outcome}`);
       if (answer instanceof CallError) throw answer;
-      return answer.body ? { ...answer, body: guarded(from, answer.body) } : answer;
+      return answer.body ? { ...answer, body: endingWith(signal, guarded(from, answer.body)) } : answer;
     } catch (error) {
       throw transportError(error, signal, to.url);
     } finally {
@@ -143,6 +143,25 @@ export class SimNetwork {
 
 async function* each(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks;
+}
+
+/** Whoever waits for a body hears of the end of his patience, though the other side has fallen silent. */
+async function* endingWith(signal: AbortSignal, body: AsyncIterableIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const over = Promise.withResolvers<never>();
+  over.promise.catch(() => {});
+  const stop = () => over.reject(signal.reason as Error);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([body.next(), over.promise]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    void body.return?.();
+  }
 }
 
 /** A body that a process gives or takes: it stops with the process. */

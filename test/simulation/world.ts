@@ -17,14 +17,20 @@ import { FarmRepair } from '#node/repairer/farm-repair.ts';
 import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { signStatement } from '#node/wire/statements.ts';
-import type { BucketId, Hash, PublicKey } from '#node/wire/types.ts';
+import type { BucketId, CheckpointEntry, Hash, OwnerEntry, PublicKey } from '#node/wire/types.ts';
+import type { DeviceHome } from './devices.ts';
 import { Model } from './model.ts';
 import { SimDisk } from './sim-disk.ts';
 import { guarded, SimNetwork } from './sim-network.ts';
 import { Dice, Process, VirtualTime } from './virtual-time.ts';
 
 export const BUCKET_NAME = 'photos';
-const SEGMENT_BYTES = 4 * 1024 * 1024;
+/** So small that compaction finds something to do. */
+const SEGMENT_BYTES = 256 * 1024;
+const COMPACT_EVERY_MS = 7000;
+const DROP_EVERY_MS = 11_000;
+const CHECKPOINT_LIMITS = { headBytes: 700, inlineBytes: 300 };
+const CUT_TIMES = { busyMs: 2000, everyMs: 20_000, idleMs: 40_000 };
 
 export interface FarmerHome {
   readonly name: string;
@@ -38,6 +44,7 @@ export interface FarmerHome {
 }
 
 export interface BridgeHome {
+  readonly world: World;
   readonly name: string;
   readonly process: Process;
   readonly bridge: Bridge;
@@ -79,6 +86,13 @@ export class World {
   readonly acknowledged = new Map<PublicKey, Map<number, Hash>>();
   /** Receipts that honest farmers gave: farmer and piece. */
   readonly receipts = new Set<string>();
+  /** Entries of checkpoints that any catalog has taken, each once. */
+  readonly checkpoints = new Map<string, { bucketId: BucketId; entry: CheckpointEntry }>();
+  /** Writes by the etags of what devices wrote. */
+  readonly contents = new Map<string, number>();
+  readonly hasCheckpoints: boolean;
+  readonly hasDevices: boolean;
+  device: DeviceHome | null = null;
   readonly f: number;
   /** Nobody kills it: the clients, the operator, and fate. */
   readonly director: Process;
@@ -87,7 +101,10 @@ export class World {
   zombie: BridgeHome | null = null;
   /** How far apart the clocks of new processes may be. */
   clocksMs = 0;
-  repairer: { process: Process; repair: FarmRepair; states: SimWriterStates } | null = null;
+  repairer: { process: Process; repair: FarmRepair; index: SegmentIndex; states: SimWriterStates } | null = null;
+  /** While everything is switched off. */
+  #off: PromiseWithResolvers<void> | null = null;
+  readonly #starting = new Set<Promise<unknown>>();
   #hash = 0x811c9dc5;
   #bridges = 0;
   #repairers = 0;
@@ -95,6 +112,8 @@ export class World {
 
   constructor(seed: number, farmers: number) {
     this.seed = seed;
+    this.hasCheckpoints = seed % 2 === 1;
+    this.hasDevices = seed % 3 === 0;
     this.dice = new Dice(seed);
     this.director = new Process('director', this.time, this.dice);
     this.net = new SimNetwork({
@@ -136,9 +155,35 @@ export class World {
   /** Frees what the run took. */
   end(): void {
     for (const { running } of this.farmers) running?.farmer.store.index.close();
+    this.repairer?.index.close();
   }
   sleep(ms: number): Promise<void> {
     return this.director.runtime.sleep(ms);
+  }
+
+  // ---- all of it ----------------------------------------------------------------------------------
+
+  get isOff(): boolean {
+    return this.#off !== null;
+  }
+  /** Resolves when the farm is switched on. */
+  async isOn(): Promise<void> {
+    while (this.#off) await this.#off.promise;
+  }
+
+  /** Nothing runs for so long. What the farmers' disks, and whoever starts again, still have is all that is left. */
+  async standStill(ms: number): Promise<void> {
+    this.#off = Promise.withResolvers();
+    await Promise.all(this.#starting);
+    this.note(`everything is switched off for ${(ms / 3_600_000).toFixed(1)} hours`);
+    for (const home of [this.bridge, this.zombie]) if (home) this.killBridge(home);
+    this.killDevice();
+    this.killRepairer();
+    for (const home of this.farmers) this.killFarmer(home, { power: this.dice.chance(0.3) });
+    await this.sleep(ms);
+    await Promise.all(this.farmers.map((home) => this.startFarmer(home)));
+    this.#off.resolve();
+    this.#off = null;
   }
 
   // ---- the operator's part --------------------------------------------------------------------
@@ -158,7 +203,7 @@ export class World {
     this.change({ roster: this.current().roster.map((one) => (one.farmer === farmer ? { ...one, state } : one)) });
   }
 
-  #process(name: string): Process {
+  process(name: string): Process {
     const process = new Process(name, this.time, this.dice);
     process.skewMs = this.dice.between(-this.clocksMs, this.clocksMs);
     return process;
@@ -183,8 +228,14 @@ export class World {
     return home;
   }
 
-  async startFarmer(home: FarmerHome): Promise<void> {
-    const process = this.#process(home.name);
+  startFarmer(home: FarmerHome): Promise<void> {
+    const started = this.#startFarmer(home).finally(() => this.#starting.delete(started));
+    this.#starting.add(started);
+    return started;
+  }
+
+  async #startFarmer(home: FarmerHome): Promise<void> {
+    const process = this.process(home.name);
     const network = this.net.of(process, home.keyPair.publicKey);
     const farmer = await process.guard(
       startFarmer({
@@ -196,6 +247,8 @@ export class World {
         runtime: process.runtime,
         disk: home.disk.for(process),
         segmentBytes: SEGMENT_BYTES,
+        compactEveryMs: COMPACT_EVERY_MS,
+        dropEveryMs: DROP_EVERY_MS,
         indexPath: ':memory:',
       }),
     );
@@ -250,7 +303,7 @@ export class World {
 
   /** A new process on this state; what isn't given starts empty. */
   startBridge(on: { saved?: SimSavedLogs; catalog?: Catalog } = {}): BridgeHome {
-    const process = this.#process(`bridge-${++this.#bridges}`);
+    const process = this.process(`bridge-${++this.#bridges}`);
     const saved = on.saved ?? new SimSavedLogs(this);
     saved.process = process;
     const catalog = on.catalog ?? createMemoryCatalog();
@@ -259,20 +312,29 @@ export class World {
       saved,
       self: this.bridgeKey,
       network: this.net.of(process, this.bridgeKey.publicKey),
-      catalog: living(catalog, process),
+      catalog: living(this, catalog, process),
       config: this.current(),
       runtime: process.runtime,
       limits: { threads: 0 },
+      cutTimes: CUT_TIMES,
+      checkpointLimits: CHECKPOINT_LIMITS,
       metrics: { started() {}, done() {}, batch() {}, trouble() {}, rewritten() {} },
-      log: { debug() {}, info() {}, warn: (facts: object) => this.note(`${process.name}: ${JSON.stringify(facts)}`), error() {} },
+      log: {
+        debug: (facts: object) => this.note(`${process.name}: ${JSON.stringify(facts)}`),
+        info: (facts: object) => this.note(`${process.name}: ${JSON.stringify(facts)}`),
+        warn: (facts: object) => this.note(`${process.name}: ${JSON.stringify(facts)}`),
+        error() {},
+      },
       signal: stopping.signal,
     });
     process.onKill(this.config.onChange((config) => bridge.configure(config)));
     const died = new Promise<never>((_, reject) => process.onKill(() => reject(new BridgeDied())));
     died.catch(() => {});
     void bridge.upkeep.run();
+    if (this.hasCheckpoints) void bridge.checkpoints.run();
+    if (this.hasDevices) void bridge.followers.run();
     this.note(`${process.name} has started`);
-    return { name: process.name, process, bridge, saved, catalog, startedMs: this.time.nowMs, died };
+    return { world: this, name: process.name, process, bridge, saved, catalog, startedMs: this.time.nowMs, died };
   }
 
   killBridge(home: BridgeHome): void {
@@ -282,16 +344,24 @@ export class World {
     if (this.zombie === home) this.zombie = null;
   }
 
+  killDevice(): void {
+    if (!this.device) return;
+    this.note(`${this.device.name} is killed`);
+    this.device.process.kill();
+    this.device = null;
+  }
+
   // ---- repairers --------------------------------------------------------------------------------
 
   startRepairer(on: { states?: SimWriterStates } = {}): void {
-    const process = this.#process(`repairer-${++this.#repairers}`);
+    const process = this.process(`repairer-${++this.#repairers}`);
     const stopping = new AbortController();
     const states = on.states ?? new SimWriterStates(this);
+    const index = new SegmentIndex(':memory:');
     const repair = new FarmRepair({
       network: this.net.of(process, this.repairerKey.publicKey),
       self: this.repairerKey,
-      index: new SegmentIndex(':memory:'),
+      index,
       states,
       config: this.current(),
       runtime: process.runtime,
@@ -302,19 +372,26 @@ export class World {
           this.note(`${process.name} repaired ${segmentId.slice(0, 8)}: ${pieces} pieces, ${copied} copied`),
         repairFailed: (segmentId, error) =>
           this.note(`${process.name} couldn't repair ${segmentId.slice(0, 8)}: ${String(error)}`),
+        compared: (farmer, _, { trashed, restored, missing, found }) =>
+          this.note(
+            `${process.name} compared ${this.nameOf(farmer)}: ${trashed} to the trash, ${restored} back, ${missing} missing, ${found} found`,
+          ),
+        compareFailed: (farmer, _, error) =>
+          this.note(`${process.name} couldn't compare ${this.nameOf(farmer)}: ${String(error)}`),
         ownerFailed: (_, error) => this.note(`${process.name} couldn't read: ${String(error)}`),
       },
       signal: stopping.signal,
     });
     process.onKill(this.config.onChange((config) => repair.configure(config)));
     this.note(`${process.name} has started`);
-    this.repairer = { process, repair, states };
+    this.repairer = { process, repair, index, states };
   }
 
   killRepairer(): void {
     if (!this.repairer) return;
     this.note(`${this.repairer.process.name} is killed`);
     this.repairer.process.kill();
+    this.repairer.index.close();
     this.repairer = null;
   }
 
@@ -332,9 +409,24 @@ export class BridgeDied extends Error {
   readonly code = 'BridgeDied';
 }
 
-/** A dead process changes its catalog no more. */
-function living(catalog: Catalog, process: Process): Catalog {
-  return { ...catalog, apply: async (batch) => await process.guard(catalog.apply(batch)) };
+/** A dead process changes its catalog no more. Notes what checkpoints there are. */
+export function living(world: World, catalog: Catalog, process: Process): Catalog {
+  const note = (bucketId: BucketId, entry: OwnerEntry) => {
+    if (entry.kind === 'checkpoint')
+      world.checkpoints.set(`${bucketId} ${entry.number} ${entry.segments.join()}`, { bucketId, entry });
+  };
+  return {
+    ...catalog,
+    async apply(batch) {
+      await process.guard(catalog.apply(batch));
+      for (const entry of batch.entries) note(batch.bucketId, entry);
+    },
+    async restore(order) {
+      await process.guard(catalog.restore(order));
+      if (order.step.kind !== 'records') return;
+      for (const record of order.step.ownerRecords) if (record.kind === 'entry') note(order.bucketId, record.entry);
+    },
+  };
 }
 
 /** Names of logs by the seed of their key. */
