@@ -36,6 +36,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, []));`,
   },
   {
+    name: 'one acknowledgement too few is enough',
+    foundBy: 186,
+    file: 'node-image/log/replica-group.ts',
+    find: `return this.upToDate(seq).length > this.#set.f;`,
+    replace: `return this.upToDate(seq).length >= this.#set.f;`,
+  },
+  {
     name: 'leaf hashes are not checked',
     foundBy: 17,
     file: 'node-image/client/piece-calls.ts',
