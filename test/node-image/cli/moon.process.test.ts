@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
@@ -148,7 +148,9 @@ describe('on the Moon', () => {
     await farm.stop();
     expect(existsSync(join(dataDir, 'bridge'))).toBe(false);
     farm = await start();
-    const page = await s3().send(new ListObjectsV2Command({ Bucket: BUCKET }));
+    // Until farmers and bridge have caught up the answer is to try again in a moment.
+    const listed = () => s3().send(new ListObjectsV2Command({ Bucket: BUCKET }));
+    const page = await vi.waitFor(listed, { timeout: 90_000, interval: 500 });
     expect((page.Contents ?? []).map(({ Key, Size }) => [Key, Size])).toEqual(contents());
     for (const [Key, bytes] of expected) {
       const { Body } = await s3().send(new GetObjectCommand({ Bucket: BUCKET, Key }));
