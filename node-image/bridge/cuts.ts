@@ -61,6 +61,8 @@ interface LastCut {
   atMs: number;
   tookMs: number;
   heads: string;
+  /** Buckets that were over and couldn't be read to their end: they wait for the next cut, and make none due. */
+  over: ReadonlySet<BucketId>;
 }
 
 export function createCuts(options: CutsOptions): Cuts {
@@ -82,8 +84,8 @@ export function createCuts(options: CutsOptions): Cuts {
     if (before === undefined) return true;
     const passedMs = link.runtime.nowMs() - before.atMs;
     if (passedMs < Math.max(times.busyMs, LOAD * before.tookMs)) return false;
+    if (overBuckets(owner).some((bucketId) => !before.over.has(bucketId))) return true;
     const { heads, dropped } = catalog.cut(owner, 1);
-    if (overBuckets(owner).length > 0) return true;
     return dropped.length > 0 || passedMs >= (headsName(heads) === before.heads ? times.idleMs : times.everyMs);
   };
 
@@ -154,7 +156,8 @@ export function createCuts(options: CutsOptions): Cuts {
       if (facts.dropped.length < MAX_DROPPED) break;
     }
     await dissolve(owner, states, signal);
-    last.set(owner, { atMs: cutMs, tookMs: link.runtime.nowMs() - cutMs, heads: headsName(catalog.cut(owner, 0).heads) });
+    const heads = headsName(catalog.cut(owner, 0).heads);
+    last.set(owner, { atMs: cutMs, tookMs: link.runtime.nowMs() - cutMs, heads, over: new Set(overBuckets(owner)) });
     options.onCut(owner, dropped);
     return dropped;
   };

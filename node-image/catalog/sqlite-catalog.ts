@@ -67,8 +67,7 @@ async function startWriter(path: string, secret: Uint8Array): Promise<Writer> {
       const id = nextId++;
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       waiting.set(id, { resolve, reject });
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, no window
-      worker.postMessage({ ...request, id });
+      worker.postMessage({ ...request, id }, []);
       return promise;
     },
   };

@@ -47,8 +47,7 @@ export const pipeline: Benchmark = {
           (thread) =>
             new Promise((resolve) => {
               thread.once('message', resolve);
-              // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-              thread.postMessage((STRIPES * REQUIRED) / THREADS);
+              thread.postMessage((STRIPES * REQUIRED) / THREADS, []);
             }),
         ),
       );

@@ -8,8 +8,7 @@ const NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
 
 // Anything that would change on its way through an XML parser: markup, control characters (also \r, \t and
 // \n, which attribute and line-end rules touch), and what XML can't hold at all.
-// oxlint-disable-next-line no-control-regex -- control characters are what XML 1.0 can't carry: finding them is the point
-const SPECIAL = /[&<>"'\u0000-\u001f\u007f\ufffe\uffff]/g;
+const SPECIAL = /[&<>"'\p{Cc}\ufffe\uffff]/gu;
 const NAMED: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
 
 export const escapeXml = (text: string): string =>

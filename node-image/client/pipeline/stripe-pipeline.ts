@@ -283,6 +283,5 @@ function codeOf({ required, total }: { required: number; total: number }): strin
   return `${required}/${total}`;
 }
 function post(worker: Worker, request: StripeRequest): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  worker.postMessage(request);
+  worker.postMessage(request, []);
 }

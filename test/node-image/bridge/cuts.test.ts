@@ -8,6 +8,9 @@ import type { Bridge } from '#node/bridge/assembly.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { bucketKeys } from '#node/client/account.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
+import { CallError, type Network } from '#node/net/net.ts';
+import { decodeCallHead } from '#node/wire/calls.ts';
 import { readCut } from '#node/wire/cuts.ts';
 import { ACCOUNT_BUCKET_ID, type Cut } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
@@ -26,8 +29,9 @@ afterEach(async () => {
 });
 
 /** A bridge on an empty disk whose account has the bucket; upkeep doesn't run, the test states cuts. */
-async function startBridge() {
+async function startBridge(parts: Pick<Parameters<typeof startFarmBridge>[0], 'network' | 'runtime'> = {}) {
   const { bridge, stop } = startFarmBridge({
+    ...parts,
     farm,
     catalog: createMemoryCatalog(),
     folder: join(root, randomBytes(8).toString('hex')),
@@ -132,6 +136,36 @@ describe('a cut', () => {
     expect(await next.bridge.cuts.state(owner, never)).toBe(1);
     expect((await statedCuts(next.bridge, owner)).at(-1)?.heads.map(({ bucketId }) => bucketId)).not.toContain(gone.bucketId);
     expect(await members()).toEqual([0, 5]);
+  });
+
+  it('is stated no more often for a deleted bucket that can’t be read to its end', async () => {
+    farm = await memoryFarm({ farmers: 5 });
+    let passedMs = 0;
+    const runtime = { ...systemRuntime, nowMs: () => systemRuntime.nowMs() + passedMs };
+    const behind = farm.networkOf(farm.bridge);
+    const unreadable = new Set<string>();
+    const network: Network = {
+      ...behind,
+      async call(to, call, signal) {
+        const isHidden = call.operation === 'log.heads' && unreadable.has(decodeCallHead('log.heads', call.head).bucketId);
+        if (isHidden) throw new CallError('Unreachable', 'Its replicas are away.');
+        return await behind.call(to, call, signal);
+      },
+    };
+    const { bridge, owner, ...world } = await startBridge({ network, runtime });
+    const gone = await world.create('gone');
+    await world.put('gone', 'key', 1);
+    await bridge.cuts.keep(owner, never);
+    await world.remove('gone', 'key');
+    await bridge.objects.deleteBucket(gone, never);
+    unreadable.add(gone.bucketId);
+    const stated = async () => (await statedCuts(bridge, owner)).length;
+    const before = await stated();
+    for (const ms of [70_000, 140_000, 210_000]) {
+      passedMs = ms;
+      await bridge.cuts.keep(owner, never);
+    }
+    expect(await stated()).toBe(before + 1);
   });
 
   it('counts what another bridge wrote meanwhile, and is stated only when it is time', async () => {

@@ -9,7 +9,8 @@ import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import type { CheckpointLimits } from '#node/log/checkpoint-maker.ts';
-import { systemRuntime } from '#node/log/runtime.ts';
+import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
+import type { Network } from '#node/net/net.ts';
 import type { MemoryFarm } from '#test/support/memory-farmer.ts';
 import { never } from './memory-bridge.ts';
 
@@ -26,10 +27,12 @@ export function startFarmBridge(options: {
   /** For the saved logs: a new one is an empty disk. */
   folder: string;
   checkpointLimits?: CheckpointLimits;
+  network?: Network;
+  runtime?: Runtime;
   /** Loops that go on until it is stopped. */
   running?: (bridge: Bridge) => Promise<void>[];
 }): FarmBridge {
-  const { farm, catalog, folder, checkpointLimits, running = () => [] } = options;
+  const { farm, catalog, folder, checkpointLimits, runtime = systemRuntime, running = () => [] } = options;
   const { bridge: self } = farm;
   const stopping = new AbortController();
   const troubles: unknown[] = [];
@@ -51,10 +54,10 @@ export function startFarmBridge(options: {
       random: (bytes) => systemRuntime.random(bytes),
     }),
     self,
-    network: farm.networkOf(self),
+    network: options.network ?? farm.networkOf(self),
     catalog,
     config: farm.current(),
-    runtime: systemRuntime,
+    runtime,
     metrics: bridgeMetrics(new Registry(), () => facts),
     log: { debug() {}, info() {}, error() {}, warn: (what: unknown) => void troubles.push(what) },
     ...(checkpointLimits ? { checkpointLimits } : {}),
