@@ -2,7 +2,6 @@
 // segment named again and again. Bridge: a multipart upload by S3. Each in a process of its own, its farmers in it too.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { residentMib } from './support/farmer-fleet.ts';
@@ -20,7 +19,7 @@ export const memory: Benchmark = {
   about: 'Memory of client and bridge over one large object (--gib N)',
   async run(report, { folder, gib }) {
     for (const kind of ['put', 'get', 'bridge'] as const) {
-      const child = kind === 'bridge' ? fork(BRIDGE, [join(folder, 'bridge')]) : fork(CLIENT, [kind, String(gib)]);
+      const child = kind === 'bridge' ? fork(BRIDGE, [folder]) : fork(CLIENT, [kind, String(gib)]);
       const samples: number[] = [];
       const timer = setInterval(() => samples.push(residentMib(child.pid)), 100);
       if (kind === 'bridge') await upload(child, gib);
