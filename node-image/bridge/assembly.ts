@@ -106,7 +106,6 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     writers,
     moves,
     read: (bucket, version, range, until) => objects.read(bucket, version, range, until),
-    farm: () => farmView.current(),
     signal,
     onTrouble,
   });

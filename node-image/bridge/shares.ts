@@ -1,8 +1,6 @@
 // The shares of the accounts that this bridge keeps: each is served like a bucket, fed from its own, and ended
 // when it was taken back. Which there are is said by the root statements, so an empty bridge finds them again.
-import { issueGrant, type GrantPeriod } from '#node/client/grants.ts';
-import { endStatement, openShares, shareStatement, type OpenShare } from '#node/client/shares.ts';
-import type { FarmSnapshot } from '#node/client/farm-view.ts';
+import { openShares, type OpenShare } from '#node/client/shares.ts';
 import type { Catalog, CatalogNews, VersionRow } from '#node/catalog/catalog.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { LogLink } from '#node/log/log-link.ts';
@@ -22,10 +20,6 @@ const NO_REPAIR = { added: [], released: [] };
 const PAGE = 200;
 
 export interface Shares {
-  /** Makes a share and feeds it. The text is the app's grant to read and list it. Rejects with LogError. */
-  create(order: ShareOrder, signal: AbortSignal): Promise<{ shareId: BucketId; grant: string }>;
-  /** From now on the app is refused; what was in it is let go, and its log ends. */
-  end(owner: PublicKey, shareId: BucketId, signal: AbortSignal): Promise<void>;
   /** Those that are open, with the heads of the bucket's logs up to which they are fed. */
   list(owner: PublicKey): (OpenShare & { fedTo: KnownHead[] })[];
   /** Serves and feeds every open share of the owner, and ends those that were taken back. */
@@ -36,24 +30,21 @@ export interface Shares {
   headsIn(shareId: BucketId): KnownHead[] | null;
 }
 
-type ShareOrder = GrantPeriod & Omit<OpenShare, 'shareId'> & { owner: PublicKey };
-
 export interface SharesOptions {
   link: LogLink;
   /** The bridge, or the owner where there is none. */
   keeper: KeyPair;
-  accounts: Pick<Accounts, 'access' | 'view' | 'refresh' | 'say'>;
+  accounts: Pick<Accounts, 'access' | 'view' | 'refresh'>;
   catalog: Catalog;
   writers: OpenWriters;
   moves: HolderMoves;
   read: Objects['read'];
-  farm: () => FarmSnapshot;
   signal: AbortSignal;
   onTrouble: (what: string, error: unknown) => void;
 }
 
 export function createShares(options: SharesOptions): Shares {
-  const { link, keeper, accounts, catalog, writers, moves, farm } = options;
+  const { link, keeper, accounts, catalog, writers, moves } = options;
   const { runtime } = link;
   const feeds = new Map<BucketId, ShareFeed>();
   /** Those too that were ended. */
@@ -77,12 +68,6 @@ export function createShares(options: SharesOptions): Shares {
     feeds.set(share.shareId, feed);
     shareIds.add(share.shareId);
     return feed;
-  };
-  const grantOf = (owner: PublicKey, share: OpenShare, period: GrantPeriod): string => {
-    const { access, view } = accountOf(owner)!;
-    const { shareId: bucketId, name: bucketName, to } = share;
-    const allow = [{ verbs: ['read', 'list'] as const }];
-    return issueGrant({ ...period, issuer: keeper, access, view, farm: farm(), bucketId, bucketName, to, allow }, runtime);
   };
 
   /** So that nothing names its segments any more. */
@@ -122,26 +107,6 @@ export function createShares(options: SharesOptions): Shares {
   };
 
   return {
-    async create({ owner, notBeforeMs, expiresMs, ...order }, signal) {
-      const access = accounts.access(owner)!;
-      const { shareId, statement } = shareStatement({ ...order, signer: keeper, access }, runtime);
-      await accounts.say(owner, [statement], signal);
-      const to = writers.begin(access, shareId);
-      await to.open();
-      const share = { ...order, shareId };
-      await begin(owner, share, to).feed();
-      await accounts.refresh(owner, signal);
-      return { shareId, grant: grantOf(owner, share, { notBeforeMs, expiresMs }) };
-    },
-    async end(owner, shareId, signal) {
-      const account = accountOf(owner);
-      const share = account && openShares(account.access, account.view).find((one) => one.shareId === shareId);
-      if (share) {
-        const statement = endStatement(keeper, share, { owner, nowMs: runtime.nowMs() });
-        await accounts.say(owner, [statement], signal, account.view.sets.get(shareId)?.members);
-      }
-      await finish(owner, shareId, signal);
-    },
     list(owner) {
       const account = accountOf(owner);
       const open = account ? openShares(account.access, account.view) : [];

@@ -176,17 +176,11 @@ export function storjOn(parts: StorjParts): Storj {
       access: () => ('accountSecret' in access ? access : null),
       view: () => roots,
       refresh,
-      async say(_, statements, limit, also = []) {
-        const { statements: before } = await fetchRoots(link, owner, limit);
-        await publishRoots(link, { owner, statements, known: before, also, signal: limit });
-        await refresh(owner, limit);
-      },
     },
     catalog,
     writers,
     moves,
     read: objects.read,
-    farm: () => client.farm.current(),
     signal,
     onTrouble: () => {},
   });

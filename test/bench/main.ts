@@ -38,34 +38,35 @@ const ALL: Benchmark[] = [
 ];
 const RESULTS = join(dirname(fileURLToPath(import.meta.url)), 'results');
 
-const { values, positionals } = (() => {
+const parsed = asked();
+if (parsed === null) process.exit(1);
+const { values, positionals } = parsed;
+
+/** Null where it was said what can be asked for. */
+function asked() {
   try {
-    return asked();
+    const order = parseArgs({
+      allowPositionals: true,
+      options: {
+        rounds: { type: 'string', default: '5' },
+        data: { type: 'string', default: tmpdir() },
+        profile: { type: 'string' },
+        gib: { type: 'string', default: '8' },
+        objects: { type: 'string', default: '100000' },
+      },
+    });
+    const unknown = order.positionals.find((name) => !ALL.some((one) => one.name === name));
+    if (unknown !== undefined) throw new Error(`There is no benchmark "${unknown}".`);
+    for (const name of ['rounds', 'gib', 'objects'] as const) {
+      if (!(Number(order.values[name]) >= 1)) throw new Error(`--${name} takes a number from 1 on.`);
+    }
+    return order;
   } catch (error) {
     const list = ALL.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n');
     const usage = 'npm run bench -- [--rounds N] [--data FOLDER] [--profile FOLDER] [--gib N] [--objects N] [NAME …]';
     console.error(`${(error as Error).message}\n${usage}\n${list}`);
-    process.exit(1);
+    return null;
   }
-})();
-
-function asked() {
-  const parsed = parseArgs({
-    allowPositionals: true,
-    options: {
-      rounds: { type: 'string', default: '5' },
-      data: { type: 'string', default: tmpdir() },
-      profile: { type: 'string' },
-      gib: { type: 'string', default: '8' },
-      objects: { type: 'string', default: '100000' },
-    },
-  });
-  const unknown = parsed.positionals.find((name) => !ALL.some((one) => one.name === name));
-  if (unknown !== undefined) throw new Error(`There is no benchmark "${unknown}".`);
-  for (const name of ['rounds', 'gib', 'objects'] as const) {
-    if (!(Number(parsed.values[name]) >= 1)) throw new Error(`--${name} takes a number from 1 on.`);
-  }
-  return parsed;
 }
 
 /** Of the farmers; the client's own: `node bootstrap.mjs --cpu-prof test/bench/main.ts`. */

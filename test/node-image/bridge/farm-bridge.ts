@@ -7,7 +7,7 @@ import { bridgeMetrics } from '#node/bridge/metrics.ts';
 import type { Account } from '#node/bridge/objects.ts';
 import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
-import { wordsFromEntropy } from '#node/core/keys.ts';
+import { ownerFromEntropy, wordsFromEntropy, type Owner } from '#node/core/keys.ts';
 import type { CheckpointLimits } from '#node/log/checkpoint-maker.ts';
 import { systemRuntime, type Runtime } from '#node/log/runtime.ts';
 import type { Network } from '#node/net/net.ts';
@@ -80,9 +80,10 @@ export function startFarmBridge(options: {
 
 /** The same number is always the same owner. */
 export async function introduceOwner(bridge: Bridge, number: number): Promise<string> {
-  const { owner } = await bridge.accounts.introduce(wordsOf(number), never);
+  const { owner } = await bridge.accounts.introduce(wordsFromEntropy(entropyOf(number)), never);
   await bridge.desired.serveAccount(owner);
   return owner;
 }
-const wordsOf = (number: number): string => wordsFromEntropy(new Uint8Array(32).fill(number));
+export const ownerOf = (number: number): Owner => ownerFromEntropy(entropyOf(number));
+const entropyOf = (number: number): Uint8Array => new Uint8Array(32).fill(number);
 export const accountOf = (owner: string): Account => ({ accessKeyId: 'test', owner, bucketName: null, displayName: 'test' });

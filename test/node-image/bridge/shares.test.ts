@@ -8,10 +8,12 @@ import type { Bridge } from '#node/bridge/assembly.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { bucketKeys, openBucket } from '#node/client/account.ts';
 import type { BucketReader } from '#node/client/bucket-reader.ts';
-import type { Client } from '#node/client/client.ts';
+import { createClient, type Client } from '#node/client/client.ts';
+import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import { connectGrant, holderOf, openGrant } from '#node/client/grants.ts';
 import { shareFedTo } from '#node/client/shares.ts';
 import { MAX_GRANT_MS } from '#node/core/grants.ts';
+import { permissionsOf } from '#node/device/permissions.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { fetchHeads } from '#node/log/log-calls.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
@@ -21,7 +23,7 @@ import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { readAll } from '../client/support/test-farm.ts';
-import { accountOf, introduceOwner, startFarmBridge } from './farm-bridge.ts';
+import { accountOf, introduceOwner, ownerOf, startFarmBridge } from './farm-bridge.ts';
 import { bodyOf, never } from './memory-bridge.ts';
 
 const app = testKey('app');
@@ -64,6 +66,7 @@ async function startBridge(folder: string): Promise<void> {
 let accounts = 0;
 async function startAccount() {
   const album = `album-${accounts++}`;
+  const { keyPair, accountSecret } = ownerOf(accounts);
   const owner = await introduceOwner(bridge, accounts);
   await expect.poll(() => bridge.accounts.view(owner)?.warrantSet[0] !== undefined, { timeout: 10_000 }).toBe(true);
   const bucket = await bridge.objects.createBucket(accountOf(owner), album, never);
@@ -71,7 +74,28 @@ async function startAccount() {
   await put(owner, 'photos/a', 'a');
   await put(owner, 'photos/big', photo);
   await put(owner, 'private/diary', 'secret');
-  return { owner, bucketId: bucket.bucketId };
+  const { bucketId } = bucket;
+  // What the owner does by himself, with the words.
+  const client = createClient({
+    network: farm.networkOf(keyPair),
+    farm: settableFarmView(farmSnapshot(farm.current())),
+    limits: { threads: 0 },
+  });
+  clients.push(client);
+  const own = permissionsOf({ client, access: { owner, accountSecret }, signer: keyPair, limit: within });
+  return {
+    owner,
+    bucketId,
+    async share() {
+      const order = { bucketId, name: 'holiday', prefix: 'photos/', to: holderOf(app.seed), forMs: 3_600_000 };
+      const made = await own.share(order);
+      bridge.upkeep.nudge();
+      const feeds = () => bridge.shares.list(owner).find(({ shareId }) => shareId === made.shareId)?.fedTo.length ?? 0;
+      await expect.poll(feeds, { timeout: 10_000 }).toBeGreaterThan(0);
+      return made;
+    },
+    endShare: own.endShare,
+  };
 }
 const put = (owner: string, key: string, bytes: string | Uint8Array) =>
   bridge.objects.put(
@@ -81,15 +105,6 @@ const put = (owner: string, key: string, bytes: string | Uint8Array) =>
   );
 const remove = (owner: string, key: string) =>
   bridge.objects.delete(bridge.objects.bucket(accountOf(owner), albums.get(owner)!), key, {}, never);
-const order = (owner: string, bucketId: string) => ({
-  owner,
-  bucketId,
-  name: 'holiday',
-  prefix: 'photos/',
-  to: holderOf(app.seed),
-  notBeforeMs: Date.now(),
-  expiresMs: Date.now() + 3_600_000,
-});
 async function connect(text: string, holder = app) {
   const grant = openGrant(text, holder.seed);
   const network = farm.networkOf(holder);
@@ -158,9 +173,9 @@ describe('the grant of a bucket’s Secret', () => {
 
 describe('a share', () => {
   it('shows the approved keys, and of the rest not even names, nor that there are others', async () => {
-    const { owner, bucketId } = await startAccount();
+    const { owner, bucketId, share } = await startAccount();
     await bridge.objects.createBucket(accountOf(owner), 'other', never);
-    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const { grant, shareId } = await share();
     const one = await connect(grant);
     expect(one.grant).toMatchObject({ bucketId: shareId, bucketName: 'holiday', verbs: ['read', 'list'] });
     expect(await keysOf(one)).toEqual(['photos/a', 'photos/big']);
@@ -187,8 +202,8 @@ describe('a share', () => {
   });
 
   it('follows replacements and deletes, and says up to which heads', async () => {
-    const { owner, bucketId } = await startAccount();
-    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const { owner, bucketId, share } = await startAccount();
+    const { grant, shareId } = await share();
     const one = await connect(grant);
     await put(owner, 'photos/a', 'another');
     await remove(owner, 'photos/big');
@@ -201,18 +216,22 @@ describe('a share', () => {
   });
 
   it('that was ended shows nothing more: the app is refused, and what came later was never in its log', async () => {
-    const { owner, bucketId } = await startAccount();
-    const { grant, shareId } = await bridge.shares.create(order(owner, bucketId), within());
+    const { owner, bucketId, share, endShare } = await startAccount();
+    const { grant, shareId } = await share();
     const one = await connect(grant);
     const { segmentId } = await placed(one);
     expect(bridge.catalog.references(shareId, segmentId)).toBe(1);
-    await bridge.shares.end(owner, shareId, within());
+    await endShare(shareId);
+    bridge.upkeep.nudge();
+    const logs = async () => {
+      const view = await bridge.accounts.refresh(owner, within());
+      return view.logs.filter((log) => log.bucketId === shareId && log.kind === 'entries');
+    };
+    await expect.poll(async () => (await logs()).map(({ closed }) => closed !== undefined), { timeout: 10_000 }).toEqual([true]);
     await put(owner, 'photos/later', 'x');
     await expect(keysOf(one)).rejects.toThrow('taken back');
     expect(bridge.shares.list(owner)).toEqual([]);
     const view = await bridge.accounts.refresh(owner, within());
-    const logs = view.logs.filter((log) => log.bucketId === shareId && log.kind === 'entries');
-    expect(logs.every(({ closed }) => closed !== undefined)).toBe(true);
     // It holds nothing alive, and the bucket is as it was.
     expect([bridge.catalog.references(shareId, segmentId), bridge.catalog.references(bucketId, segmentId)]).toEqual([0, 1]);
     const left = await openBucket(bridge.client, openGrant(grant, app.seed).access, shareId, within());
@@ -224,8 +243,8 @@ describe('a share', () => {
   });
 
   it('is found and fed by a bridge with an empty disk', async () => {
-    const { owner, bucketId } = await startAccount();
-    const { grant } = await bridge.shares.create(order(owner, bucketId), within());
+    const { owner, share } = await startAccount();
+    const { grant } = await share();
     await stopBridge();
     await startBridge('empty');
     await bridge.accounts.recover(owner, within());
@@ -238,8 +257,8 @@ describe('a share', () => {
   });
 
   it('is read without the bridge, with f farmers gone, also where a repairer has moved the pieces since', async () => {
-    const { owner, bucketId } = await startAccount();
-    const { grant } = await bridge.shares.create(order(owner, bucketId), within());
+    const { share } = await startAccount();
+    const { grant } = await share();
     const placement = await placed(await connect(grant));
     await stopBridge();
     // A holder is lost for good; the repairer rebuilds its piece elsewhere.
