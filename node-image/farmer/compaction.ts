@@ -2,10 +2,11 @@
 // behind other records, what lay in the trash for its time goes, and the file serves again. The order makes it
 // safe at every step: copies durable → the index says where they are → that is durable → the file is begun anew.
 import { pause, type Runtime } from '#node/log/runtime.ts';
+import type { DueRule } from './index-compaction.ts';
+import { dayOf } from './index-needed.ts';
 import { encodeRecordHeader, padding, recordBytes, type RecordRef } from './record.ts';
 import type { FoundRecord, ScannedRecord } from './segment-file.ts';
 import type { BorrowedSegment } from './segment-log.ts';
-import { dayOf, type DueRule } from './store-index.ts';
 import type { Store } from './store.ts';
 
 /** What is in the trash can be read and restored for so long at least. */
@@ -61,11 +62,11 @@ export function compaction(options: CompactionOptions): Compaction {
   const now = async (signal: AbortSignal) => {
     const rule = await ruleNow(options);
     await recycleSpent(store);
-    for (const { segment } of store.index.dueSegments(rule)) {
+    for (const { segment } of store.index.compaction.due(rule)) {
       if (signal.aborted) return;
       if (unreadable.has(segment) || !(await store.log.seal(segment))) continue;
       const seen = await moveNeeded(options, segment, rule, signal);
-      if (store.index.heldBytes(segment) > 0) unreadable.add(segment);
+      if (store.index.compaction.heldBytes(segment) > 0) unreadable.add(segment);
       else store.log.spend(segment);
       await recycleSpent(store);
       observe?.(seen);
@@ -109,7 +110,7 @@ async function moveNeeded(
 ): Promise<CompactionSeen> {
   const { log, index } = options.store;
   const seen = { movedBytes: 0, freedBytes: log.fileBytes(segment), purgedPieces: 0 };
-  if (index.heldBytes(segment) === 0) return seen;
+  if (index.compaction.heldBytes(segment) === 0) return seen;
   const mover = new Mover(options, rule, seen);
   try {
     for await (const record of log.scan(segment)) {
@@ -153,7 +154,7 @@ class Mover {
   async take(scanned: ScannedRecord, signal: AbortSignal): Promise<void> {
     const { header, ref, meta } = scanned;
     const record = { kind: header.kind, stamp: header.stamp, ref, meta };
-    const fate = this.#options.store.index.fateOf(record, this.#rule.expiredDay);
+    const fate = this.#options.store.index.compaction.fateOf(record, this.#rule.expiredDay);
     if (fate === 'purge') this.#purged.push(record);
     if (fate === 'keep') await this.#copy(scanned, record);
     if (this.#stepBytes >= STEP_BYTES || this.#purged.length >= 1000) await this.step(signal);
@@ -191,8 +192,8 @@ class Mover {
     const { store, runtime } = this.#options;
     const [moved, purged] = [this.#moved.splice(0), this.#purged.splice(0)];
     const commit = () => {
-      for (const { record, to } of moved) store.index.move(record, to);
-      for (const record of purged) store.index.purge(record, this.#rule.expiredDay);
+      for (const { record, to } of moved) store.index.compaction.move(record, to);
+      for (const record of purged) store.index.compaction.purge(record, this.#rule.expiredDay);
     };
     if (moved.length === 0) store.index.transaction(commit);
     else {

@@ -7,7 +7,7 @@ import { collect, unframeAll } from '#node/wire/framing.ts';
 import { MAX_BATCH_BYTES, type CheckpointStatement, type PublicKey } from '#node/wire/types.ts';
 import type { LogStore } from './log-store.ts';
 import type { RootsStore } from './roots-store.ts';
-import type { HeldLog } from './store-index.ts';
+import type { HeldLog } from './index-logs.ts';
 import type { Store } from './store.ts';
 
 const KEEP_MS = 7 * 24 * 3_600_000;
@@ -38,7 +38,7 @@ export async function dropCoveredForEver(
 
 /** One round over all logs. */
 export async function dropCovered({ store, logs, roots, nowMs }: DropInput): Promise<void> {
-  for (const { owner, bucketId } of store.index.bucketsWithLogs()) {
+  for (const { owner, bucketId } of store.index.logs.buckets()) {
     const kept = roots.view(owner).checkpoints.get(bucketId) ?? [];
     for (const log of logs.logs(owner, bucketId)) {
       const belowSeq = Math.min(coveredSeq(kept, log.logId, nowMs) + 1, log.seq);

@@ -37,7 +37,7 @@ export const farmCalls: Record<FarmOperation, Handler> = {
 
   async 'roots.owners'({ store, from }, head) {
     const { after, limit } = decodeCallHead('roots.owners', head);
-    const owners = store.index.ownersNaming(from, after, limit);
+    const owners = store.index.statements.ownersNaming(from, after, limit);
     const next = owners.length === limit ? owners.at(-1)! : '';
     return { head: encodeAnswerHead('roots.owners', {}), body: once(ownerPage.encode({ owners, next })) };
   },
@@ -59,7 +59,7 @@ export const farmCalls: Record<FarmOperation, Handler> = {
     if (!maySeeHoldings(peers, from)) throw new CallError('Forbidden', "Only the farm's repairers may see what is stored here.");
     const { cordonedMs, lastTransferMs } = duty;
     const freeBytes = await store.space.freeBytes();
-    const answer = { owners: store.index.holdings(), cordonedMs, lastTransferMs, freeBytes };
+    const answer = { owners: store.index.owners.holdings(), cordonedMs, lastTransferMs, freeBytes };
     return { head: encodeAnswerHead('farmer.holdings', {}), body: once(holdings.encode(answer)) };
   },
 };

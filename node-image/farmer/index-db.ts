@@ -1,6 +1,8 @@
 // The SQLite file of the index: opened or created, prepared statements, and one transaction at a time that
 // sums up on the way what many records change in the same row.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { toHex } from '#node/core/ids.ts';
+import type { RecordRef } from './record.ts';
 
 const INDEX_VERSION = 2;
 const PLACE = 'segment INTEGER NOT NULL, offset INTEGER NOT NULL, body_bytes INTEGER NOT NULL, meta_bytes INTEGER NOT NULL';
@@ -126,4 +128,25 @@ export class IndexDb {
     }
     return statement;
   }
+}
+
+export function number(value: unknown): number {
+  return Number(value ?? 0);
+}
+export function blob(value: unknown): Uint8Array {
+  return value as Uint8Array;
+}
+export function hexOf(value: unknown): string {
+  return toHex(blob(value));
+}
+export function refValues({ segment, offset, bodyBytes, metaBytes }: RecordRef): number[] {
+  return [segment, offset, bodyBytes, metaBytes];
+}
+export function refOf(row: Row): RecordRef {
+  return {
+    segment: number(row['segment']),
+    offset: number(row['offset']),
+    bodyBytes: number(row['body_bytes']),
+    metaBytes: number(row['meta_bytes']),
+  };
 }

@@ -34,7 +34,7 @@ export const inventoryCalls: Record<InventoryOperation, Handler> = {
     await admit(context, owner, mayCollect, 'list pieces');
     if (range >= 2 ** bits) throw new CallError('BadRequest', `${bits} bits name no range ${range}.`);
     const { fromId, toId } = idRange(bits, range);
-    const found = context.store.index.piecesInRange({ owner, fromId: after || fromId, toId, limit: MAX_LISTED + 1 });
+    const found = context.store.index.pieces.inRange({ owner, fromId: after || fromId, toId, limit: MAX_LISTED + 1 });
     const pieces = found
       .filter(({ pieceId }) => pieceId !== after)
       .slice(0, MAX_LISTED)
@@ -48,7 +48,7 @@ export const inventoryCalls: Record<InventoryOperation, Handler> = {
     const order = trashOrder.decode(await collect(body, trashOrder.maxBytes));
     const { cutMs } = readCutStatement(await context.owners.view(owner, context.signal), order.cut).body;
     const older = order.pieceIds.filter((pieceId) => {
-      const held = context.store.index.piece(owner, pieceId);
+      const held = context.store.index.pieces.get(owner, pieceId);
       return held !== null && held.storedMs < cutMs;
     });
     const moved = await context.pieces.trash(owner, older, context.nowMs());
@@ -73,7 +73,7 @@ async function digestRange(
   let pieces = 0;
   const xor = Buffer.alloc(32);
   for (let nextId: string = fromId; nextId !== '';) {
-    const some = index.rangeDigest({ owner, fromId: nextId, toId, limit: MAX_COUNTED });
+    const some = index.pieces.digest({ owner, fromId: nextId, toId, limit: MAX_COUNTED });
     pieces += some.pieces;
     Buffer.from(some.xor, 'hex').forEach((byte, i) => (xor[i]! ^= byte));
     nextId = some.nextId;

@@ -120,9 +120,9 @@ export function catchUp(options: CatchUpOptions): CatchUp {
 
 /** Those with logs here, and those whose replica set names this farmer. */
 function bucketsOf(store: Store, roots: RootsStore, self: PublicKey): Bucket[] {
-  const buckets = store.index.bucketsWithLogs();
+  const buckets = store.index.logs.buckets();
   for (let after: PublicKey | '' = ''; ;) {
-    const owners = store.index.ownersNaming(self, after, 1000);
+    const owners = store.index.statements.ownersNaming(self, after, 1000);
     for (const owner of owners) for (const bucketId of roots.view(owner).sets.keys()) buckets.push({ owner, bucketId });
     if (owners.length < 1000) return buckets;
     after = owners.at(-1)!;

@@ -4,11 +4,11 @@ import { follows, NO_HASH, verifyBatch } from '#node/wire/batch.ts';
 import { encodeLogHead, type LogHead } from '#node/wire/calls.ts';
 import { frame } from '#node/wire/framing.ts';
 import { MAX_CLOCK_SKEW_MS, type BatchHeader, type BucketId, type Hash, type PublicKey } from '#node/wire/types.ts';
+import type { HeldLog } from './index-logs.ts';
 import { keyedQueue } from './limits.ts';
 import { encodeMeta } from './record-meta.ts';
 import type { RecordReader } from './segment-log.ts';
 import { nullIfMoved } from './store-error.ts';
-import type { HeldLog } from './store-index.ts';
 import type { Store } from './store.ts';
 
 export interface LogName {
@@ -49,13 +49,13 @@ export class LogStore {
   }
 
   head({ owner, logId }: LogName): { seq: number; hash: Hash; sealed: boolean } {
-    return this.#store.index.log(owner, logId) ?? { seq: 0, hash: NO_HASH, sealed: false };
+    return this.#store.index.logs.get(owner, logId) ?? { seq: 0, hash: NO_HASH, sealed: false };
   }
   held(owner: PublicKey, logId: PublicKey): HeldLog | null {
-    return this.#store.index.log(owner, logId);
+    return this.#store.index.logs.get(owner, logId);
   }
   logs(owner: PublicKey, bucketId: BucketId): HeldLog[] {
-    return this.#store.index.logs(owner, bucketId);
+    return this.#store.index.logs.ofBucket(owner, bucketId);
   }
 
   /**
@@ -87,11 +87,11 @@ export class LogStore {
   dropBatches({ owner, logId, belowSeq }: { owner: PublicKey; logId: PublicKey; belowSeq: number }): Promise<number> {
     return this.#oneByOne(`${owner}/${logId}`, async () => {
       for (;;) {
-        const log = this.#store.index.log(owner, logId);
+        const log = this.#store.index.logs.get(owner, logId);
         if (!log) return 1;
         const firstSeq = Math.min(belowSeq, log.seq + 1, log.firstSeq + DROPPED_AT_ONCE);
         if (firstSeq <= log.firstSeq) return log.firstSeq;
-        const prevHash = this.#store.index.batch(log, firstSeq - 1)!.hash;
+        const prevHash = this.#store.index.logs.batch(log, firstSeq - 1)!.hash;
         await this.#drop({ owner, logId, bucketId: log.bucketId }, { firstSeq, prevHash });
       }
     });
@@ -139,7 +139,7 @@ export class LogStore {
   }
 
   #page(log: HeldLog, fromSeq: number): { seq: number; sizeBytes: number; reader: RecordReader }[] {
-    const batches = this.#store.index.batches(log, fromSeq, PAGE);
+    const batches = this.#store.index.logs.batches(log, fromSeq, PAGE);
     return batches.map(({ seq, ref }) => ({ seq, sizeBytes: ref.bodyBytes, reader: this.#store.log.reader(ref) }));
   }
 
@@ -155,7 +155,7 @@ export class LogStore {
 
   /** Of consecutive batches those that aren't here yet. Throws CallError where they don't fit. */
   #fresh({ closing, epoch, ...name }: Appending, batches: readonly Verified[]): Verified[] {
-    const held = this.#store.index.log(name.owner, name.logId);
+    const held = this.#store.index.logs.get(name.owner, name.logId);
     const { seq, hash, sealed } = held ?? { seq: 0, hash: NO_HASH, sealed: false };
     const detail = { detail: encodeLogHead({ seq, hash, epoch }) };
     if (held && held.bucketId !== name.bucketId) throw new CallError('BadRequest', 'The log belongs to another bucket.');
@@ -165,7 +165,7 @@ export class LogStore {
       const number = batch.header.seq;
       if (number <= seq) {
         if (held && number < held.firstSeq) continue;
-        const same = held && this.#store.index.batch(held, number)?.hash === batch.hash;
+        const same = held && this.#store.index.logs.batch(held, number)?.hash === batch.hash;
         if (!same) throw new CallError('Conflict', `Another batch has number ${number} here.`, detail);
         continue;
       }

@@ -17,7 +17,7 @@ export const pieceCalls: Record<PieceOperation, Handler> = {
   async 'piece.put'(context, head, body) {
     const { owner, pieceId } = decodeCallHead('piece.put', head);
     await admit(context, owner, mayStore, 'store pieces');
-    if (!context.store.index.piece(owner, pieceId)) context.duty.checkTakesNew();
+    if (!context.store.index.pieces.get(owner, pieceId)) context.duty.checkTakesNew();
     const end = context.duty.begin();
     try {
       const stored = await context.pieces.put(owner, pieceId, body, context.signal);

@@ -84,7 +84,7 @@ export class PieceStore {
    * Rejects with CallError 'WrongRoot' or 'Conflict', StoreError or WireError; nothing is kept then.
    */
   async put(owner: PublicKey, pieceId: PieceId, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredPiece> {
-    const before = this.#store.index.piece(owner, pieceId);
+    const before = this.#store.index.pieces.get(owner, pieceId);
     // What is here already isn't written again, unless the disk has spoiled it.
     const isSpoiledHere = before !== null && !(await this.#isWhole(owner, pieceId));
     const release = await this.#incoming.take(signal);
@@ -126,7 +126,7 @@ export class PieceStore {
 
   #inTrash(owner: PublicKey, pieceIds: readonly PieceId[], isThere: boolean): NamedPiece[] {
     return [...new Set(pieceIds)].flatMap((pieceId) => {
-      const held = this.#store.index.piece(owner, pieceId);
+      const held = this.#store.index.pieces.get(owner, pieceId);
       return held && (held.trashedMs !== null) === isThere ? [{ pieceId, storedMs: held.storedMs }] : [];
     });
   }
@@ -141,7 +141,7 @@ export class PieceStore {
   /** Those in the trash aren't held: who wants them sends them again. */
   stat(owner: PublicKey, pieceIds: readonly PieceId[]): HeldPieceInfo[] {
     return pieceIds.flatMap((pieceId) => {
-      const held = this.#store.index.piece(owner, pieceId);
+      const held = this.#store.index.pieces.get(owner, pieceId);
       return held?.trashedMs === null ? [{ pieceId, pieceRoot: held.pieceRoot, sizeBytes: held.ref.bodyBytes }] : [];
     });
   }
@@ -181,7 +181,7 @@ export class PieceStore {
   }
 
   #find(owner: PublicKey, pieceId: PieceId): { sizeBytes: number; reader: RecordReader } {
-    const held = this.#store.index.piece(owner, pieceId);
+    const held = this.#store.index.pieces.get(owner, pieceId);
     if (!held) throw new CallError('NotFound', 'No such piece here.');
     return { sizeBytes: held.ref.bodyBytes, reader: this.#store.log.reader(held.ref) };
   }
@@ -223,7 +223,7 @@ export class PieceStore {
     work: (reader: RecordReader, ref: RecordRef) => Promise<T>,
   ): Promise<T | null> {
     for (;;) {
-      const held = this.#store.index.piece(owner, pieceId);
+      const held = this.#store.index.pieces.get(owner, pieceId);
       if (!held) return null;
       try {
         return await work(this.#store.log.reader(held.ref), held.ref);
@@ -273,7 +273,7 @@ export class PieceStore {
   }
 
   async #sameOrNone(owner: PublicKey, pieceId: PieceId, pieceRoot: Hash): Promise<StoredPiece | null> {
-    const held = this.#store.index.piece(owner, pieceId);
+    const held = this.#store.index.pieces.get(owner, pieceId);
     if (!held) return null;
     if (held.pieceRoot !== pieceRoot) throw new CallError('Conflict', 'Another piece has this id already.');
     const stored = { pieceRoot, sizeBytes: held.ref.bodyBytes, storedMs: held.storedMs };
@@ -285,7 +285,7 @@ export class PieceStore {
   async #sentAgain(owner: PublicKey, pieceId: PieceId, stored: StoredPiece): Promise<StoredPiece> {
     const storedMs = this.#store.nowMs();
     await this.#mark('restore', encodeMeta('restore', { owner }), [{ pieceId, storedMs }]);
-    if (this.#store.index.piece(owner, pieceId)?.trashedMs === null) return { ...stored, storedMs };
+    if (this.#store.index.pieces.get(owner, pieceId)?.trashedMs === null) return { ...stored, storedMs };
     throw new StoreError('Busy', 'The piece left the trash for good just now. Send it again.');
   }
 }

@@ -56,7 +56,7 @@ export function rootsHandover({ store, roots, owners, network, runtime }: RootsH
   };
   const everyOwner = async (work: (owner: PublicKey) => Promise<unknown>, signal: AbortSignal) => {
     for (let after: PublicKey | '' = ''; !signal.aborted;) {
-      const page = store.index.ownersWithStatements(after, PAGE);
+      const page = store.index.statements.owners(after, PAGE);
       for (const owner of page) await work(owner);
       if (page.length < PAGE) return;
       after = page.at(-1)!;

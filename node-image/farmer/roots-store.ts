@@ -49,7 +49,7 @@ export class RootsStore {
     const given = bytes.map(decodeRootStatement);
     return this.#oneByOne(owner, async () => {
       const before = this.#load(owner).statements;
-      const fresh = given.filter((one) => !this.#store.index.hasStatement(owner, blake3(one.bytes)));
+      const fresh = given.filter((one) => !this.#store.index.statements.has(owner, blake3(one.bytes)));
       if (fresh.length === 0) return given.length;
       const view = rootView(owner, [...before, ...fresh]);
       const refused = new Set(view.rejected.map(({ statement }) => keyOf(statement)));
@@ -59,7 +59,10 @@ export class RootsStore {
       }
       await Promise.all(kept.map((one) => this.#store.log.append('statement', [one.bytes], metaOf(owner, one))));
       const left = new Set(withoutOvertaken(view, before));
-      for (const one of before) if (!left.has(one)) this.#store.index.removeStatement(owner, blake3(one.bytes));
+      const { index } = this.#store;
+      for (const one of before) {
+        if (!left.has(one)) index.transaction(() => index.statements.remove(owner, blake3(one.bytes)));
+      }
       this.#known.delete(owner);
       if (kept.length > 0) for (const listener of this.#listeners) listener(owner);
       return given.filter((one) => !refused.has(keyOf(one))).length;
@@ -75,7 +78,7 @@ export class RootsStore {
   }
 
   #read(owner: PublicKey): Known {
-    const statements = this.#store.index.statements(owner).map(decodeRootStatement);
+    const statements = this.#store.index.statements.of(owner).map(decodeRootStatement);
     return { statements, view: rootView(owner, statements) };
   }
 }

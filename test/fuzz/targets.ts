@@ -177,7 +177,7 @@ async function farmerTarget(): Promise<{ target: Target; farmer: Farmer }> {
     } catch (error) {
       if (!isRefusal(error)) throw error;
     }
-    const taken = farmer.store.index.log(samples.ownerKey.publicKey, samples.log.publicKey);
+    const taken = farmer.store.index.logs.get(samples.ownerKey.publicKey, samples.log.publicKey);
     if (taken && taken.seq > 0 && taken.hash !== samples.batch.hash)
       throw new Finding('The farmer took a batch that nobody signed.');
   };

@@ -125,7 +125,7 @@ async function checkTrash(world: World): Promise<void> {
 
 function piecesOn(world: World, { farmer }: NonNullable<FarmerHome['running']>) {
   const owner = world.owner.keyPair.publicKey;
-  return farmer.store.index.piecesInRange({ owner, fromId: '0'.repeat(64), toId: '', limit: 100_000 });
+  return farmer.store.index.pieces.inRange({ owner, fromId: '0'.repeat(64), toId: '', limit: 100_000 });
 }
 
 async function insist(world: World, what: string, work: () => Promise<void>): Promise<void> {

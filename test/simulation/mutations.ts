@@ -130,7 +130,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the trash is never emptied',
     foundBy: 1,
-    file: 'node-image/farmer/store-index.ts',
+    file: 'node-image/farmer/index-compaction.ts',
     find: `dayOf(trashedMs) < expiredDay ? 'purge' : 'keep'`,
     replace: `dayOf(trashedMs) < expiredDay ? 'keep' : 'keep'`,
   },

@@ -20,7 +20,7 @@ afterEach(() => world.end());
 
 const trash = (store: Store, ...numbers: number[]) => new PieceStore(store).trash(OWNER, numbers.map(idOf), world.nowMs);
 const restore = (store: Store, ...numbers: number[]) => new PieceStore(store).restore(OWNER, numbers.map(idOf));
-const isHere = (store: Store, n: number) => store.index.piece(OWNER, idOf(n)) !== null;
+const isHere = (store: Store, n: number) => store.index.pieces.get(OWNER, idOf(n)) !== null;
 async function expectWhole(store: Store, n: number, sizeBytes: number): Promise<void> {
   expect(Buffer.compare(await got(store, n), pieceOf(n, sizeBytes)), `piece ${n}`).toBe(0);
 }
@@ -85,11 +85,11 @@ describe('compaction', () => {
     expect(await world.compact(store)).toMatchObject([{ purgedPieces: 4 }]);
 
     await expectWhole(store, 4, MIB / 2);
-    expect(store.index.piece(OWNER, idOf(4))?.trashedMs).toBe(world.nowMs);
+    expect(store.index.pieces.get(OWNER, idOf(4))?.trashedMs).toBe(world.nowMs);
     await store.close();
     world.loseIndex();
     const again = await world.open();
-    expect(again.index.piece(OWNER, idOf(4))?.trashedMs).toBe(world.nowMs);
+    expect(again.index.pieces.get(OWNER, idOf(4))?.trashedMs).toBe(world.nowMs);
     expect(await restore(again, 4)).toEqual([idOf(4)]);
     expect(isHere(again, 0)).toBe(false);
     await again.close();
@@ -300,7 +300,7 @@ describe('a power cut in the middle of anything', () => {
     for (const [n, { sizeBytes, inTrash, mayBeGone }] of model) {
       if (mayBeGone && !isHere(store, n)) continue;
       await expectWhole(store, n, sizeBytes);
-      const { trashedMs } = store.index.piece(OWNER, idOf(n))!;
+      const { trashedMs } = store.index.pieces.get(OWNER, idOf(n))!;
       if (inTrash !== 'unknown' && !mayBeGone) expect(trashedMs !== null, `piece ${n} in the trash`).toBe(inTrash);
     }
     await expectExact(store);

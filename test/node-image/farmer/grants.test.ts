@@ -258,5 +258,5 @@ describe('what was taken back', () => {
 });
 
 async function rootsOf(i: number): Promise<Uint8Array[]> {
-  return farm.farmers[i]!.farmer.store.index.statements(owner);
+  return farm.farmers[i]!.farmer.store.index.statements.of(owner);
 }

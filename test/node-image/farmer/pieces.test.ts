@@ -161,14 +161,14 @@ describe('a farmer', () => {
     const [id, made] = [newId(), madeUp(new Uint8Array(randomBytes(3 * LEAF_BYTES + 100)))];
     await put(id, made);
     const { store } = farm.farmers[0]!.farmer;
-    const first = store.index.piece(owner, id)!.ref;
+    const first = store.index.pieces.get(owner, id)!.ref;
     await put(id, made);
-    expect(store.index.piece(owner, id)!.ref).toEqual(first);
+    expect(store.index.pieces.get(owner, id)!.ref).toEqual(first);
     spoilReads(store, (ref, position, bytes) => {
       if (ref.offset === first.offset && position === 2 * LEAF_BYTES) bytes[7]! ^= 1;
     });
     await put(id, made);
-    expect(store.index.piece(owner, id)!.ref).not.toEqual(first);
+    expect(store.index.pieces.get(owner, id)!.ref).not.toEqual(first);
     expect(Buffer.compare((await get(id)).bytes, made.piece)).toBe(0);
   });
 

@@ -106,7 +106,7 @@ describe('a crash', () => {
         [3, 3000],
         [4, 2 * MIB + 5000],
       ]);
-      const here = [...sizes].filter(([n]) => again.index.piece(OWNER, idOf(n)));
+      const here = [...sizes].filter(([n]) => again.index.pieces.get(OWNER, idOf(n)));
       torn += 4 - here.length;
       expect(here.length).toBeGreaterThanOrEqual(2);
       await expectWhole(again, new Map(here));

@@ -22,7 +22,7 @@ const drop = (firstSeq: number, stamp: number) => {
 it('says of a log what the last transaction left, and nothing of one that failed', () => {
   const index = StoreIndex.open(path);
   const after = () => {
-    const log = index.log(owner, logId);
+    const log = index.logs.get(owner, logId);
     return log && [log.seq, log.hash, log.firstSeq, log.sealed];
   };
   const failing = (...records: Parameters<StoreIndex['apply']>[0][]) =>
@@ -45,10 +45,10 @@ it('says of a log what the last transaction left, and nothing of one that failed
     index.apply({ kind: 'seal', ref: place(7), stamp: 7, meta: encodeMeta('seal', { owner, bucketId, logId }) }),
   );
   expect(after()).toEqual([3, hashOf(3), 3, true]);
-  const before = index.log(owner, logId);
+  const before = index.logs.get(owner, logId);
   index.close();
 
   const again = StoreIndex.open(path);
-  expect(again.log(owner, logId)).toEqual(before);
+  expect(again.logs.get(owner, logId)).toEqual(before);
   again.close();
 });

@@ -17,7 +17,7 @@ const all = { owner: OWNER, fromId: '', toId: '', limit: 1000 } as const;
 /** Everything that the index says, but where things lie. */
 const said = async (store: Store) => {
   const { freeBytes: _, trashBytes: __, ...numbers } = await store.numbers();
-  return { numbers, pieces: store.index.piecesInRange(all), holdings: store.index.holdings() };
+  return { numbers, pieces: store.index.pieces.inRange(all), holdings: store.index.owners.holdings() };
 };
 
 describe('a piece in the trash', () => {
@@ -35,8 +35,8 @@ describe('a piece in the trash', () => {
     expect(after).toMatchObject({ pieces: 1 });
     expect(after.liveBytes).toBeLessThan(before.liveBytes / 2);
     expect(after.liveBytes + after.trashBytes).toBe(store.log.usedBytes());
-    expect(store.index.holdings()).toEqual([{ owner: OWNER, pieces: 1, bytes: 1001 }]);
-    expect(store.index.piecesInRange(all).map(({ trashedMs }) => trashedMs)).toEqual([null, world.nowMs, world.nowMs]);
+    expect(store.index.owners.holdings()).toEqual([{ owner: OWNER, pieces: 1, bytes: 1001 }]);
+    expect(store.index.pieces.inRange(all).map(({ trashedMs }) => trashedMs)).toEqual([null, world.nowMs, world.nowMs]);
     await store.close();
   });
 
@@ -66,7 +66,7 @@ describe('a piece in the trash', () => {
     const stored = await new PieceStore(store).put(OWNER, idOf(1), bodyOf(pieceOf(1, 1000)), never);
 
     expect(stored.storedMs).toBe(world.nowMs);
-    expect(store.index.piecesInRange(all)).toMatchObject([{ storedMs: world.nowMs, trashedMs: null }]);
+    expect(store.index.pieces.inRange(all)).toMatchObject([{ storedMs: world.nowMs, trashedMs: null }]);
     expect(store.log.usedBytes()).toBeLessThan(used + 500);
     await store.close();
   });
@@ -78,7 +78,7 @@ it('a piece that is sent again counts as stored anew, but not within the hour', 
   for (const laterMs of [0, 60_000, DAY_MS]) {
     world.nowMs = first + laterMs;
     await put(store, 1, 1000);
-    expect(store.index.piece(OWNER, idOf(1))?.storedMs).toBe(laterMs === DAY_MS ? first + DAY_MS : first);
+    expect(store.index.pieces.get(OWNER, idOf(1))?.storedMs).toBe(laterMs === DAY_MS ? first + DAY_MS : first);
   }
   await store.close();
 });
@@ -88,12 +88,12 @@ describe('a range of pieces', () => {
     const store = await world.open();
     for (const n of [7, 3, 9, 1, 5]) await put(store, n, 100 + n);
     const list = (fromId: string, toId: string, limit: number) =>
-      store.index.piecesInRange({ owner: OWNER, fromId, toId, limit }).map(({ sizeBytes }) => sizeBytes - 100);
+      store.index.pieces.inRange({ owner: OWNER, fromId, toId, limit }).map(({ sizeBytes }) => sizeBytes - 100);
 
     expect(list('', '', 10)).toEqual([1, 3, 5, 7, 9]);
     expect(list(idOf(3), idOf(9), 10)).toEqual([3, 5, 7]);
     expect(list(idOf(4), '', 2)).toEqual([5, 7]);
-    expect(store.index.piecesInRange({ ...all, owner: 'bb'.repeat(32) })).toEqual([]);
+    expect(store.index.pieces.inRange({ ...all, owner: 'bb'.repeat(32) })).toEqual([]);
     await store.close();
   });
 
@@ -108,14 +108,14 @@ describe('a range of pieces', () => {
     for (const limit of [1, 4, 25, 26, 1000]) {
       let [pieces, xor, fromId] = [0, 0n, ''];
       do {
-        const part = store.index.rangeDigest({ ...all, fromId, limit });
+        const part = store.index.pieces.digest({ ...all, fromId, limit });
         pieces += part.pieces;
         xor ^= BigInt(`0x${part.xor}`);
         fromId = part.nextId;
       } while (fromId !== '');
       expect([pieces, xor]).toEqual([20, kept.reduce((sum, n) => sum ^ BigInt(n), 0n)]);
     }
-    expect(store.index.rangeDigest({ ...all, fromId: idOf(20_000) })).toEqual({ pieces: 0, xor: '00'.repeat(32), nextId: '' });
+    expect(store.index.pieces.digest({ ...all, fromId: idOf(20_000) })).toEqual({ pieces: 0, xor: '00'.repeat(32), nextId: '' });
     await store.close();
   });
 });

@@ -25,7 +25,7 @@ const idsOf = (written: WrittenSegment) => written.placement.farmers.map((_, num
 const holderOf = (written: WrittenSegment, number: number) =>
   world.farm.farmers.find(({ keyPair }) => keyPair.publicKey === written.placement.farmers[number])!.farmer;
 const heldBy = (farmer: RepairWorld['farm']['farmers'][number]) =>
-  farmer.farmer.store.index.piecesInRange({ owner: world.access.owner, ...ALL });
+  farmer.farmer.store.index.pieces.inRange({ owner: world.access.owner, ...ALL });
 const held = () => world.farm.farmers.flatMap(heldBy);
 const liveIds = () => held().flatMap(({ pieceId: id, trashedMs }) => (trashedMs === null ? [id] : []));
 const trashedIds = () => held().flatMap(({ pieceId: id, trashedMs }) => (trashedMs === null ? [] : [id]));
@@ -145,17 +145,19 @@ describe('comparing farmers with the logs', () => {
     const lost = idOf(written[0]!, 2);
     const { store } = holderOf(written[0]!, 2);
     const hide = (ids: { pieceId: string }[]) => ids.filter(({ pieceId: id }) => id !== lost);
-    const { index } = store;
-    const [piecesInRange, rangeDigest, piece] = [index.piecesInRange, index.rangeDigest, index.piece].map((call) =>
-      call.bind(index),
-    ) as [typeof index.piecesInRange, typeof index.rangeDigest, typeof index.piece];
-    index.piecesInRange = (asked) => hide(piecesInRange(asked)) as ReturnType<typeof piecesInRange>;
-    index.rangeDigest = (asked) => ({ ...rangeDigest(asked), pieces: rangeDigest(asked).pieces - 1 });
-    index.piece = (owner, id) => (id === lost ? null : piece(owner, id));
+    const { pieces } = store.index;
+    const [inRange, digest, get] = [pieces.inRange, pieces.digest, pieces.get].map((call) => call.bind(pieces)) as [
+      typeof pieces.inRange,
+      typeof pieces.digest,
+      typeof pieces.get,
+    ];
+    pieces.inRange = (asked) => hide(inRange(asked)) as ReturnType<typeof inRange>;
+    pieces.digest = (asked) => ({ ...digest(asked), pieces: digest(asked).pieces - 1 });
+    pieces.get = (owner, id) => (id === lost ? null : get(owner, id));
     await settle(handle);
     expect(handle.repair.report()).toMatchObject({ repairedPieces: 1, segmentsQueued: 0, state: 'Healthy' });
     // There after all: one more holder.
-    Object.assign(index, { piecesInRange, rangeDigest, piece });
+    Object.assign(pieces, { inRange, digest, get });
     await settle(handle);
     expectExact(handle);
     expect(liveIds().filter((id) => id === lost)).not.toEqual([]);
