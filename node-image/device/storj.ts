@@ -16,7 +16,7 @@ import { commonPrefix } from '#node/catalog/key-order.ts';
 import { openShares } from '#node/client/shares.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { fetchRoots, publishRoots } from '#node/log/roots.ts';
+import { fetchRoots } from '#node/log/roots.ts';
 import { sealAndClose } from '#node/log/seal-log.ts';
 import { hasRole, type RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey, type PutEntry, type Verb } from '#node/wire/types.ts';
