@@ -2,11 +2,11 @@
 // behind other records, what lay in the trash for its time goes, and the file serves again. The order makes it
 // safe at every step: copies durable → the index says where they are → that is durable → the file is begun anew.
 import { pause, type Runtime } from '#node/log/runtime.ts';
+import { borrowSegment, type BorrowedSegment } from './borrowed-segment.ts';
 import type { DueRule } from './index-compaction.ts';
 import { dayOf } from './index-needed.ts';
 import { encodeRecordHeader, padding, recordBytes, type RecordRef } from './record.ts';
 import type { FoundRecord, ScannedRecord } from './segment-file.ts';
-import type { BorrowedSegment } from './segment-log.ts';
 import type { Store } from './store.ts';
 
 /** What is in the trash can be read and restored for so long at least. */
@@ -67,7 +67,7 @@ export function compaction(options: CompactionOptions): Compaction {
       if (unreadable.has(segment) || !(await store.log.seal(segment))) continue;
       const seen = await moveNeeded(options, segment, rule, signal);
       if (store.index.compaction.heldBytes(segment) > 0) unreadable.add(segment);
-      else store.log.spend(segment);
+      else store.log.files.spend(segment);
       await recycleSpent(store);
       observe?.(seen);
     }
@@ -109,11 +109,11 @@ async function moveNeeded(
   signal: AbortSignal,
 ): Promise<CompactionSeen> {
   const { log, index } = options.store;
-  const seen = { movedBytes: 0, freedBytes: log.fileBytes(segment), purgedPieces: 0 };
+  const seen = { movedBytes: 0, freedBytes: log.files.fileBytes(segment), purgedPieces: 0 };
   if (index.compaction.heldBytes(segment) === 0) return seen;
   const mover = new Mover(options, rule, seen);
   try {
-    for await (const record of log.scan(segment)) {
+    for await (const record of log.files.scan(segment)) {
       signal.throwIfAborted();
       await mover.take(record, signal);
     }
@@ -125,9 +125,9 @@ async function moveNeeded(
 }
 
 async function recycleSpent({ log, checkpoints }: Store): Promise<void> {
-  const spent = log.spent();
+  const spent = log.files.spent();
   if (spent.length > 0) await checkpoints.now();
-  for (const segment of spent) await log.recycle(segment);
+  for (const segment of spent) await log.files.recycle(segment);
 }
 
 /** Copies what is needed, some megabytes with one fdatasync, into a file that takes nothing else meanwhile. */
@@ -163,7 +163,7 @@ class Mover {
   /** The checksum is the one that was written first: a copy of spoilt bytes doesn't pass for whole. */
   async #copy({ header, ref, meta, body }: ScannedRecord, record: FoundRecord): Promise<void> {
     if (!this.#target) {
-      this.#target = await this.#options.store.log.borrow();
+      this.#target = await borrowSegment(this.#options.store.log.files);
       this.#tail = this.#target.tail;
     }
     const { segment, life } = this.#target;

@@ -19,7 +19,7 @@ import { PieceStore } from './piece-store.ts';
 import { presentedGrants } from './presented-grants.ts';
 import { rootsHandover } from './roots-handover.ts';
 import { RootsStore } from './roots-store.ts';
-import { SEGMENT_BYTES } from './segment-log.ts';
+import { SEGMENT_BYTES } from './segment-set.ts';
 import { farmerService, type CallObserver } from './service.ts';
 import { Store } from './store.ts';
 

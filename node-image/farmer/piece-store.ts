@@ -18,8 +18,9 @@ import { frame } from '#node/wire/framing.ts';
 import { LEAF_BYTES, MAX_SEGMENT_BYTES, type Hash, type PieceId, type PublicKey } from '#node/wire/types.ts';
 import { keyedQueue, slots, type Slots } from './limits.ts';
 import { decodeMeta, encodeMeta, encodeNamed, MAX_NAMED_PIECES, type NamedPiece, type PieceMeta } from './record-meta.ts';
+import type { RecordStream } from './record-stream.ts';
 import type { RecordRef } from './record.ts';
-import type { RecordReader, RecordStream } from './segment-log.ts';
+import type { RecordReader } from './segment-log.ts';
 import type { Store } from './store.ts';
 import { nullIfMoved, StoreError } from './store-error.ts';
 

@@ -63,12 +63,18 @@ export class Store {
     const disk = options.disk ?? (await folderDisk(join(folder, 'segments')));
     const path = options.indexPath ?? join(folder, 'index.sqlite');
     const opened = (await openWith(path, disk, options)) ?? (await rebuild(path, disk, options));
-    return new Store({ ...opened, space: spaceGauge(disk, nowMs, () => opened.log.spareBytes()), nowMs });
+    return new Store({ ...opened, space: spaceGauge(disk, nowMs, () => opened.log.files.spareBytes()), nowMs });
   }
 
   async numbers(): Promise<StoreNumbers> {
     const { liveBytes, pieces, logs } = this.index.totals();
-    return { liveBytes, trashBytes: this.log.usedBytes() - liveBytes, freeBytes: await this.space.freeBytes(), pieces, logs };
+    return {
+      liveBytes,
+      trashBytes: this.log.files.usedBytes() - liveBytes,
+      freeBytes: await this.space.freeBytes(),
+      pieces,
+      logs,
+    };
   }
 
   async close(): Promise<void> {

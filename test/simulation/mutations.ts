@@ -16,7 +16,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an fsync is skipped',
     foundBy: 1,
-    file: 'node-image/farmer/segment-log.ts',
+    file: 'node-image/farmer/record-queue.ts',
     find: `      await segment.file.write(parts, segment.tail);
       await segment.file.datasync();`,
     replace: `      await segment.file.write(parts, segment.tail);`,

@@ -26,7 +26,7 @@ async function expectWhole(store: Store, n: number, sizeBytes: number): Promise<
 }
 async function expectExact(store: Store): Promise<void> {
   const { liveBytes, trashBytes } = await store.numbers();
-  expect(liveBytes + trashBytes).toBe(store.log.usedBytes());
+  expect(liveBytes + trashBytes).toBe(store.log.files.usedBytes());
   expect(trashBytes).toBeGreaterThanOrEqual(0);
 }
 /** Files with ten pieces each that are full at the end of it. */
@@ -42,15 +42,15 @@ describe('compaction', () => {
     world.nowMs += 6 * DAY_MS;
     expect(await world.compact(store)).toEqual([]);
     world.nowMs += 3 * DAY_MS;
-    const [used, files] = [store.log.usedBytes(), (await world.disk.list()).length];
+    const [used, files] = [store.log.files.usedBytes(), (await world.disk.list()).length];
 
     const seen = await world.compact(store);
 
     expect(seen.reduce((sum, { purgedPieces }) => sum + purgedPieces, 0)).toBe(7);
     for (const n of [0, 1, 2, 3, 5, 12, 13]) expect(isHere(store, n)).toBe(false);
     for (const n of [4, 6, 7, 9, 10, 15]) await expectWhole(store, n, MIB / 2);
-    expect(store.log.usedBytes()).toBeLessThan(used - 2 * MIB);
-    expect(store.log.spareBytes()).toBeGreaterThan(2 * MIB);
+    expect(store.log.files.usedBytes()).toBeLessThan(used - 2 * MIB);
+    expect(store.log.files.spareBytes()).toBeGreaterThan(2 * MIB);
     await expectExact(store);
     await fill(store, 20, 28);
     expect((await world.disk.list()).length).toBeLessThanOrEqual(files + 1);
@@ -142,12 +142,12 @@ describe('compaction', () => {
     const batches = chainOf(logKey, 30, 200_000);
     for (const batch of batches)
       await logs.append({ ...name, epoch: 1, firstSeq: 0, kind: 'entries', closing: undefined }, [batch.bytes]);
-    const used = store.log.usedBytes();
+    const used = store.log.files.usedBytes();
     await logs.dropBatches({ ...name, belowSeq: 25 });
 
     await world.compact(store);
 
-    expect(store.log.usedBytes()).toBeLessThan(used / 2);
+    expect(store.log.files.usedBytes()).toBeLessThan(used / 2);
     for (const fate of ['kept', 'lost']) {
       if (fate === 'lost') await store.close();
       if (fate === 'lost') world.loseIndex();
@@ -190,7 +190,7 @@ describe('compaction', () => {
     await world.compact(store);
 
     expect((await world.disk.list()).length).toBeLessThanOrEqual(10);
-    expect(store.log.usedBytes()).toBeLessThan(MIB);
+    expect(store.log.files.usedBytes()).toBeLessThan(MIB);
     world.disk.crash(() => 0.1);
     await store.close();
     if (indexFate === 'lost') world.loseIndex();

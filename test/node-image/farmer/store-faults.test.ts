@@ -21,7 +21,7 @@ async function expectWhole(store: Store, pieces: Map<number, number>): Promise<v
   for (const [n, sizeBytes] of pieces) expect(Buffer.compare(await got(store, n), pieceOf(n, sizeBytes)), `piece ${n}`).toBe(0);
   const { liveBytes, trashBytes } = await store.numbers();
   expect(trashBytes).toBeGreaterThanOrEqual(0);
-  expect(liveBytes + trashBytes).toBe(store.log.usedBytes());
+  expect(liveBytes + trashBytes).toBe(store.log.files.usedBytes());
 }
 
 const sizes = fc.oneof(fc.integer({ min: 1, max: 5000 }), fc.constantFrom(65_536, MIB - 1, MIB + 600, 2 * MIB + 77));

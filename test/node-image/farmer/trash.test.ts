@@ -34,7 +34,7 @@ describe('a piece in the trash', () => {
     const after = await store.numbers();
     expect(after).toMatchObject({ pieces: 1 });
     expect(after.liveBytes).toBeLessThan(before.liveBytes / 2);
-    expect(after.liveBytes + after.trashBytes).toBe(store.log.usedBytes());
+    expect(after.liveBytes + after.trashBytes).toBe(store.log.files.usedBytes());
     expect(store.index.owners.holdings()).toEqual([{ owner: OWNER, pieces: 1, bytes: 1001 }]);
     expect(store.index.pieces.inRange(all).map(({ trashedMs }) => trashedMs)).toEqual([null, world.nowMs, world.nowMs]);
     await store.close();
@@ -59,7 +59,7 @@ describe('a piece in the trash', () => {
   it('comes out of it when it is sent again, and counts as stored then', async () => {
     const store = await world.open();
     await put(store, 1, 1000);
-    const used = store.log.usedBytes();
+    const used = store.log.files.usedBytes();
     await new PieceStore(store).trash(OWNER, ids(1), world.nowMs);
     world.nowMs += DAY_MS;
 
@@ -67,7 +67,7 @@ describe('a piece in the trash', () => {
 
     expect(stored.storedMs).toBe(world.nowMs);
     expect(store.index.pieces.inRange(all)).toMatchObject([{ storedMs: world.nowMs, trashedMs: null }]);
-    expect(store.log.usedBytes()).toBeLessThan(used + 500);
+    expect(store.log.files.usedBytes()).toBeLessThan(used + 500);
     await store.close();
   });
 });

@@ -20,7 +20,7 @@ const seen = (handle: RepairerHandle) => handle.audits.splice(0).map(({ outcome 
 /** From now on the disk gives other bytes for what is stored now. */
 function spoil(written: WrittenSegment, number: number): void {
   const { store } = farmerOf(written, number).farmer;
-  const until = store.log.usedBytes();
+  const until = store.log.files.usedBytes();
   spoilReads(store, (ref, _, bytes) => {
     if (ref.offset < until) bytes[3]! ^= 1;
   });
