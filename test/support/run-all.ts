@@ -1,4 +1,4 @@
-// `npm test`: all levels, one after the other, cheapest first.
+// `npm test`: all levels. First the check, then two rows side by side: what reckons, and what mostly waits for a cluster.
 //   npm test                           everything
 //   npm test -- --without cluster      leaves a level out, by the user's word (not with CI=true)
 //   npm test -- --only pure            just these levels
@@ -6,7 +6,7 @@
 // A level that this machine can't host is said loudly and counts as failed. The last line is
 // `N passed, N failed, N skipped`; the exit code is 1 if anything failed or was skipped.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,11 @@ import { check } from './check.ts';
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const LEVELS = ['check', 'pure', 'simulation', 'process', 'control-plane', 'cluster'] as const;
 type Level = (typeof LEVELS)[number];
+/** The last row's output is shown as it comes, that of the others when a level has ended. */
+const ROWS: Level[][] = [
+  ['pure', 'simulation', 'process'],
+  ['control-plane', 'cluster'],
+];
 interface Counts {
   passed: number;
   failed: number;
@@ -38,30 +43,42 @@ if (process.env['CI'] === 'true' && (without.length > 0 || only.length > 0)) {
 }
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
-const notes: string[] = [];
-for (const level of LEVELS) {
-  if (without.includes(level) || (only.length > 0 && !only.includes(level))) {
-    notes.push(`LEFT OUT: ${level} (by your word)`);
-    continue;
+const notes = new Map<Level, string>();
+await runLevel('check', true);
+const last = ROWS.findLast((row) => row.some((level) => !isLeftOut(level) && obstacleOf(level) === null));
+await Promise.all(ROWS.map((row) => runRow(row, row === last)));
+console.log(`\n${[...total.failures, ...LEVELS.map((level) => notes.get(level))].join('\n')}`);
+console.log(line(total));
+process.exit(total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
+
+async function runRow(row: readonly Level[], isLive: boolean): Promise<void> {
+  for (const level of row) await runLevel(level, isLive);
+}
+
+async function runLevel(level: Level, isLive: boolean): Promise<void> {
+  if (isLeftOut(level)) {
+    notes.set(level, `LEFT OUT: ${level} (by your word)`);
+    return;
   }
   const obstacle = obstacleOf(level);
   if (obstacle) {
-    notes.push(`NOT RUN: ${level} (${obstacle})`);
+    notes.set(level, `NOT RUN: ${level} (${obstacle})`);
     total.failed += 1;
-    continue;
+    return;
   }
-  console.log(`\n== ${level}`);
+  console.log(`\n== ${level}${isLive ? '' : ' (its output comes when it ends)'}`);
   const startMs = Date.now();
-  const counts = level === 'check' ? await runCheck() : await runVitest(level);
+  const counts = level === 'check' ? await runCheck() : await runVitest(level, isLive);
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
   total.failures.push(...counts.failures.map((text) => `FAILED: ${level}: ${text}`));
-  notes.push(`${level}: ${line(counts)} (${Math.round((Date.now() - startMs) / 1000)} s)`);
+  notes.set(level, `${level}: ${line(counts)} (${Math.round((Date.now() - startMs) / 1000)} s)`);
 }
-console.log(`\n${[...total.failures, ...notes].join('\n')}`);
-console.log(line(total));
-process.exit(total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
+
+function isLeftOut(level: Level): boolean {
+  return without.includes(level) || (only.length > 0 && !only.includes(level));
+}
 
 function line(counts: Counts): string {
   return `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
@@ -80,20 +97,26 @@ async function runCheck(): Promise<Counts> {
   return { passed: passed.length, failed: failed.length, skipped: 0, failures: failed };
 }
 
-async function runVitest(level: Level): Promise<Counts> {
+async function runVitest(level: Level, isLive: boolean): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'storj-test-'));
   const report = join(folder, 'report.json');
   const args = ['run', '--project', level, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const env = { ...process.env, ...(values.context ? { STORJ_TEST_CONTEXT: values.context } : {}) };
+  const outputFile = join(folder, 'output');
+  const output = isLive ? 'inherit' : openSync(outputFile, 'w');
   const code = await new Promise<number>((resolve, reject) => {
     const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...args], {
       cwd: root,
-      stdio: 'inherit',
+      stdio: ['ignore', output, output],
       env,
     });
     child.on('error', reject);
     child.on('close', (exitCode) => resolve(exitCode ?? 1));
   });
+  if (output !== 'inherit') {
+    closeSync(output);
+    console.log(`\n== ${level}\n${readFileSync(outputFile, 'utf8')}`);
+  }
   const counts = readReport(report);
   rmSync(folder, { recursive: true, force: true });
   // A file that fails to load, a hook that fails or an unhandled error has no failed test of its own.
