@@ -12,9 +12,10 @@ import { httpsNetwork } from '#node/net/https-pieces.ts';
 import type { Network } from '#node/net/net.ts';
 import { tlsIdentity } from '#node/net/tls-identity.ts';
 import type { PublicKey } from '#node/wire/types.ts';
+import type { Allowed } from './bucket.ts';
 import { openState } from './device-state.ts';
 import { findFarm, parseFarmer } from './farm-door.ts';
-import { storjOn, type Allowed, type Storj } from './storj.ts';
+import { storjOn, type Storj } from './storj.ts';
 import { StorjError, translated } from './storj-error.ts';
 
 export {
@@ -27,7 +28,8 @@ export {
 } from './permissions.ts';
 export type { AccountStatus } from './status.ts';
 export type { PutSource, ReadableAgain } from './put-object.ts';
-export type { Bucket, BucketInfo, ListItem, ObjectInfo, PutOptions, Storj } from './storj.ts';
+export type { Bucket, BucketInfo, ListItem, ObjectInfo, PutOptions } from './bucket.ts';
+export type { Storj } from './storj.ts';
 export { StorjError, type StorjErrorCode } from './storj-error.ts';
 
 /** A device of the account: a key of its own with the owner's permission, so that the words stay in their drawer. */

@@ -1,7 +1,8 @@
 // The library on real farmers: no bridge runs anywhere here.
 import { afterEach, describe, expect, it } from 'vitest';
 import { passingState } from '#node/device/device-state.ts';
-import type { Bucket, ListItem, Storj } from '#node/device/storj.ts';
+import type { Bucket, ListItem } from '#node/device/bucket.ts';
+import type { Storj } from '#node/device/storj.ts';
 import { writerKeys } from '#node/client/account.ts';
 import { openGrant } from '#node/client/grants.ts';
 import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
