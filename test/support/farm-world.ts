@@ -17,6 +17,8 @@ import { createTestOperator } from './test-operator.ts';
 import { createStubNodes, type StubNodes } from './stub-nodes.ts';
 
 export const namespace = 'farm';
+/** Of each farmer's volume. */
+export const size = '100Gi';
 
 export interface WorldOperator {
   context: Context;
@@ -156,4 +158,13 @@ export function createFarmWorld(): FarmWorld {
     },
   };
   return world;
+}
+
+/** A farm that has come up. `more`: of its spec. */
+export async function farmOf(replicas: number, more: object = {}): Promise<{ world: FarmWorld; operator: WorldOperator }> {
+  const world = createFarmWorld();
+  const operator = world.startOperator();
+  await world.createFarm({ farmers: { replicas, storage: { size } }, ...more });
+  await world.settle(operator);
+  return { world, operator };
 }
