@@ -15,7 +15,9 @@ export class Bandwidth {
     this.#runtime = runtime;
   }
 
-  setLimit(bytesPerSecond: number): void {
+  /** `repairers`: how many share the farm's limit. */
+  setLimit(farmBytesPerSecond: number, repairers: number): void {
+    const bytesPerSecond = Math.ceil(farmBytesPerSecond / Math.max(1, repairers));
     this.#bytesPerSecond = bytesPerSecond;
     if (bytesPerSecond === 0) this.#paidMs = 0;
   }

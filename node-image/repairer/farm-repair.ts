@@ -188,7 +188,7 @@ export class FarmRepair {
     this.#config = config;
     this.#watch.configure(config);
     this.#audits.followTrust();
-    this.#bandwidth.setLimit(Math.ceil(config.repairBytesPerSecond / Math.max(1, config.repairers.length)));
+    this.#bandwidth.setLimit(config.repairBytesPerSecond, config.repairers.length);
     for (const farmer of this.#holdings.keys()) if (!this.#watch.member(farmer)) this.#holdings.delete(farmer);
   }
 

@@ -112,10 +112,13 @@ async function* ownChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   for await (const chunk of body) yield Uint8Array.from(chunk);
 }
 
-export async function got(store: Store, n: number): Promise<Uint8Array> {
-  const { body } = await new PieceStore(store).get(OWNER, idOf(n), { firstLeaf: 0, leafCount: 0 });
-  const { rest } = await readFirstPart(ownChunks(body), pieceRange.maxBytes);
-  return await collect(rest, MAX_BYTES);
+export async function got(store: Store, n: number, pieces = new PieceStore(store)): Promise<Uint8Array> {
+  const { body } = await pieces.get(OWNER, idOf(n), { firstLeaf: 0, leafCount: 0 });
+  const { part, rest } = await readFirstPart(ownChunks(body), pieceRange.maxBytes);
+  const piece = await collect(rest, MAX_BYTES);
+  if (pieceRange.decode(part).pieceRoot !== toHex(pieceRoot(leafHashes(piece))))
+    throw new Error('The proof is of another piece.');
+  return piece;
 }
 
 /** The disk gives other bytes of bodies from now on. */

@@ -3,7 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { serialize } from 'node:v8';
 import { createSavedLogs } from '#node/bridge/saved-logs.ts';
+import { hkdf } from '#node/core/hkdf.ts';
+import { NONCE_BYTES, seal } from '#node/core/sealing.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'saved-logs-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -76,6 +79,24 @@ describe('saved logs', () => {
     const changed = at('pending');
     expect(await changed.of(OWNER, BUCKET).load()).toMatchObject({ seq: 1, pending: null });
     await changed.close();
+  });
+
+  it('are as good as none where another version of this code wrote them', async () => {
+    const logs = at('older');
+    await logs.of(OWNER, BUCKET).load();
+    await logs.close();
+    const [name = ''] = readdirSync(join(root, 'older'));
+    // Its slots were bound to name and number alone, with the whole state in the sealed part.
+    const nonce = random(NONCE_BYTES);
+    const key = hkdf(secret, 'storj/1 bridge saved logs', 32);
+    const sealed = seal(key, nonce, serialize(saved(7)), Buffer.from(`${OWNER}-${BUCKET} 2`));
+    const header = Buffer.alloc(16);
+    header.writeBigUInt64BE(2n, 0);
+    header.writeUInt32BE(sealed.length, 8);
+    writeFileSync(join(root, 'older', name), Buffer.concat([header, nonce, sealed]));
+    const now = at('older');
+    expect(await now.of(OWNER, BUCKET).load()).toBeNull();
+    await now.close();
   });
 
   it('can be neither read nor moved by who steals them', async () => {

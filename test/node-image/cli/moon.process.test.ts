@@ -131,6 +131,11 @@ describe('on the Moon', () => {
     await write('on-the-moon', 12, 60_000);
     await remove('by-s3/1', 'by-s3/7', 'on-the-moon/3');
     expect(await listed()).toEqual(contents());
+    // A look changes nothing, and without --yes it stays a look.
+    const refused = storj('reset', BUCKET);
+    await expect(refused).rejects.toMatchObject({ code: 2, stdout: expect.stringContaining('nothing known to be lost') });
+    await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining('--yes') });
+    expect(await listed()).toEqual(contents());
   });
 
   it('and with f farmers gone as well', async () => {

@@ -60,6 +60,27 @@ describe('compaction', () => {
     await again.close();
   });
 
+  it('proves no piece by what lay at its place before', async () => {
+    const store = await world.open();
+    const pieces = new PieceStore(store);
+    const placesOf = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => store.index.pieces.get(OWNER, idOf(from + i))!.ref).map(
+        ({ segment, offset }) => `${segment} ${offset}`,
+      );
+    await fill(store, 0, 8);
+    const before = placesOf(0, 8);
+    for (let n = 0; n < 8; n++) await got(store, n, pieces);
+    await trash(store, 0, 1, 2, 3, 4, 5, 6, 7);
+    world.nowMs += 9 * DAY_MS;
+    await world.compact(store);
+
+    await fill(store, 20, 36);
+
+    expect(placesOf(20, 36).some((place) => before.includes(place))).toBe(true);
+    for (let n = 20; n < 36; n++) expect(Buffer.compare(await got(store, n, pieces), pieceOf(n, MIB / 2))).toBe(0);
+    await store.close();
+  });
+
   it('leaves a file alone that is needed for the most part, but not for ever', async () => {
     const store = await world.open();
     await fill(store, 0, 9);

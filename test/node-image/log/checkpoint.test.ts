@@ -8,7 +8,7 @@ import { RootsStore } from '#node/farmer/roots-store.ts';
 import { readSince } from '#node/log/checkpoint-reader.ts';
 import { readHeads } from '#node/log/log-reader.ts';
 import { changeMember, nextMemberChange } from '#node/log/replica-set.ts';
-import { makeCheckpoint, type CheckpointLimits } from '#node/log/checkpoint-maker.ts';
+import { makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
 import { leftOfBucket, resetBucket } from '#node/log/reset-bucket.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
@@ -32,7 +32,7 @@ async function start(farmers = 6) {
   return log;
 }
 
-async function checkpoint(log: BucketLog, limits?: CheckpointLimits) {
+async function checkpoint(log: BucketLog, limits?: CheckpointLimits, more: Partial<CheckpointOrder> = {}) {
   const { view } = await fetchRoots(world.link(), world.access.owner, within());
   return await makeCheckpoint({
     link: world.link(),
@@ -48,6 +48,7 @@ async function checkpoint(log: BucketLog, limits?: CheckpointLimits) {
     keepsMoves: () => true,
     ...(limits ? { limits } : {}),
     signal: within(),
+    ...more,
   });
 }
 const object = (key: string, bytes: Uint8Array, replaces: string[] = []): PutEntry => ({
@@ -100,6 +101,31 @@ describe('a checkpoint', () => {
     await second.append([a, gone(b), old('c')], NOTHING);
     await checkpoint(second, { headBytes: 1, inlineBytes: 1 });
     expect(Object.keys(await contentOf())).toEqual(['c']);
+  });
+
+  it('takes a pack apart of which little is alive, in the making that finds it so', async () => {
+    const log = await start();
+    const objects = Array.from({ length: 40 }, (_, i) => object(`key ${i}`, seededBytes(3000, i)));
+    await log.append(objects, NOTHING);
+    await checkpoint(log);
+    const packs = async () =>
+      new Set((await Array.fromAsync((await reader()).list())).map((one) => one.packed?.segment.segmentId));
+    const [pack] = await packs();
+    const inPlace = new Map<number, Uint8Array>();
+    for await (const { packed, key } of (await reader()).list())
+      inPlace.set(packed!.offset, seededBytes(3000, Number(key.slice(4))));
+    await log.append(
+      objects.slice(3).map(({ key, clock, versionId }) => ({ kind: 'delete', key, clock, names: [versionId] })),
+      NOTHING,
+    );
+    const before = await contentOf();
+    await checkpoint(log, undefined, {
+      packBytes: (segmentId) => (segmentId === pack ? 40 * 3016 : null),
+      readPacked: async ({ offset }) => inPlace.get(offset)!,
+    });
+    expect(await packs()).not.toContain(pack);
+    expect(Object.keys(before)).toEqual(['key 0', 'key 1', 'key 2']);
+    expect(await contentOf()).toEqual(before);
   });
 
   it('is made of many runs where much has come, and of few after each', async () => {
