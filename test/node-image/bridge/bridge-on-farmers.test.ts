@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Bridge } from '#node/bridge/assembly.ts';
 import { bridgeStatus } from '#node/bridge/bridge-status.ts';
+import { createUpkeep } from '#node/bridge/upkeep.ts';
+import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
 import { createClient } from '#node/client/client.ts';
@@ -13,6 +15,7 @@ import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
 import { boxPublicKey, ownerFromEntropy } from '#node/core/keys.ts';
 import { passingState } from '#node/device/device-state.ts';
 import { storjOn } from '#node/device/storj.ts';
+import { LogError } from '#node/log/log-link.ts';
 import type { BridgeDesired } from '#node/interface/config.ts';
 import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { accountOf, introduceOwner, startFarmBridge, type FarmBridge } from './farm-bridge.ts';
@@ -248,6 +251,47 @@ describe('upkeep', () => {
       if (state === 'Leaving') farm.setState(leaving, 'Active');
     },
   );
+});
+
+describe('upkeep of a log that doesn’t open', () => {
+  it('changes its replica set all the same: what is pending may wait for just that', async () => {
+    const started = startFarmBridge({ farm, catalog: createMemoryCatalog(), folder: join(root, 'pending') });
+    running.push(started);
+    const { bridge } = started;
+    const owner = await introduceOwner(bridge, 8);
+    await bridge.objects.createBucket(accountOf(owner), 'pending', never);
+    await put(bridge, owner, 'pending', 'before', 'one');
+    const { bucketId } = bridge.objects.bucket(accountOf(owner), 'pending');
+    const lost = (await setOf(bridge, owner, bucketId))!.members[0]!;
+    const writer = bridge.writers.ready(owner, bucketId);
+    const closed = Object.create(writer, {
+      current: { value: () => null },
+      open: { value: () => Promise.reject(new LogError('NotEnoughReplicas', 'Its pending batch finds no f + 1.')) },
+    }) as typeof writer;
+    const stop = new AbortController();
+    const upkeep = createUpkeep({
+      link: bridge.client.link,
+      bridge: farm.bridge,
+      accounts: { ...bridge.accounts, owners: () => [] },
+      writers: { ...bridge.writers, all: () => [closed] },
+      shares: { keep: async () => {} },
+      cuts: bridge.cuts,
+      warrant: () => ({ repairers: [], controlKey: farm.controlKey.publicKey }),
+      rosterGeneration: () => farm.current().generation,
+      signal: stop.signal,
+      onTrouble: () => {},
+      onChange: () => {},
+    });
+    farm.setState(lost, 'Lost');
+    const round = upkeep.run();
+    await expect
+      .poll(async () => (await setOf(bridge, owner, bucketId))?.members.includes(lost), { timeout: 15_000 })
+      .toBe(false);
+    stop.abort();
+    await round;
+    farm.setState(lost, 'Active');
+    expect(await get(bridge, owner, 'pending', 'before')).toBe('one');
+  });
 });
 
 describe('rewriting', () => {
