@@ -5,7 +5,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
-import { catalogExam, put } from '#test/suites/catalog.ts';
+import { put } from '#test/suites/catalog-entries.ts';
+import { catalogExam } from '#test/suites/catalog.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'catalog-'));
 const secret = new Uint8Array(32).fill(3);
