@@ -19,6 +19,7 @@ import {
 } from '#node/wire/statements.ts';
 import { createFarmConfigStore } from '#node/admin/farm-config-store.ts';
 import { decoders } from '#test/node-image/wire/decoders.ts';
+import * as callSamples from '#test/node-image/wire/call-samples.ts';
 import * as samples from '#test/node-image/wire/samples.ts';
 import { faultyDisk } from '#test/support/faulty-disk.ts';
 import type { Dice } from '#test/simulation/virtual-time.ts';
@@ -109,10 +110,10 @@ function goodBodies(): Partial<Record<Operation, Uint8Array>> {
     'log.seal': samples.sealOrder.bytes,
     'piece.put': Buffer.concat([
       samples.fill(7, 5000),
-      samples.bodyCodecs.pieceFooter.encode(samples.bodies.pieceFooter),
+      callSamples.bodyCodecs.pieceFooter.encode(callSamples.bodies.pieceFooter),
       Buffer.of(0, 0, 0, 90),
     ]),
-    'piece.stat': samples.bodyCodecs.pieceIds.encode(samples.bodies.pieceIds),
+    'piece.stat': callSamples.bodyCodecs.pieceIds.encode(callSamples.bodies.pieceIds),
   };
 }
 
@@ -156,12 +157,12 @@ async function farmerTarget(): Promise<{ target: Target; farmer: Farmer }> {
     disk: faultyDisk(),
     indexPath: ':memory:',
   });
-  const operations = Object.keys(samples.callHeads) as Operation[];
+  const operations = Object.keys(callSamples.callHeads) as Operation[];
   const bodies = goodBodies();
   const pool = decoders.map(({ valid }) => valid);
   const run = async (dice: Dice) => {
     const operation = dice.pick(operations);
-    const good = encodeCallHead(operation, samples.callHeads[operation].call as Heads[typeof operation]['call']);
+    const good = encodeCallHead(operation, callSamples.callHeads[operation].call as Heads[typeof operation]['call']);
     const head = dice.chance(0.5) ? damaged(dice, good, pool) : good;
     const body = bodies[operation] ?? dice.pick(pool);
     const sent = dice.chance(0.8) ? damaged(dice, body, pool) : body;

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import * as calls from '#node/wire/calls.ts';
 import { encode, hex32, struct, text } from '#node/wire/codec.ts';
 import { MAX_HEAD_BYTES } from '#node/wire/types.ts';
-import { bodies, bodyCodecs, bodyNames, callHeads, id } from './samples.ts';
+import { bodies, bodyCodecs, bodyNames, callHeads } from './call-samples.ts';
+import { id } from './samples.ts';
 
 const operations = Object.keys(callHeads) as (keyof typeof callHeads)[];
 

@@ -28,6 +28,7 @@ import {
 } from '#node/wire/grant-text.ts';
 import { decodeGrantChain, encodeGrantChain, openShareTerms } from '#node/wire/grants.ts';
 import { decodeGrant, decodeMembership, decodeReceipt, decodeRootStatement, decodeSealOrder } from '#node/wire/statements.ts';
+import * as callSamples from './call-samples.ts';
 import * as samples from './samples.ts';
 
 export interface Decoder {
@@ -78,15 +79,15 @@ export const decoders: Decoder[] = [
     valid: frameAll([batch.bytes, samples.fill(1)]),
     read: (bytes) => frameAll(unframeAll(bytes, 10_000)),
   },
-  ...samples.bodyNames.map((name): Decoder => {
-    const codec = samples.bodyCodecs[name];
-    return { name, valid: codec.encode(samples.bodies[name]), read: (bytes) => codec.encode(codec.decode(bytes)) };
+  ...callSamples.bodyNames.map((name): Decoder => {
+    const codec = callSamples.bodyCodecs[name];
+    return { name, valid: codec.encode(callSamples.bodies[name]), read: (bytes) => codec.encode(codec.decode(bytes)) };
   }),
-  ...(Object.keys(samples.callHeads) as (keyof calls.Heads)[]).flatMap((operation) => [
-    justRead(`call ${operation}`, calls.encodeCallHead(operation, samples.callHeads[operation].call), (bytes) =>
+  ...(Object.keys(callSamples.callHeads) as (keyof calls.Heads)[]).flatMap((operation) => [
+    justRead(`call ${operation}`, calls.encodeCallHead(operation, callSamples.callHeads[operation].call), (bytes) =>
       calls.decodeCallHead(operation, bytes),
     ),
-    justRead(`answer ${operation}`, calls.encodeAnswerHead(operation, samples.callHeads[operation].answer), (bytes) =>
+    justRead(`answer ${operation}`, calls.encodeAnswerHead(operation, callSamples.callHeads[operation].answer), (bytes) =>
       calls.decodeAnswerHead(operation, bytes),
     ),
   ]),

@@ -19,6 +19,7 @@ import { placementTag } from '#node/wire/placements.ts';
 import { LEAF_BYTES, RECORD_PLAIN_BYTES } from '#node/wire/types.ts';
 import { ownerFamily } from '#node/core/run-records.ts';
 import * as checkpoints from '#node/wire/checkpoints.ts';
+import * as callSamples from './call-samples.ts';
 import * as s from './samples.ts';
 
 /** Bytes as hex, like ids in memory. */
@@ -115,7 +116,7 @@ function checkpointVector() {
 
 /** Type in PROTOCOL.md, value as it is in memory (bytes as hex), bytes on the wire. */
 function structVectors() {
-  const heads = Object.entries(s.callHeads).flatMap(([name, { call, answer }]) => {
+  const heads = Object.entries(callSamples.callHeads).flatMap(([name, { call, answer }]) => {
     const operation = name as keyof calls.Heads;
     const [callType, answerType] = HEAD_TYPES[operation];
     return [
@@ -123,10 +124,10 @@ function structVectors() {
       { type: answerType, value: answer, bytes: calls.encodeAnswerHead(operation, answer) },
     ];
   });
-  const bodies = s.bodyNames.map((name) => ({
+  const bodies = callSamples.bodyNames.map((name) => ({
     type: BODY_TYPES[name],
-    value: s.bodies[name],
-    bytes: s.bodyCodecs[name].encode(s.bodies[name]),
+    value: callSamples.bodies[name],
+    bytes: callSamples.bodyCodecs[name].encode(callSamples.bodies[name]),
   }));
   const owner = { entries: s.entries, heads: s.heads };
   return [
@@ -169,7 +170,7 @@ const HEAD_TYPES: Record<keyof calls.Heads, [call: string, answer: string]> = {
   'farm.members': ['nothing', 'nothing'],
   'farmer.holdings': ['nothing', 'nothing'],
 };
-const BODY_TYPES: Record<keyof typeof s.bodies, string> = {
+const BODY_TYPES: Record<keyof typeof callSamples.bodies, string> = {
   pieceFooter: 'piece-footer',
   pieceRange: 'piece-range',
   pieceIds: 'piece-ids',
