@@ -1,21 +1,20 @@
 // From the 24 words and nothing else to an object's first byte, among many: each time a client that knows nothing,
 // with connections of its own.
-import { join } from 'node:path';
-import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { bucketKeys, writerKeys } from '#node/client/account.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
 import { openStorj } from '#node/device/open-storj.ts';
 import { makeCheckpoint } from '#node/log/checkpoint-maker.ts';
-import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import type { PutEntry } from '#node/wire/types.ts';
 import { startFleet, type FarmerFleet } from './support/farmer-fleet.ts';
 import { quantile, type Benchmark, type Report } from './support/measure.ts';
+import { keyOf, openSmallLog, smallObject } from './support/small-log.ts';
 
 const FINDS = 20;
 /** Keys of one append. */
 const AT_ONCE = 500;
 const CHECKPOINT_EVERY = 100_000;
+const OBJECT_BYTES = 100;
 const BUCKET = 'bench';
 
 export const coldFind: Benchmark = {
@@ -65,19 +64,12 @@ async function fill(
   const { link, runtime } = client;
   const signal = AbortSignal.timeout(3_600_000);
   const { view } = await fetchRoots(link, owner, signal);
-  const keys = writerKeys(access, view, bucketId);
-  const saved = createSavedLogs({ folder: join(folder, 'logs'), secret: keeper.seed, random: runtime.random });
-  const state = saved.of(owner, bucketId);
-  const log = await openBucketLog({ link, owner, bucketId, writer: keeper, kind: 'entries', keys, state, signal });
+  const { log, close } = await openSmallLog(fleet, client, { folder, bucketId });
   let checkpointMs = 0;
   const startMs = performance.now();
   for (let number = 0; number < objects;) {
     const entries: PutEntry[] = [];
-    while (entries.length < AT_ONCE && number < objects) {
-      const versionId = Buffer.from(runtime.random(16)).toString('hex');
-      entries.push(smallObject(number, versionId, runtime.nowMs()));
-      number++;
-    }
+    while (entries.length < AT_ONCE && number < objects) entries.push(smallObject(client, number++, OBJECT_BYTES));
     await log.append(entries, { added: [], released: [] }, signal);
     if (number % CHECKPOINT_EVERY !== 0 && number < objects) continue;
     const beganMs = performance.now();
@@ -88,7 +80,7 @@ async function fill(
       bucketId,
       keeper,
       readKeys: bucketKeys(access, view, bucketId),
-      sealKeys: keys,
+      sealKeys: writerKeys(access, view, bucketId),
       record: async (entry, repair) =>
         void (await log.append([{ ...entry, clock: { wallMs: runtime.nowMs(), counter: 0 } }], repair, signal)),
       follow: async () => {},
@@ -99,28 +91,11 @@ async function fill(
     checkpointMs += performance.now() - beganMs;
   }
   const seconds = (performance.now() - startMs - checkpointMs) / 1000;
-  report.value({ figure: `objects of 100 bytes written, ${AT_ONCE} in an append`, unit: '/s', values: [objects / seconds] });
+  report.value({
+    figure: `objects of ${OBJECT_BYTES} bytes written, ${AT_ONCE} in an append`,
+    unit: '/s',
+    values: [objects / seconds],
+  });
   report.value({ figure: 'checkpoints, for each object', unit: 'µs', values: [(checkpointMs * 1000) / objects] });
-  await log.close();
-  await saved.close();
-}
-
-function keyOf(number: number): string {
-  return `folder-${number % 100}/object-${String(number).padStart(9, '0')}`;
-}
-
-function smallObject(number: number, versionId: string, nowMs: number): PutEntry {
-  return {
-    kind: 'put',
-    key: keyOf(number),
-    versionId,
-    clock: { wallMs: nowMs, counter: number },
-    replaces: [],
-    sizeBytes: 100,
-    etag: 'd41d8cd98f00b204e9800998ecf8427e',
-    modifiedMs: nowMs,
-    headers: { 'content-type': 'application/octet-stream' },
-    checksums: [],
-    inline: new Uint8Array(100).fill(number),
-  };
+  await close();
 }

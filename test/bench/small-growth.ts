@@ -20,7 +20,7 @@ export const smallGrowth: Benchmark = {
   async run(report, { folder, objects, profileFolder }) {
     const fleet = await startFleet(folder, FARMERS, profileFolder);
     const client = await fleet.client({ threads: 0 });
-    const log = await openSmallLog(fleet, client, folder);
+    const { log, close } = await openSmallLog(fleet, client, { folder });
     const objectBytes = fitting(folder, objects, log.set().members.length);
     if (objectBytes < 4096) console.log(`The disk has no room for ${objects} objects of 4 KiB: ${objectBytes} bytes each.`);
     let next = 0;
@@ -55,7 +55,7 @@ export const smallGrowth: Benchmark = {
     report.value({ figure: 'last part beside the first', unit: 'times the CPU', values: ofLast('cpuMs') });
     report.value({ figure: 'memory of the client', unit: 'MiB', values: all('clientMib') });
     report.value({ figure: "farmers' peak memory", unit: 'MiB', values: fleet.peakMib(), target: '< 220 MiB' });
-    await log.close();
+    await close();
     await fleet.stop();
   },
 };

@@ -16,7 +16,7 @@ export const smallObjects: Benchmark = {
     const fleet = await startFleet(folder, FARMERS, profileFolder);
     const raw = await startRawPeers(folder, FARMERS);
     const client = await fleet.client({ threads: 0 });
-    const log = await openSmallLog(fleet, client, folder);
+    const { log, close } = await openSmallLog(fleet, client, { folder });
     const { members, f } = log.set();
     const latencies: number[] = [];
     let next = 0;
@@ -50,7 +50,7 @@ export const smallObjects: Benchmark = {
     report.value({ figure: 'CPU of the client', unit: 'ms per 1,000 puts', values: cpuMs.client });
     report.value({ figure: 'CPU of all farmers', unit: 'ms per 1,000 puts', values: cpuMs.farmers });
     report.value({ figure: "farmers' peak memory", unit: 'MiB', values: fleet.peakMib(), target: '< 220 MiB' });
-    await log.close();
+    await close();
     await raw.stop();
     await fleet.stop();
   },

@@ -1,4 +1,4 @@
-// A log of small objects, appended with 64 in flight: what small-objects and small-growth measure.
+// A log of small objects: what small-objects, small-growth and cold-find measure.
 import { join } from 'node:path';
 import { createSavedLogs } from '#node/bridge/saved-logs.ts';
 import { writerKeys } from '#node/client/account.ts';
@@ -9,24 +9,27 @@ import type { PutEntry } from '#node/wire/types.ts';
 import type { FarmerFleet } from './farmer-fleet.ts';
 
 export const IN_FLIGHT = 64;
-const BUCKET_ID = '1'.repeat(32);
 
 /** A new log of the fleet's owner. */
-export async function openSmallLog(fleet: FarmerFleet, client: Client, folder: string): Promise<BucketLog> {
-  const { keeper, access } = fleet;
+export async function openSmallLog(
+  { keeper, access }: FarmerFleet,
+  client: Client,
+  { folder, bucketId = '1'.repeat(32) }: { folder: string; bucketId?: string },
+): Promise<{ log: BucketLog; close: () => Promise<void> }> {
   const signal = AbortSignal.timeout(60_000);
   const { view } = await fetchRoots(client.link, access.owner, signal);
   const saved = createSavedLogs({ folder: join(folder, 'logs'), secret: keeper.seed, random: client.runtime.random });
-  return await openBucketLog({
+  const log = await openBucketLog({
     link: client.link,
     owner: access.owner,
-    bucketId: BUCKET_ID,
+    bucketId,
     writer: keeper,
     kind: 'entries',
-    keys: writerKeys(access, view, BUCKET_ID),
-    state: saved.of(access.owner, BUCKET_ID),
+    keys: writerKeys(access, view, bucketId),
+    state: saved.of(access.owner, bucketId),
     signal,
   });
+  return { log, close: () => log.close().then(() => saved.close()) };
 }
 
 /** `count` objects, 64 in flight; each one's milliseconds go into `latencies`. */
@@ -50,11 +53,15 @@ export async function appendAll(input: {
   await Promise.all(Array.from({ length: IN_FLIGHT }, one));
 }
 
-function smallObject(client: Client, number: number, sizeBytes: number): PutEntry {
+export function keyOf(number: number): string {
+  return `folder-${number % 100}/object-${String(number).padStart(9, '0')}`;
+}
+
+export function smallObject(client: Client, number: number, sizeBytes: number): PutEntry {
   const inline = new Uint8Array(sizeBytes).fill(number);
   return {
     kind: 'put',
-    key: `folder-${number % 100}/object-${String(number).padStart(9, '0')}`,
+    key: keyOf(number),
     versionId: Buffer.from(client.runtime.random(16)).toString('hex'),
     clock: { wallMs: client.runtime.nowMs(), counter: number },
     replaces: [],
