@@ -126,7 +126,7 @@ async function askReport(
   isDraining: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const address = serverAddress(base.repairer, base.keys.repairer);
+  const address = serverAddress(base.repairers[0], base.keys.repairer);
   const nowMs = clock.monotonicMs();
   const known = memory.report;
   const isBehind = known !== undefined && known.report.generation < (base.config?.config.generation ?? 0);

@@ -27,7 +27,7 @@ import { keyPairFromSeed } from '#node/core/keys.ts';
 import { keySecretName } from './desired/key-secret.ts';
 import { inParallel, observeNodes } from './observe-nodes.ts';
 import { childKey } from './observed.ts';
-import { configKey, farmNames, ordinalOf } from './names.ts';
+import { configKey, farmNames, maxRepairers, ordinalOf, repairerName, type RepairerName } from './names.ts';
 
 const childTypes: ResourceType[] = [statefulSets, deployments, services, configMaps, podDisruptionBudgets, networkPolicies];
 
@@ -62,7 +62,7 @@ export async function observeFarm(context: Context, farm: LiveFarm, memory: Farm
     volumes: volumes.filter(({ zone }) => zone !== ''),
     bridgeVolume: volumes.find(({ name: volume }) => volume === names.bridgeVolume),
     bridge: serverFact(podList, 'bridge'),
-    repairer: serverFact(podList, 'repairer'),
+    repairers: Array.from({ length: maxRepairers }, (_, number) => serverFact(podList, repairerName(number))),
     bridgeImage: bridgeSet?.spec?.template.spec?.containers[0]?.image ?? '',
     bridgeAddress: addressOf(service?.spec?.clusterIP),
     tls: await tlsFact(context, farm, addressOf(service?.spec?.clusterIP), signal),
@@ -176,7 +176,7 @@ function troubleOf(pod: Live<Pod>): string {
 }
 
 /** The newest pod of a role that isn't going. */
-export function serverFact(list: readonly Live<Pod>[], component: 'bridge' | 'repairer'): ServerFact | undefined {
+export function serverFact(list: readonly Live<Pod>[], component: 'bridge' | RepairerName): ServerFact | undefined {
   const found = list
     .filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === component && !metadata.deletionTimestamp)
     .sort(

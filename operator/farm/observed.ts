@@ -76,7 +76,7 @@ export interface VolumeFact {
   reclaimPolicy: string;
 }
 
-/** The pod of the bridge or the repairer that answers for its kind. */
+/** The pod of the bridge, or of one of the repairers. */
 export interface ServerFact {
   podName: string;
   podUid: string;
@@ -96,7 +96,8 @@ export interface Observed {
   volumes: VolumeFact[];
   bridgeVolume: VolumeFact | undefined;
   bridge: ServerFact | undefined;
-  repairer: ServerFact | undefined;
+  /** By number; the first reports. */
+  repairers: readonly (ServerFact | undefined)[];
   bridgeImage: string;
   /** ClusterIP of the bridge's Service; empty while there is none. */
   bridgeAddress: string;

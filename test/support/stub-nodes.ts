@@ -7,6 +7,7 @@ import type { NodeAddress, Nodes } from '#operator/nodes.ts';
 import { peerIdOf } from '#node/core/ids.ts';
 import { entropyFromWords, keyPairFromSeed, ownerFromEntropy } from '#node/core/keys.ts';
 import { promiseOf, schemeText } from '#node/core/schemes.ts';
+import { repairerName } from '#operator/farm/names.ts';
 import { NodeError } from '#operator/nodes.ts';
 
 const AUDITED = { auditScore: 0.9, suspensionScore: 1, onlineScore: 1, audits: 1000, failedAudits: 100 };
@@ -241,7 +242,8 @@ export function createStubNodes(options: StubOptions): StubNodes {
     async putConfig(address, control, config) {
       must(address);
       if (control.publicKey !== config.controlKey) throw new NodeError('Refused', 'not the control key', { status: 403 });
-      const node = address.pod.includes('-bridge-') ? 'bridge' : address.pod.includes('-repairer') ? 'repairer' : address.pod;
+      const repairer = config.repairers.findIndex((one) => one.repairer === address.identity);
+      const node = address.identity === config.bridges[0] ? 'bridge' : repairer >= 0 ? repairerName(repairer) : address.pod;
       if (node === 'bridge' && stub.isBridgeStuck) throw new NodeError('Unreachable', 'the bridge is busy');
       const known = stub.configs.get(node);
       if (known?.farmUid === config.farmUid && !isNewer(config, known))

@@ -111,7 +111,7 @@ describe('loss', () => {
 });
 
 describe('several repairers', () => {
-  it('have a key each and share the work, and the first reports', async () => {
+  it('have a key each, are all told what changes, and the first reports', async () => {
     const { world, operator } = await farmOf(6);
     const [first] = world.config()!.repairers;
     const repairers = () =>
@@ -131,6 +131,9 @@ describe('several repairers', () => {
     expect(new Set(known.flatMap(({ repairer, box }) => [repairer, box])).size).toBe(6);
     expect(world.condition('Ready')).toMatchObject({ status: 'True' });
     expect(world.farm().status?.data).toMatchObject({ state: 'Healthy' });
+    const { generation } = world.config()!;
+    for (const node of ['repairer', 'repairer-1', 'repairer-2'])
+      expect(world.nodes.configs.get(node)?.generation).toBe(generation);
 
     await world.patchFarm({ spec: { repair: { replicas: 0 } } });
     await world.settle(operator);
@@ -188,7 +191,12 @@ describe('two operators', () => {
     const key = operator.context.memories.of(world.farm().metadata.uid).keys.get(before.controlKey)!;
     const stale = { ...before, generation: before.generation + 100 };
     await expect(
-      world.nodes.putConfig({ pod: 'demo-bridge-0', host: '' }, key, stale, AbortSignal.timeout(1000)),
+      world.nodes.putConfig(
+        { pod: 'demo-bridge-0', host: '', identity: before.bridges[0]! },
+        key,
+        stale,
+        AbortSignal.timeout(1000),
+      ),
     ).rejects.toMatchObject({ status: 409 });
   });
 
