@@ -7,6 +7,7 @@ import { backoffMs } from './backoff.ts';
 import { createRateBucket } from './rate-bucket.ts';
 
 export interface WorkQueue {
+  /** A key that pauses after a failure comes back within 2 s: what changed may be the remedy, or have nothing to do with it. */
   add(key: string): void;
   /** Added later; the earlier time wins when one is set already. */
   addAfter(key: string, afterMs: number): void;
@@ -47,6 +48,8 @@ export interface QueueOptions {
 
 const defaultBackoff: Backoff = { baseMs: 5, maxMs: 5 * 60_000 };
 const defaultRetryRate: Rate = { burst: 100, perSecond: 10 };
+/** Between two attempts at a key that fails, however much changes around it (or what its pause still lasts, if less). */
+const failingEveryMs = 2000;
 
 export function createWorkQueue(options: QueueOptions): WorkQueue {
   const { clock, random, metrics } = options;
@@ -86,6 +89,7 @@ export function createWorkQueue(options: QueueOptions): WorkQueue {
   const add = (key: string): void => {
     if (down || waiting.has(key)) return;
     if (working.has(key)) again.add(key);
+    else if (failures.has(key) && later.has(key)) addAfter(key, failingEveryMs);
     else wait(key);
   };
   const addAfter = (key: string, afterMs: number): void => {
@@ -126,7 +130,7 @@ export function createWorkQueue(options: QueueOptions): WorkQueue {
       if (sinceMs === undefined) throw new Error(`The key ${key} isn't in hand, so it can't be given back.`);
       working.delete(key);
       metrics?.done(clock.monotonicMs() - sinceMs);
-      if (again.delete(key) && !down) wait(key);
+      if (again.delete(key)) add(key);
     },
     shutDown() {
       down = true;

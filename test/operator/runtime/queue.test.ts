@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { WorkQueue } from '#operator/runtime/queue.ts';
+import type { QueueOptions, WorkQueue } from '#operator/runtime/queue.ts';
 import { createWorkQueue } from '#operator/runtime/queue.ts';
 import { createFakeClock, settle, type FakeClock } from './fake-clock.ts';
 
-function given(options: { retryRate?: { burst: number; perSecond: number } } = {}): { queue: WorkQueue; clock: FakeClock } {
+function given(options: Pick<QueueOptions, 'retryRate' | 'backoff'> = {}): { queue: WorkQueue; clock: FakeClock } {
   const clock = createFakeClock();
   // Dice that always fall in the middle: no jitter.
   return { clock, queue: createWorkQueue({ clock, random: () => 0.5, backoff: { baseMs: 10, maxMs: 1000 }, ...options }) };
@@ -80,6 +80,27 @@ describe('queue', () => {
     queue.addRateLimited('a');
     await clock.advance(10);
     expect(await drain(queue)).toEqual(['a']);
+  });
+
+  test('a key that fails comes back soon after a change, but not with each one', async () => {
+    const { queue, clock } = given({ backoff: { baseMs: 60_000, maxMs: 60_000 } });
+    queue.addRateLimited('a');
+    let attempts = 0;
+    for (let change = 0; change < 40; change += 1) {
+      queue.add('a');
+      await clock.advance(100);
+      if (queue.depth === 0) continue;
+      expect(await queue.next()).toBe('a');
+      attempts += 1;
+      // Changed in hand, too.
+      queue.add('a');
+      queue.addRateLimited('a');
+      queue.done('a');
+    }
+    expect(attempts).toBe(2);
+    queue.forget('a');
+    queue.add('a');
+    expect(queue.depth).toBe(1);
   });
 
   test('all keys together retry at a bounded rate', async () => {
