@@ -76,6 +76,9 @@ export interface Tables {
    * until a cut drops the segment, but for one that another bucket still names.
    */
   addReferences(bucketId: BucketId, segmentId: string, count: number): void;
+  /** One more reference, of a restored version: its portion is counted later. */
+  keepReference(bucketId: BucketId, segmentId: string): void;
+  countReferences(bucketId: BucketId, fromPortion: number, toPortion: number): void;
   /** A cut has let it go: the rows without references go, in every bucket. */
   dropSegment(segmentId: string): void;
   addMove(move: SealedPlacement): void;
@@ -165,6 +168,7 @@ export function applyRestored(tables: Tables, { owner, bucketId, step }: Restore
     for (const position of step.positions) tables.setPosition(owner, bucketId, position);
     return;
   }
+  if (step.kind === 'references') return tables.countReferences(bucketId, step.fromPortion, step.toPortion);
   if (step.kind === 'packed') {
     for (const { key, versionId, packed } of step.versions) tables.packVersion(bucketId, key, versionId, packed);
     return;
@@ -180,7 +184,8 @@ export function applyRestored(tables: Tables, { owner, bucketId, step }: Restore
 /** The one record of its version: what replaced or rewrote it is merged in. */
 function restorePut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
   changeKey(tables, bucketId, entry.key, () => {
-    addVersion(tables, bucketId, logId, entry);
+    if (!tables.addVersion(bucketId, entry, logId)) return;
+    for (const { segmentId } of entry.segments ?? []) tables.keepReference(bucketId, segmentId);
   });
 }
 
