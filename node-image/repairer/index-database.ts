@@ -8,7 +8,8 @@ import { INDEX_SCHEMA, INDEX_VERSION } from './index-schema.ts';
 
 export type Row = Record<string, number | string | Uint8Array | null>;
 
-const PRAGMAS = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;';
+const PRAGMAS =
+  'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 4000;';
 
 export class IndexDatabase {
   readonly #db: DatabaseSync;

@@ -124,15 +124,34 @@ describe('segment index', () => {
     ]);
   });
 
+  it('brings released segments back a page at a time, each once', () => {
+    const index = new SegmentIndex(':memory:');
+    const names = Array.from({ length: 1100 }, (_, i) => `segment ${i}`);
+    for (const name of names) add(index, name);
+    for (const name of names) index.releaseSegment(OWNER, key(name), 500);
+    const revived: number[] = [];
+    for (let page = index.cuts.reviveReleased(OWNER, 501); page.length > 0;) {
+      expect(page.length).toBeLessThan(names.length);
+      revived.push(...page);
+      page = index.cuts.reviveReleased(OWNER, 501, revived.at(-1));
+    }
+    expect(new Set(revived).size).toBe(names.length);
+    expect([revived.length, index.figures.totals().segments]).toEqual([names.length, names.length]);
+    index.close();
+  });
+
   it('keeps cuts until they can be applied, and the newest one for farmers', () => {
     const index = new SegmentIndex(':memory:');
     const cut = (cutMs: number) => ({ statement: new Uint8Array([cutMs]), heads: [], dropped: [] });
     for (const cutMs of [3, 2, 4]) index.cuts.keep(OWNER, cutMs, cut(cutMs));
-    expect(index.cuts.waiting(OWNER).map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
+    expect([...index.cuts.waiting(OWNER)].map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
     expect(index.cuts.applied(OWNER)).toBeNull();
     index.cuts.forget(OWNER, cut(2).statement);
     for (const waiting of index.cuts.waiting(OWNER)) index.cuts.apply(OWNER, waiting);
-    expect([index.cuts.waiting(OWNER), index.cuts.applied(OWNER)]).toEqual([[], { cutMs: 4, statement: new Uint8Array([4]) }]);
+    expect([[...index.cuts.waiting(OWNER)], index.cuts.applied(OWNER)]).toEqual([
+      [],
+      { cutMs: 4, statement: new Uint8Array([4]) },
+    ]);
   });
 
   it('follows moves, and keeps those that come before their segment', () => {
