@@ -87,6 +87,7 @@ export interface Permissions {
   shares(): Promise<OpenShare[]>;
   /** Another grant on a share that is open, for the same holder: a grant ends after 30 days, a share doesn't. */
   renewShare(order: { shareId: BucketId; forMs: number }): Promise<string>;
+  /** Also where it was ended before: that may have reached too few farmers. */
   endShare(shareId: BucketId): Promise<void>;
 }
 
@@ -121,7 +122,7 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
   const openShare = async (shareId: BucketId): Promise<OpenShare> => {
     const { view } = await fetchRoots(link, owner, limit());
     const found = openShares(account(), view).find((one) => one.shareId === shareId);
-    if (found === undefined) throw new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
+    if (found === undefined) throw noShare(shareId);
     return found;
   };
 
@@ -171,10 +172,16 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     },
     renewShare: async ({ shareId, forMs }) => await issueOf(await openShare(shareId), forMs),
     async endShare(shareId) {
-      await publish(endStatement(signer, await openShare(shareId), { owner, nowMs: runtime.nowMs() }));
+      account();
+      const { view } = await fetchRoots(link, owner, limit());
+      const share = view.shares.find((one) => one.shareId === shareId);
+      if (share === undefined) throw noShare(shareId);
+      await publish(endStatement(signer, share, { owner, nowMs: runtime.nowMs() }));
     },
   };
 }
+
+const noShare = (shareId: BucketId) => new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
 
 /** Whom a grant was given: his key ends all that its text allows. */
 function lastLink(text: string): { bucketId: BucketId; holder: PublicKey } {

@@ -4,10 +4,14 @@ import { passingState } from '#node/device/device-state.ts';
 import type { Bucket, ListItem } from '#node/device/bucket.ts';
 import type { Storj } from '#node/device/storj.ts';
 import { writerKeys } from '#node/client/account.ts';
+import { createClient } from '#node/client/client.ts';
 import { openGrant } from '#node/client/grants.ts';
-import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
+import { rootQuorums } from '#node/core/rendezvous.ts';
+import { askText, holderText, parseAsk, parseHolder, permissionsOf } from '#node/device/permissions.ts';
+import { getStatements } from '#node/log/log-calls.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
+import { CallError, type Network } from '#node/net/net.ts';
 import type { Verb } from '#node/wire/types.ts';
 import { testKey } from '#test/support/memory-farmer.ts';
 import { chunked, readAll, seededBytes } from '../client/support/test-farm.ts';
@@ -312,6 +316,36 @@ describe('permissions', () => {
     expect(() => parseAsk('sj-ask/1:AAAA')).toThrow(expect.objectContaining({ code: 'BadAddress' }));
   });
 
+  it('end a share in the second try, where the first has reached too few farmers', async () => {
+    world = await startDeviceWorld();
+    const storj = world.device();
+    const { bucketId } = await storj.createBucket('photos');
+    const to = parseHolder(holderText(testKey('app').seed));
+    const { shareId } = await storj.permissions.share({ bucketId, name: 'holiday', prefix: '', to, forMs: 60_000 });
+    const { access, owner } = world;
+    const [reached] = world.link().farmers();
+    const whole = world.farm.networkOf(owner.keyPair);
+    const network: Network = {
+      self: whole.self,
+      close: () => whole.close(),
+      call: async (farmer, call, signal) => {
+        if (call.operation === 'roots.put' && farmer.farmer !== reached!.farmer) throw new CallError('Unreachable', 'Not now.');
+        return await whole.call(farmer, call, signal);
+      },
+    };
+    const client = createClient({ network, farm: world.view, limits: { threads: 0 } });
+    const lame = permissionsOf({ client, access, signer: owner.keyPair, limit: () => within() });
+    await expect(lame.endShare(shareId)).rejects.toMatchObject({ code: 'NotEnoughRoots' });
+    await storj.permissions.endShare(shareId);
+    const hasEnd = async (farmer: string) => {
+      const { statements } = await getStatements(client.link, client.link.addressOf(farmer)!, access.owner, within());
+      return statements.some(({ body }) => body.kind === 'revocation' && body.bucketId === shareId);
+    };
+    const told = await Promise.all(client.link.farmers().map(({ farmer }) => hasEnd(farmer)));
+    expect(told.filter((has) => has).length).toBeGreaterThanOrEqual(rootQuorums(4, client.link.promise()).write);
+    await client.close();
+  });
+
   it('are given by the words alone, for a holder that is one', async () => {
     world = await startDeviceWorld(1);
     const owner = world.device();
@@ -327,7 +361,8 @@ describe('permissions', () => {
     expect(await owner.permissions.shares()).toMatchObject([{ shareId: made.shareId, name: 'holiday', prefix: '2026/' }]);
     await owner.permissions.endShare(made.shareId);
     expect(await owner.permissions.shares()).toEqual([]);
-    await expect(owner.permissions.endShare(made.shareId)).rejects.toMatchObject({ code: 'NoSuchKey' });
+    await owner.permissions.endShare(made.shareId);
+    await expect(owner.permissions.endShare('00'.repeat(16))).rejects.toMatchObject({ code: 'NoSuchKey' });
     await world.admitDevice(testKey('phone'));
     const phone = world.device({ writer: testKey('phone') });
     const holder = testKey('app').publicKey;
