@@ -135,7 +135,8 @@ export function storjOn(parts: StorjParts): Storj {
     const stop = new AbortController();
     let failures = 0;
     troubles.set(bucketId, (error) => {
-      if (++failures === MAX_TRIES) stop.abort(error);
+      const isFinal = error instanceof LogError && error.code === 'NotAllowed';
+      if (isFinal || ++failures === MAX_TRIES) stop.abort(error);
     });
     await writers.serve(access, bucketId, AbortSignal.any([limited(), stop.signal]));
   };
