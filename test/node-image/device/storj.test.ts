@@ -234,6 +234,44 @@ describe('by a grant', () => {
   });
 });
 
+describe('a grant to write and not to read', () => {
+  it.each(['', 'in/'])('below "%s" fills the bucket, and shows its holder nothing', async (prefix) => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('in/old', text('owner'));
+    const { seed } = testKey('app');
+    const allow = [{ verbs: ['write', 'delete'] as const, prefix }];
+    const order = {
+      bucketId: bucket.bucketId,
+      bucketName: 'photos',
+      to: parseHolder(holderText(seed)),
+      allow,
+      forMs: 60_000,
+      seed,
+    };
+    const grant = await owner.permissions.issue(order);
+    for (const [round, body] of [text('1'), new Uint8Array(200_000).fill(7)].entries()) {
+      const app = world.granted(grant);
+      const theirs = await app.bucket('photos');
+      await theirs.put('in/new', text('0'));
+      await theirs.put('in/new', body);
+      await theirs.put('in/old', text(`app ${round}`));
+      expect(await read(bucket, 'in/new')).toEqual(Buffer.from(body));
+      expect(await read(bucket, 'in/old')).toEqual(Buffer.from(`app ${round}`));
+      expect(await theirs.remove('in/new')).toBe(true);
+      await theirs.put('in/new', text('last'));
+      await expect(theirs.get('in/old')).rejects.toMatchObject({ code: 'NotAllowed' });
+      await expect(keys(theirs)).rejects.toMatchObject({ code: 'NotAllowed' });
+      await expect(theirs.remove('in/nothing')).rejects.toMatchObject({ message: expect.stringContaining('to list') as string });
+      await app.close();
+    }
+    expect(await keys(bucket)).toEqual(['in/new', 'in/old']);
+    expect(await bucket.remove('in/old')).toBe(true);
+    expect(await keys(bucket)).toEqual(['in/new']);
+  });
+});
+
 describe('permissions', () => {
   it('are taken back: what was written stays, and nothing more comes', async () => {
     world = await startDeviceWorld();
