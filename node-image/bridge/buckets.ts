@@ -30,7 +30,7 @@ export function bucketCalls(
       const taken = () => {
         const row = holder(name);
         if (row?.owner === account.owner)
-          throw new ObjectsError('BucketAlreadyOwnedByYou', 'You already have a bucket of that name');
+          throw new ObjectsError('BucketAlreadyOwnedByYou', 'There is a bucket of that name already: choose another');
         if (row !== null || creating.has(name))
           throw new ObjectsError('BucketAlreadyExists', 'Another account of this bridge has a bucket of that name');
       };
@@ -67,7 +67,7 @@ export function bucketCalls(
       const own = writers.ready(bucket.owner, bucket.bucketId);
       const checkEmpty = () => {
         const { items } = catalog.list(bucket.bucketId, { prefix: '', delimiter: '', after: '', limit: 1 });
-        if (items.length > 0) throw new ObjectsError('BucketNotEmpty', 'The bucket you tried to delete is not empty');
+        if (items.length > 0) throw new ObjectsError('BucketNotEmpty', 'The bucket is not empty: delete its objects first');
       };
       checkEmpty();
       await closeUploads(bucket);

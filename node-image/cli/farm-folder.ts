@@ -64,7 +64,10 @@ export function openFarmFolder(dataDir: string): FarmFolder {
       accounts,
       path,
       save: () => writeAtomic(stateFile, state),
-      saveAccounts: () => writeAtomic(accountsFile, accounts),
+      saveAccounts: () => {
+        writeAtomic(accountsFile, accounts);
+        accounts.forEach(({ words }, index) => writeAtomic(path(wordsFile(index + 1)), words));
+      },
       release,
     };
     folder.save();
@@ -74,6 +77,9 @@ export function openFarmFolder(dataDir: string): FarmFolder {
     throw error;
   }
 }
+
+/** Of the account with this number, from 1: for `storj --words-file`. */
+export const wordsFile = (number: number): string => `account-${number}.words`;
 
 /** Readers see the old file or the new one, never half of one. */
 export function writeAtomic(file: string, content: string | object): void {

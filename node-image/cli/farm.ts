@@ -2,8 +2,9 @@
 //   npm run farm -- [--farmers 6] [--port 9000] [--data DIR] [--accounts 1] [--json]
 // Data stays in DIR (default ./.farm); started again it goes on. A farmer's folder that is gone is a lost
 // farmer: a new one starts in its place and the repairer rebuilds what it held.
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { wordsFile } from './farm-folder.ts';
 import { FarmError, startLocalFarm } from './local-farm.ts';
 
 const USAGE = 'npm run farm -- [--farmers N] [--port P] [--data DIR] [--accounts N] [--zones N] [--json]';
@@ -41,15 +42,18 @@ async function main(): Promise<void> {
     say: (text) => console.error(text),
     signal: stopping.signal,
   });
-  const { endpoint, region, accounts } = farm;
-  if (values.json) console.log(JSON.stringify({ endpoint, region, accounts }));
+  const { endpoint, region, accounts, farmers } = farm;
+  const data = resolve(values.data);
+  if (values.json) console.log(JSON.stringify({ endpoint, region, accounts, farmers }));
   else {
     console.log(`
 S3 is ready: ${endpoint}   (${farm.startFigure})
   export AWS_ENDPOINT_URL_S3=${endpoint} AWS_REGION=${region}
   export AWS_ACCESS_KEY_ID=${accounts[0]?.accessKey} AWS_SECRET_ACCESS_KEY=${accounts[0]?.secretKey}
   aws s3 mb s3://photos && aws s3 cp FILE s3://photos/
-Data, the accounts' 24 words and logs are in ${resolve(values.data)}. Ctrl-C stops the farm and keeps them.`);
+Straight from the farmers, without the bridge:
+  npm run storj -- ls --farmer ${farmers[0]} --words-file ${join(data, wordsFile(1))}
+Data, the accounts' 24 words and logs are in ${data}. Ctrl-C stops the farm and keeps them.`);
   }
   await farm.ended;
 }

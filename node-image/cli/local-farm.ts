@@ -49,6 +49,8 @@ export interface LocalFarm {
   endpoint: string;
   region: string;
   accounts: Account[];
+  /** For `storj --farmer`: https://host:port#PEER_ID. */
+  farmers: string[];
   /** "ready in 2.9 s, 3.1 times the start of one process". */
   startFigure: string;
   /** farmer-0, …, bridge, repairer. */
@@ -94,6 +96,9 @@ export async function startLocalFarm(options: LocalFarmOptions): Promise<LocalFa
       endpoint: `http://${HOST}:${folder.state.s3Port}`,
       region: REGION,
       accounts: folder.accounts.slice(0, options.accounts).map(publicAccount),
+      farmers: folder.state.roster
+        .filter(({ state }) => state === 'Active')
+        .map(({ slot, peerId }) => `https://${HOST}:${folder.state.ports[slot]?.pieces}#${peerId}`),
       startFigure: figure,
       children,
       adminUrl: (name) => adminUrl(folder, name),

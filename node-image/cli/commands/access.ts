@@ -6,6 +6,7 @@ import { openStorj, type OpenedStorj } from '#node/device/open-storj.ts';
 import { StorjError } from '#node/device/storj-error.ts';
 import { UsageError, type Environment, type Flags } from './command.ts';
 import { configFolder, loadConfig, stateFolder } from './device-config.ts';
+import { named } from './local-errors.ts';
 
 export async function openFor(environment: Environment, flags: Flags): Promise<OpenedStorj> {
   const { signal } = environment;
@@ -21,9 +22,14 @@ export async function openFor(environment: Environment, flags: Flags): Promise<O
       grant,
       farmers: named,
       signal,
-      ...(seed === undefined ? {} : { holderSeed: fromHex(seed.trim(), 32) }),
+      ...(seed === undefined ? {} : { holderSeed: holderSeed(seed) }),
       ...(state === undefined ? {} : { stateDir: state }),
     });
+  }
+  if (farmers.length === 0 && words === null) {
+    throw new UsageError(
+      'Which account, and where? Give a grant (--grant FILE, STORJ_GRANT), or the words and one farmer (--words-file FILE --farmer ADDRESS), or run "storj restore" once.',
+    );
   }
   if (farmers.length === 0) {
     throw new UsageError('Which farm? Name one of its farmers: --farmer https://host:port#PEER_ID, or STORJ_FARMER.');
@@ -43,18 +49,24 @@ export async function openFor(environment: Environment, flags: Flags): Promise<O
   return await openStorj({ device, farmers, farm: config.farm, stateDir: stateFolder(environment, flags), signal });
 }
 
+/** The text itself is never said again. */
+function holderSeed(text: string): Uint8Array {
+  if (/^[0-9a-f]{64}$/.test(text.trim())) return fromHex(text.trim(), 32);
+  throw new UsageError('STORJ_GRANT_KEY is the seed that "storj grants key" or "ask" printed: 64 hex digits.');
+}
+
 /** Null where none are given. */
 export async function wordsFrom({ env, stdin }: Environment, flags: Flags): Promise<string | null> {
   const file = flags['words-file'] as string | undefined;
   if (file === undefined) return env['STORJ_WORDS'] === undefined ? null : tidy(env['STORJ_WORDS']);
-  return tidy(file === '-' ? await text(stdin) : await readFile(file, 'utf8'));
+  return tidy(file === '-' ? await text(stdin) : await named(readFile(file, 'utf8')));
 }
 
 /** Null where none is given. */
 async function grantFrom({ env }: Environment, flags: Flags): Promise<string | null> {
   const given = flags['grant'] as string | undefined;
   if (given === undefined) return env['STORJ_GRANT'] ?? null;
-  return given.startsWith('sj-grant/') ? given : await readFile(given, 'utf8');
+  return given.startsWith('sj-grant/') ? given : await named(readFile(given, 'utf8'));
 }
 
 const tidy = (words: string): string => words.trim().toLowerCase().split(/\s+/).join(' ');

@@ -14,11 +14,13 @@ export const COMMON_OPTIONS = {
 } as const satisfies ParseArgsOptionsConfig;
 
 const COMMON_HELP = `Who opens the account (words are never an argument: other users see a machine's command lines, and shells keep them)
-  --words-file FILE   the 24 words; - reads them from standard input     [or STORJ_WORDS]
-  --grant FILE        a grant, for one bucket and without words                 [or STORJ_GRANT; STORJ_GRANT_KEY = its holder's seed]
-  --farmer ADDRESS    https://host:port#PEER_ID of any farmer; again for more   [or STORJ_FARMER, with commas]
-  --config DIR        what "storj restore" wrote: a device key and addresses    [~/.config/storj]
-  --state DIR         catalog and logs of this device                           [~/.local/state/storj]
+  --words-file FILE   the 24 words; - reads them from standard input  [or STORJ_WORDS]
+  --grant FILE        a grant, for one bucket and without words       [or STORJ_GRANT; its holder's seed: STORJ_GRANT_KEY]
+  --farmer ADDRESS    https://host:port#PEER_ID of any farmer;        [or STORJ_FARMER, with commas]
+                      again for more
+  --config DIR        what "storj restore" wrote: a device key        [~/.config/storj]
+                      and addresses
+  --state DIR         catalog and logs of this device                 [~/.local/state/storj]
 Everywhere
   --json              one JSON object for each line, errors too (on standard error)
   -q, --quiet         no progress
@@ -26,8 +28,7 @@ Everywhere
 `;
 
 export function generalHelp(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map(({ usage }) => usage.length));
-  const lines = commands.map(({ usage, summary }) => `  storj ${usage.padEnd(width)}  ${summary}`);
+  const lines = commands.map(({ usage, summary }) => `  storj ${usage}\n      ${summary}`);
   return `storj: buckets and objects straight from the farmers. Works with bridge, repairer and operator switched off.
 
 ${lines.join('\n')}
@@ -35,7 +36,8 @@ ${lines.join('\n')}
 An object is sj://BUCKET/KEY, or BUCKET/KEY where nothing else can be meant. Keys that end with / mean all below.
 
 ${COMMON_HELP}
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such thing, 4 too few farmers answer (try again), 5 not allowed.
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such thing, 4 too few farmers answer (try again), 5 not allowed,
+130 ended by a signal.
 `;
 }
 

@@ -15,7 +15,9 @@ export const ls: Command = {
     const [where] = args;
     if (where === undefined) {
       for (const { name, createdMs } of await storj.buckets()) {
-        out.say({ bucket: name, createdMs }, `${timeText(createdMs)}  ${name}`);
+        // A grant doesn't say when.
+        const time = createdMs === 0 ? '' : timeText(createdMs);
+        out.say({ bucket: name, createdMs: createdMs === 0 ? null : createdMs }, `${time.padEnd(19)}  ${name}`);
       }
       return;
     }

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { UsageError, type Command, type Flags } from './command.ts';
+import { named } from './local-errors.ts';
 import { fileSource, isFolder } from './local-files.ts';
 import { baseName, keyInto, nameOf, remote, remoteObject } from './target.ts';
 
@@ -23,11 +24,12 @@ export const put: Command = {
     if (isPipe && flags['words-file'] === '-')
       throw new UsageError('Standard input can carry the words or the object, not both.');
     if (!isPipe && (await isFolder(file))) throw new UsageError(`${file} is a folder: storj cp -r ${file} sj://${to}`);
+    const sizeBytes = isPipe ? null : (await named(stat(file))).size;
     const target = isPipe ? remoteObject(to) : remote(to);
     const key = isPipe ? target.key : keyInto(target, file);
     const storj = await open();
     const bucket = await storj.bucket(target.bucket);
-    const progress = out.progress(baseName(key), isPipe ? null : (await stat(file)).size);
+    const progress = out.progress(baseName(key), sizeBytes);
     const { source, ...resume } = isPipe ? { source: bytesOf(stdin) } : await fileSource(file);
     const info = await bucket.put(key, source, {
       ...resume,

@@ -10,6 +10,7 @@ import { grants } from './grants.ts';
 import { share } from './share.ts';
 import { COMMON_OPTIONS, generalHelp, helpOf } from './help.ts';
 import { ls } from './list.ts';
+import { localMessage } from './local-errors.ts';
 import { mb, rb } from './buckets.ts';
 import { put } from './put.ts';
 import { createOutput } from './output.ts';
@@ -41,8 +42,9 @@ export async function runStorj(environment: Environment): Promise<number> {
     return await run(environment);
   } catch (error) {
     const { code, exit } = verdictOn(error, environment.signal);
-    const message = error instanceof Error ? error.message : String(error);
-    const remedy = exit === EXIT.usage ? ` See: storj ${argv[0]?.startsWith('-') === false ? `${argv[0]} ` : ''}--help` : '';
+    const message = localMessage(error) ?? (error instanceof Error ? error.message : String(error));
+    const remedy =
+      exit === EXIT.usage ? ` See: storj ${COMMANDS.some(({ name }) => name === argv[0]) ? `${argv[0]} ` : ''}--help` : '';
     stderr.write(isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `storj: ${message}${remedy}\n`);
     if (code === 'Bug' && error instanceof Error && !isJson) stderr.write(`${error.stack}\n`);
     return exit;
@@ -58,16 +60,22 @@ function verdictOn(error: unknown, signal: AbortSignal): { code: string; exit: n
   return { code, exit: code.startsWith('ERR_PARSE_ARGS') ? EXIT.usage : EXIT.failed };
 }
 
+function commandOf(name: string): Command {
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command === undefined) throw new UsageError(`There is no command "${name}".`);
+  return command;
+}
+
 async function run(environment: Environment): Promise<number> {
   const [name = '--help', ...rest] = environment.argv;
   const { stdout } = environment;
   if (name === '--help' || name === '-h' || name === 'help') {
-    const about = COMMANDS.find((one) => one.name === rest[0]);
-    stdout.write(about === undefined ? generalHelp(COMMANDS) : helpOf(about));
+    const about = rest.find((one) => !one.startsWith('-'));
+    stdout.write(about === undefined ? generalHelp(COMMANDS) : helpOf(commandOf(about)));
     return EXIT.ok;
   }
-  const command = COMMANDS.find((one) => one.name === name);
-  if (command === undefined) throw new UsageError(`There is no command "${name}".`);
+  if (name.startsWith('-')) throw new UsageError(`The command comes before its flags: storj COMMAND ${name}.`);
+  const command = commandOf(name);
   const { values, positionals } = parseArgs({
     args: rest,
     options: { ...COMMON_OPTIONS, ...command.options },

@@ -1,6 +1,6 @@
 // `npm run farm` as people use it: real processes, a real S3 client, a stop, a lost folder, a start, and it heals.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +12,8 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { openStorj } from 'storjfarm';
+import { wordsFile } from '#node/cli/farm-folder.ts';
 import { startLocalFarm, type LocalFarm } from '#node/cli/local-farm.ts';
 import { farmReportSchema } from '#node/interface/status.ts';
 
@@ -81,6 +83,13 @@ describe('a local farm', () => {
   it('keeps accounts apart', async () => {
     expect(new Set(farm.accounts.map((one) => one.canonicalId)).size).toBe(2);
     await expect(client(1).send(new ListObjectsV2Command({ Bucket: 'photos' }))).rejects.toMatchObject({ name: 'AccessDenied' });
+  });
+
+  it('says how the command and the library get there without the bridge', async () => {
+    const words = readFileSync(join(dataDir, wordsFile(1)), 'utf8').trim();
+    const storj = await openStorj({ words, farmers: farm.farmers.slice(-1) });
+    expect((await storj.buckets()).map(({ name }) => name)).toEqual(['photos']);
+    await storj.close();
   });
 
   it('goes on after a stop, with two folders gone heals, and then bears the loss of two others', async () => {

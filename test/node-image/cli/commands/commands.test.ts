@@ -7,6 +7,7 @@ import { openStorj, StorjError } from 'storjfarm';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rangeOf } from '#node/cli/commands/get.ts';
 import { loadConfig, saveConfig } from '#node/cli/commands/device-config.ts';
+import { localMessage } from '#node/cli/commands/local-errors.ts';
 import { textOf } from '#node/cli/commands/reset.ts';
 import { progressLine, sizeText } from '#node/cli/commands/output.ts';
 import { runStorj } from '#node/cli/commands/run.ts';
@@ -59,7 +60,13 @@ describe('the command line', () => {
     [['rm', 'bucket'], 'names a bucket and no object'],
     [['get', 'a/b', '--range', 'x'], 'A range is FIRST-LAST'],
     [['mb', 'A'], '3 to 63 small letters'],
-    [['ls'], 'Which farm?'],
+    [['ls'], 'Which account, and where?'],
+    [['ls', '--words-file', '/nowhere/words'], "/nowhere/words isn't there"],
+    [['ls', '--grant', '/nowhere/grant'], "/nowhere/grant isn't there"],
+    [['put', '/nowhere/file', 'a'], "/nowhere/file isn't there"],
+    [['cp', '/nowhere/file', 'sj://a/'], "/nowhere/file isn't there"],
+    [['help', 'nonsense'], 'There is no command "nonsense"'],
+    [['--json', 'ls'], 'The command comes before its flags'],
     [['grants', 'nonsense'], 'grants key, ask, approve, create, list or revoke'],
     [['grants', 'ask'], 'Ask for what?'],
     [['grants', 'approve'], 'Approve what?'],
@@ -88,6 +95,24 @@ describe('the command line', () => {
     expect(JSON.parse(silent.err)).toMatchObject({ error: { code: 'NoFarmer' } });
     const wrong = await storj(['ls', '--words-file', '-', '--farmer', 'https://127.0.0.1:1'], {}, 'twenty-four words');
     expect(wrong.exit).toBe(5);
+  });
+
+  it('asks for the farm where the words alone are given, and for a seed that is one', async () => {
+    expect(await storj(['ls'], { STORJ_WORDS: WORDS })).toMatchObject({
+      exit: 2,
+      err: expect.stringContaining('Which farm?') as string,
+    });
+    const seed = await storj(['ls', '--grant', 'sj-grant/1:x'], { STORJ_GRANT_KEY: 'secret' });
+    expect(seed).toMatchObject({ exit: 2, err: expect.stringContaining('64 hex digits') as string });
+    expect(seed.err).not.toContain('secret');
+    expect(await storj(['ls', '--grant', 'sj-grant/1:x'])).toMatchObject({ exit: 5 });
+  });
+
+  it('says what is wrong with a file of this machine, and where', () => {
+    expect(localMessage(Object.assign(new Error('x'), { code: 'EACCES', path: '/a/b' }))).toContain('/a/b may not be read');
+    expect(localMessage(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/a/b' }))).toContain('/a/b: make room');
+    expect(localMessage(Object.assign(new Error('x'), { code: 'ECONNREFUSED' }))).toBeNull();
+    expect(localMessage('ENOENT')).toBeNull();
   });
 
   it('never takes words as an argument', async () => {
