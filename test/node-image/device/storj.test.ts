@@ -7,7 +7,7 @@ import { writerKeys } from '#node/client/account.ts';
 import { createClient } from '#node/client/client.ts';
 import { openGrant } from '#node/client/grants.ts';
 import { rootQuorums } from '#node/core/rendezvous.ts';
-import { askText, holderText, parseAsk, parseHolder, permissionsOf } from '#node/device/permissions.ts';
+import { askText, handOn, holderText, parseAsk, parseHolder, permissionsOf } from '#node/device/permissions.ts';
 import { getStatements } from '#node/log/log-calls.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
@@ -93,6 +93,14 @@ describe('a device', () => {
     expect((await read(bucket, 'before')).equals(seededBytes(300_000, 2))).toBe(true);
     expect((await read(bucket, 'after')).equals(seededBytes(300_000, 3))).toBe(true);
     expect(await read(bucket, 'small')).toEqual(Buffer.from('s'));
+  });
+
+  it('ends in peace where too few farmers are left to end its log', async () => {
+    world = await startDeviceWorld(6);
+    const device = world.device();
+    await (await device.createBucket('photos')).put('small', text('s'));
+    for (const i of [0, 1, 2, 3, 4]) world.kill(world.name(i));
+    await device.close();
   });
 
   it('with its state goes on with its log; without it ends that one and begins another', async () => {
@@ -231,6 +239,32 @@ describe('by a grant', () => {
     await expect(app.createBucket('more')).rejects.toMatchObject({ code: 'NotAllowed' });
     expect(await keys(bucket)).toEqual(['in/1', 'in/2']);
     expect(await read(bucket, 'in/1')).toEqual(Buffer.from('one'));
+  });
+});
+
+describe('a grant handed on by its holder', () => {
+  it('allows a part of what his does, no longer than his, and nothing where he may not share', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('a', text('1'));
+    const [seed, theirs] = [testKey('app').seed, testKey('worker').seed];
+    const holder = { bucketId: bucket.bucketId, bucketName: 'photos', to: parseHolder(holderText(seed)), forMs: 60_000 };
+    const grant = await owner.permissions.issue({ ...holder, allow: [{ verbs: ['read', 'list', 'write', 'share'] }] });
+    const to = parseHolder(holderText(theirs));
+    const part = handOn({ grant, holderSeed: seed, to, allow: [{ verbs: ['read', 'list'] }], forMs: 3_600_000, seed: theirs });
+    const worker = await world.granted(part).bucket('photos');
+    expect(await read(worker, 'a')).toEqual(Buffer.from('1'));
+    await expect(worker.put('b', text('2'))).rejects.toMatchObject({ code: 'NotAllowed' });
+    expect(openGrant(part).expiresMs).toBe(openGrant(grant, seed).expiresMs);
+    const more = { holderSeed: seed, to, allow: [{ verbs: ['delete'] as const }], forMs: 1000 };
+    expect(() => handOn({ ...more, grant })).toThrow(expect.objectContaining({ code: 'NotAllowed' }));
+    expect(() => handOn({ ...more, grant: part, holderSeed: theirs, allow: [{ verbs: ['read'] }] })).toThrow(
+      'without the verb share',
+    );
+    // With his goes what came of it.
+    await owner.permissions.revoke({ text: grant });
+    await expect(read(await world.granted(part).bucket('photos'), 'a')).rejects.toMatchObject({ code: 'NotAllowed' });
   });
 });
 
