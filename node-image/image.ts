@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { findCluster } from '#infra/local/local-cluster.ts';
 import { runCommand } from '#infra/local/run-command.ts';
+import { nodeFlags } from '#node/interface/node-flags.ts';
 import { imageArchitecture } from './oci/architecture.ts';
 import { bundleApp, nativeAddons } from './oci/bundle-app.ts';
 import { contentTag, describeImage, writeImageArchive, writeLayer, type Layer } from './oci/image-archive.ts';
@@ -33,8 +34,11 @@ const ENTRIES = { operator: 'operator/main.ts', node: 'node-image/main.ts', stor
 const REPOSITORY = 'localhost/storj-node';
 /** Two malloc arenas instead of eight for each core: an idle process keeps 20 MB less. */
 const IMAGE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '2' };
-/** `kubectl run --image … storj ls` gives "storj" to Node as a file; with --command, or in `exec`, it is a program. */
-const STORJ_PROGRAM = "#!/usr/local/bin/node\nimport('/app/storj.mjs');\n";
+/**
+ * `kubectl run --image … storj ls` gives "storj" to Node as a file; with --command, or in `exec`, it is a program. Its
+ * first line takes one flag: the one that saves most.
+ */
+const STORJ_PROGRAM = `#!/usr/local/bin/node ${nodeFlags('bridge')[0]}\nimport('/app/storj.mjs');\n`;
 /** Older archives in the cache go. */
 const KEEP_ARCHIVES = 6;
 

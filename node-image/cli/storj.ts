@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4 --initial-old-space-size=128
 // `storj`: an account's buckets and objects from any machine, straight from the farmers.
 import { enableCompileCache } from 'node:module';
 
