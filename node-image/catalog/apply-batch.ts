@@ -157,6 +157,7 @@ function uncovered({ entries, repair, placements }: AppliedBatch): Uncovered {
     if ('inline' in entry) inlineBytes += entry.inline?.length ?? 0;
   }
   for (const { farmers } of repair?.added ?? []) headBytes += 140 + 34 * farmers.length;
+  for (const { heads, dropped } of repair?.cuts ?? []) headBytes += 120 * heads.length + 34 * dropped.length;
   for (const { sealed } of placements) headBytes += sealed.length + 20;
   return { headBytes, inlineBytes };
 }

@@ -20,7 +20,7 @@ import { newObject } from './scale-bucket.ts';
 
 /** With their places about 8 MiB: a checkpoint is due. */
 const NEW_OBJECTS = 18_000;
-const MAKINGS = 8;
+const MAKINGS = 3;
 const ENTRIES_AT_ONCE = 500;
 const HOURS_MS = 4 * 3_600_000;
 
@@ -55,6 +55,7 @@ export async function nextCheckpoints(input: {
   const make = async (more: Partial<CheckpointOrder> = {}) => {
     const before = { cpu: process.cpuUsage(), readBytes: store.readBytes, storedBytes: store.storedBytes };
     await makeCheckpoint({
+      roots: await fetchRoots(link, owner, signal),
       link,
       store,
       owner,
