@@ -1,5 +1,5 @@
-// A bridge with its S3 server on farmers that keep logs but no pieces; all in this process, which tells its
-// parent where it listens: `node endless-bridge.ts FOLDER`.
+// A bridge with its S3 server on farmers that keep logs but no pieces, or (`keep`) pieces too; all in this process,
+// which tells its parent where it listens: `node endless-bridge.ts FOLDER [keep]`.
 import { join } from 'node:path';
 import { startS3Server } from '#node/bridge/s3/server.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
@@ -7,14 +7,14 @@ import { accountOf, introduceOwner, startFarmBridge } from '#test/node-image/bri
 import { memoryFarm } from '#test/support/memory-farmer.ts';
 import { discarding } from './discarding.ts';
 
-const folder = process.argv[2]!;
+const [folder, isKept] = [process.argv[2]!, process.argv[3] === 'keep'];
 const credentials = { accessKey: 'bench', secretKey: 'bench-secret' };
 const region = 'storj-1';
 const farm = await memoryFarm({ farmers: 6 });
 const { bridge } = startFarmBridge({
   farm,
   folder,
-  network: discarding(farm, farm.networkOf(farm.bridge)),
+  network: isKept ? farm.networkOf(farm.bridge) : discarding(farm, farm.networkOf(farm.bridge)),
   catalog: await openSqliteCatalog({ path: join(folder, 'catalog.sqlite'), secret: farm.bridge.seed }),
 });
 const owner = await introduceOwner(bridge, 1);
