@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -265,5 +265,27 @@ describe('segment index', () => {
     expect(third.figures.totals().segments).toBe(0);
     add(third, 'one');
     third.close();
+  });
+
+  it('starts empty once a page turns out to be damaged', () => {
+    const path = join(folder, 'damaged.sqlite');
+    const first = new SegmentIndex(path);
+    first.transaction(() => {
+      for (let i = 0; i < 200; i++) add(first, `segment ${i}`);
+    });
+    first.close();
+    const pages = readFileSync(path);
+    // The tables' names lie before it.
+    writeFileSync(path, pages.fill(0xff, pages.length / 2));
+    const second = new SegmentIndex(path);
+    expect(() => second.allSegments(0, 1000).map((id) => second.segment(id))).toThrow('malformed');
+    second.close();
+    const third = new SegmentIndex(path);
+    add(third, 'one');
+    expect(third.figures.totals().segments).toBe(1);
+    third.close();
+    const fourth = new SegmentIndex(path);
+    expect(fourth.figures.totals().segments).toBe(1);
+    fourth.close();
   });
 });
