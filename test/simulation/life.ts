@@ -282,13 +282,13 @@ class Life {
         const home = dice.chance(0.3) ? world.zombie : world.bridge;
         home?.bridge.upkeep.nudge();
       },
-      leave: () => this.#leaveOnce(),
+      leave: () => void this.#leaveOnce(),
     };
   }
 
   /** One at a time. */
-  #leaveOnce(): void {
-    this.#leaving ??= this.#leave().finally(() => (this.#leaving = null));
+  #leaveOnce(): Promise<void> {
+    return (this.#leaving ??= this.#leave().finally(() => (this.#leaving = null)));
   }
 
   /** A farmer that may lose what it has: never more than f at once. */

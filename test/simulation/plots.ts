@@ -16,8 +16,8 @@ export interface Stage {
   revive(home: FarmerHome): Promise<void>;
   /** Where that isn't one too many. */
   loseVolume(home: FarmerHome): Promise<void>;
-  /** One farmer, in its own time. */
-  leave(): void;
+  /** One farmer, as soon as the operator lets it. */
+  leave(): Promise<void>;
 }
 
 export type Plot = (stage: Stage) => Promise<void>;
@@ -123,10 +123,13 @@ async function deletesOfMany({ world }: Stage): Promise<void> {
   await alive(bridge.bridge.checkpoints.makeDue());
 }
 
-/** A farmer leaves while the repairer sees what it has and finds no time to move it. */
-async function leavesUnrepaired({ world, leave }: Stage): Promise<void> {
+/** A farmer leaves while the repairer sees what it has and finds no time to move it. When it is gone another is lost. */
+async function leavesUnrepaired(stage: Stage): Promise<void> {
+  const { world } = stage;
   if (world.bridge) await putOne(world, 'before', world.bridge, { sizeBytes: 70_000 });
-  leave();
+  const there = new Set(world.farmers);
+  let isOver = false;
+  const leaving = stage.leave().finally(() => (isOver = true));
   for (let left = 8; left > 0 && world.repairer; left--) {
     const { repair, process } = world.repairer;
     const look = async () => {
@@ -134,8 +137,12 @@ async function leavesUnrepaired({ world, leave }: Stage): Promise<void> {
       await repair.scan();
     };
     await Promise.race([look(), new Promise<void>((resolve) => process.onKill(resolve))]);
-    await world.sleep(2500);
+    await Promise.race([leaving, world.sleep(2500)]);
+    if (isOver) break;
   }
+  await leaving;
+  const hasLeft = [...there].some((home) => !world.farmers.includes(home));
+  if (hasLeft) await stage.loseVolume(world.dice.pick(world.farmers));
 }
 
 /** A repairer that lies, about something that is there. */
