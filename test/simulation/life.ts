@@ -4,15 +4,14 @@
 import { wordsFromEntropy } from '#node/core/keys.ts';
 import { checkDisks, checkFromWords, checkLogs, insist, readThroughBridge } from './checks.ts';
 import { isDrained } from './draining.ts';
-import { liars } from './liars.ts';
 import { actOnce, mustWrite, simAccount } from './clients.ts';
 import { actDirectly, allowDevice, revokeDevice, startDevice } from './devices.ts';
-import { checkGarbage, trashEverything } from './garbage.ts';
+import { checkGarbage } from './garbage.ts';
+import { misfortunes } from './misfortunes.ts';
 import { checkOver } from './refusals.ts';
 import { checkFed, checkShown, endShare, liveWithShare } from './shares.ts';
 import { PLOTS, setBackInTheRush, type Plot, type Stage } from './plots.ts';
-import { cheat } from './cheating-repairer.ts';
-import { BUCKET_NAME, SimSavedLogs, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
+import { BUCKET_NAME, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
 
 /** A run that has fired so many timers isn't one. */
 const MAX_TIMERS = 400_000;
@@ -23,9 +22,6 @@ const LOUD = ['crash', 'blackout', 'partition', 'lose', 'leave', 'lie'];
 const QUIET = ['setBack', 'forget'];
 /** Sizes of farms, by seed. Small ones are cheap and have all the promises. */
 const FARMERS = [3, 4, 3, 5, 3, 4, 3, 6];
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 export interface Outcome {
   seed: number;
@@ -68,8 +64,6 @@ class Life {
   readonly #faulty = new Set<FarmerHome>();
   /** Farmers that nothing repairs: liars, and those whose disk rots unnoticed. */
   readonly #hopeless = new Set<FarmerHome>();
-  /** What a back-up of the bridge's volume would have. */
-  #backup: SimSavedLogs | null = null;
   #isCalm = false;
   /**
    * In some worlds farmers forget, or lie about what they know, and nothing else hides the truth: nobody is cut
@@ -173,7 +167,7 @@ class Life {
 
   async #fate(): Promise<void> {
     const { dice } = this.#world;
-    const kinds = Object.entries(this.#faults()).filter(([name]) => !this.#hidden().includes(name));
+    const kinds = Object.entries(misfortunes(this.#stage())).filter(([name]) => !this.#hidden().includes(name));
     // Some worlds know few misfortunes, so that each gets room.
     const known = kinds.filter(() => dice.chance(0.5));
     for (let left = dice.between(1, 9); left > 0 && !this.#isCalm; left--) {
@@ -196,93 +190,16 @@ class Life {
       world: this.#world,
       breakable: (options) => this.#breakable(options),
       startBridge: (home) => this.#serve(home),
-      restartBridge: (on) => this.#restartBridge(() => on),
+      restartBridge: (on) => this.#restartBridge(on),
       revive: (home) => this.#revive(home),
+      standStill: (ms) => this.#standStill(ms),
+      loseAny: () => this.#loseVolume(),
       loseVolume: async (home) => {
         const isThere = this.#world.stateOf(home.keyPair.publicKey) === 'Active' && this.#world.farmers.includes(home);
         if (isThere && this.#mayBreak(home)) await this.#loseVolume(home);
       },
       leave: () => this.#leaveOnce(),
-    };
-  }
-
-  #faults(): Record<string, () => void | Promise<void>> {
-    const world = this.#world;
-    const { dice } = world;
-    const up = () => world.farmers.filter(({ running }) => running);
-    return {
-      crash: () => {
-        const home = dice.pick(world.farmers);
-        world.killFarmer(home, { power: dice.chance(0.7) });
-        world.time.after(dice.between(50, 15_000), () => void this.#revive(home));
-      },
-      blackout: () => {
-        for (const home of up()) {
-          world.killFarmer(home, { power: true });
-          world.time.after(dice.between(50, 8000), () => void this.#revive(home));
-        }
-      },
-      partition: () => {
-        const names = [...world.farmers.map(({ name }) => name), world.bridge?.name ?? '', world.zombie?.name ?? ''];
-        const some = new Set(names.filter(() => dice.chance(0.4)));
-        world.note(`cut off from the others: ${[...some].join(', ')}`);
-        for (const a of names) for (const b of names) if (some.has(a) && !some.has(b)) world.net.cut(a, b);
-        world.time.after(dice.between(500, 25_000), () => {
-          world.note('the network is whole again');
-          world.net.heal();
-        });
-      },
-      skew: () => {
-        const processes = [...up().map(({ running }) => running!.process), ...(world.bridge ? [world.bridge.process] : [])];
-        if (processes.length === 0) return;
-        const process = dice.pick(processes);
-        process.skewMs = dice.between(-120_000, 120_000);
-        world.note(`the clock of ${process.name} is off by ${process.skewMs} ms`);
-      },
-      bridgeCrash: () =>
-        this.#restartBridge(() => ({
-          saved: world.bridge!.saved,
-          ...(dice.chance(0.5) ? { catalog: world.bridge!.catalog } : {}),
-        })),
-      bridgeLoss: () => this.#restartBridge(() => ({})),
-      bridgeBackup: () => {
-        if (!this.#backup || dice.chance(0.4)) this.#backup = world.bridge?.saved.copy() ?? null;
-        else this.#restartBridge(() => ({ saved: this.#backup!.copy() }));
-      },
-      zombie: () => {
-        if (!world.bridge || this.#leaving) return;
-        if (world.zombie) world.killBridge(world.zombie);
-        world.zombie = world.bridge;
-        const saved = dice.chance(0.5) ? world.bridge.saved.copy() : undefined;
-        world.bridge = world.startBridge(saved ? { saved } : {});
-        this.#serve(world.bridge);
-      },
-      repairerCrash: () => {
-        const repairer = world.repairer;
-        world.killRepairer();
-        world.startRepairer(repairer && dice.chance(0.5) ? { states: repairer.states } : {});
-      },
-      cheat: () => cheat(world),
-      trash: async () => {
-        const home = this.#breakable({ forGood: true });
-        if (home) await trashEverything(world, home);
-      },
-      lose: () => this.#loseVolume(),
-      setBack: () => this.#setBack(),
-      rot: () => {
-        const home = this.#breakable({ forGood: true });
-        if (!home) return;
-        world.note(`the disk of ${home.name} rots`);
-        home.disk.rot(dice.between(1, 4));
-      },
-      lie: () => this.#beginToLie(dice.pick(['wrong bytes', 'has nothing', 'false receipts'])),
-      forget: () => this.#beginToLie('old heads'),
-      standStill: () => this.#standStill(dice.pick([3 * HOUR_MS, 50 * HOUR_MS, 9 * DAY_MS, 9 * DAY_MS])),
-      cut: () => {
-        const home = dice.chance(0.3) ? world.zombie : world.bridge;
-        home?.bridge.upkeep.nudge();
-      },
-      leave: () => void this.#leaveOnce(),
+      isLeaving: () => this.#leaving !== null,
     };
   }
 
@@ -304,15 +221,6 @@ class Life {
     this.#faulty.add(home);
     if (forGood) this.#hopeless.add(home);
     return home;
-  }
-
-  #beginToLie(how: string): void {
-    const world = this.#world;
-    const home = this.#breakable({ forGood: true });
-    if (!home?.running) return;
-    world.note(`${home.name} begins to lie: ${how}`);
-    home.lie = liars(world, home)[how]!;
-    world.net.attach(home.keyPair.publicKey, home.lie(home.running.service));
   }
 
   async #revive(home: FarmerHome): Promise<void> {
@@ -371,21 +279,6 @@ class Life {
     world.oldDisks.push(home.disk);
     if (how === 'Lost') world.setState(home.keyPair.publicKey, 'Lost');
     else world.change({ roster: world.current().roster.filter(({ farmer }) => farmer !== home.keyPair.publicKey) });
-  }
-
-  /** A snapshot of the volume is put back. */
-  async #setBack(): Promise<void> {
-    const world = this.#world;
-    // Nobody notices yet which pieces it lacks.
-    const home = this.#breakable({ forGood: true });
-    if (!home) return;
-    const snapshot = home.disk.copy();
-    await world.sleep(world.dice.between(1000, 30_000));
-    if (!world.farmers.includes(home)) return;
-    world.killFarmer(home, { power: false });
-    world.note(`${home.name} is set back to its snapshot`);
-    home.disk = snapshot;
-    await this.#revive(home);
   }
 
   /** The operator drains a farmer, by its own rules, and takes its volume away when they let it. */

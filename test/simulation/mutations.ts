@@ -279,7 +279,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a share keeps what its bucket has let go',
-    foundBy: 75,
+    foundBy: 166,
     file: 'node-image/bridge/share-feed.ts',
     find: `    if (gone.length > 0) return {`,
     replace: `    if (gone.length < 0) return {`,

@@ -1,9 +1,10 @@
 // Misfortunes that come one after the other, as chance alone hardly ever brings them together: each is what some
 // rule of the product is there for.
+import { LogError } from '#node/log/log-link.ts';
 import { cheat } from './cheating-repairer.ts';
 import { checkFromWordsIfItAnswers } from './checks.ts';
 import { putOne, removeKey, simAccount } from './clients.ts';
-import { putDirectly, startVisitor } from './devices.ts';
+import { putDirectly, startVisitor, type DeviceHome } from './devices.ts';
 import { BUCKET_NAME, type BridgeHome, type FarmerHome, type World } from './world.ts';
 
 /** What a plot may do to the world beside looking at it. */
@@ -12,12 +13,17 @@ export interface Stage {
   /** A farmer that may lose what it has; null where that would be one too many. `forGood`: nobody notices. */
   breakable(options: { forGood: boolean }): FarmerHome | null;
   startBridge(home: BridgeHome): void;
-  restartBridge(on: Parameters<World['startBridge']>[0]): void;
+  /** After a moment, on what `on` says is left. */
+  restartBridge(on: () => Parameters<World['startBridge']>[0]): void;
   revive(home: FarmerHome): Promise<void>;
   /** Where that isn't one too many. */
   loseVolume(home: FarmerHome): Promise<void>;
+  loseAny(): Promise<void>;
+  /** Everything is switched off for so long. */
+  standStill(ms: number): Promise<void>;
   /** One farmer, as soon as the operator lets it. */
   leave(): Promise<void>;
+  isLeaving(): boolean;
 }
 
 export type Plot = (stage: Stage) => Promise<void>;
@@ -35,10 +41,11 @@ async function reachesOne(stage: Stage): Promise<void> {
   if (!bridge || world.zombie || !one.running) return;
   // Its log is open before.
   await putOne(world, 'before', bridge);
-  const visitor = await startVisitor(world).catch(() => null);
+  const visitor = await visitorOf(world);
   world.note(`${bridge.name} reaches nobody but ${one.name}`);
   for (const { name } of world.farmers) if (name !== one.name) world.net.cut(bridge.name, name);
-  void Promise.all([putOne(world, 'hurry-1', bridge), putOne(world, 'hurry-2', bridge)]);
+  const hurried = Promise.all([putOne(world, 'hurry-1', bridge), putOne(world, 'hurry-2', bridge)]);
+  hurried.catch(() => {});
   // In the log of the account.
   const limit = bridge.process.runtime.deadline(30_000);
   void bridge.bridge.objects.createBucket(simAccount(world), `hurry-${world.time.nowMs}`, limit).catch(() => {});
@@ -46,13 +53,24 @@ async function reachesOne(stage: Stage): Promise<void> {
   if (visitor) await putDirectly(world, visitor);
   const isLostFirst = dice.chance(0.5);
   if (isLostFirst) await stage.loseVolume(one);
-  if (world.bridge === bridge) stage.restartBridge(dice.chance(0.7) ? {} : { saved: bridge.saved });
+  if (world.bridge === bridge) stage.restartBridge(() => (dice.chance(0.7) ? {} : { saved: bridge.saved }));
   world.net.heal();
   await world.sleep(dice.between(7000, 15_000));
   // Somebody writes, so that the log of the one before is brought to its end.
   if (world.bridge) await putOne(world, 'after', world.bridge);
   if (!isLostFirst) await stage.loseVolume(one);
   visitor?.process.kill();
+  await hurried;
+}
+
+async function visitorOf(world: World): Promise<DeviceHome | null> {
+  try {
+    return await startVisitor(world);
+  } catch (error) {
+    if (!(error instanceof LogError)) throw error;
+    world.note(`no visitor comes: ${error.message}`);
+    return null;
+  }
 }
 
 /** The old bridge goes on writing while a new one takes over. */
@@ -91,7 +109,7 @@ async function movesApart(stage: Stage): Promise<void> {
   const isWhole = world.farmers.every(({ running, keyPair }) => running && world.stateOf(keyPair.publicKey) === 'Active');
   const bucketId = bridge?.bridge.catalog.bucketsNamed(BUCKET_NAME)[0]?.bucketId;
   if (!isWhole || !leaver || !far || !third || !bucketId || world.zombie) return;
-  const visitor = await startVisitor(world).catch(() => null);
+  const visitor = await visitorOf(world);
   if (!visitor) return;
   const epoch = () => bridge.bridge.accounts.view(world.owner.keyPair.publicKey)?.sets.get(bucketId)?.epoch ?? 0;
   const key = `apart-${world.time.nowMs}`;
