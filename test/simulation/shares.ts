@@ -1,5 +1,6 @@
 // A share: an app reads what lies below a prefix, by a grant that ends. The bridge keeps it up to date, and now and
 // then the owner's own machine does.
+import { ObjectsError } from '#node/bridge/objects.ts';
 import { bucketKeys, openBucket } from '#node/client/account.ts';
 import { createClient, type Client } from '#node/client/client.ts';
 import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
@@ -208,7 +209,7 @@ export async function checkShown(world: World, share: ShareHome, counts: Counts,
 function isTrouble(error: unknown): boolean {
   if (error instanceof Violation) return false;
   const isTimeout = error instanceof DOMException && error.name === 'TimeoutError';
-  return isTimeout || [LogError, StorjError, GetError, CallError, BridgeDied].some((kind) => error instanceof kind);
+  return isTimeout || [LogError, StorjError, ObjectsError, GetError, CallError, BridgeDied].some((kind) => error instanceof kind);
 }
 
 /** A grant in somebody's hands. */
