@@ -244,7 +244,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'an upload is done at required',
-    foundBy: 34,
+    foundBy: 39,
     file: 'node-image/client/segment-attempt.ts',
     find: `if (this.#count('stored') >= this.#input.scheme.optimal) return;`,
     replace: `if (this.#count('stored') >= this.#input.scheme.required) return;`,
