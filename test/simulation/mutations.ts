@@ -237,7 +237,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the end of a sealed log is not filled',
-    foundBy: 86,
+    foundBy: 548,
     file: 'node-image/log/seal-log.ts',
     find: `  if (end.seq > 0) await fill(link, input, heads, end);`,
     replace: `  if (end.seq < 0) await fill(link, input, heads, end);`,
@@ -258,7 +258,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the prefix of a grant is not checked',
-    foundBy: 5,
+    foundBy: 26,
     file: 'node-image/core/grants.ts',
     find: `verbs.includes('write') && entry.key.startsWith(prefix);`,
     replace: `verbs.includes('write');`,
