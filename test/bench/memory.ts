@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { nodeFlags } from '#node/interface/node-flags.ts';
 import { residentMib } from './support/farmer-fleet.ts';
 import { MIB, quantile, type Benchmark, type Report } from './support/measure.ts';
-import { s3Client, type S3, type S3Order } from './support/s3-client.ts';
+import type { Repeat } from './support/endless-bridge.ts';
+import { s3Client, type S3 } from './support/s3-client.ts';
 
 const CLIENT = fileURLToPath(new URL('support/endless-client.ts', import.meta.url));
 const BRIDGE = fileURLToPath(new URL('support/endless-bridge.ts', import.meta.url));
@@ -25,7 +26,7 @@ export const memory: Benchmark = {
     await watched(report, `put of ${gib} GiB, client`, fork(CLIENT, ['put', String(gib)]));
     await watched(report, `get of ${gib} GiB, client`, fork(CLIENT, ['get', String(gib)]));
     await watched(report, `S3 upload of ${gib} GiB, bridge`, forkBridge(folder, 'upload'), (s3) => upload(s3, gib));
-    await watched(report, `S3 get of ${gib} GiB, bridge`, forkBridge(folder, 'get', 'keep'), (s3) => copyAndGet(s3, gib));
+    await watched(report, `S3 get of ${gib} GiB, bridge`, forkBridge(folder, 'get', 'keep'), (s3, child) => get(s3, gib, child));
   },
 };
 
@@ -36,13 +37,18 @@ function forkBridge(folder: string, name: string, ...more: string[]): ChildProce
 }
 
 /** Ends when the child does; `work` is what is asked of a bridge. */
-async function watched(report: Report, name: string, child: ChildProcess, work?: (s3: S3) => Promise<void>): Promise<void> {
+async function watched(
+  report: Report,
+  name: string,
+  child: ChildProcess,
+  work?: (s3: S3, child: ChildProcess) => Promise<void>,
+): Promise<void> {
   const samples: number[] = [];
   const timer = setInterval(() => samples.push(residentMib(child.pid)), 100);
   const ended = once(child, 'exit') as Promise<[number]>;
   if (work) {
     const [to] = (await once(child, 'message')) as [{ endpoint: string; region: string; accessKey: string; secretKey: string }];
-    await work(s3Client({ ...to, connections: 2 }));
+    await work(s3Client({ ...to, connections: 2 }), child);
     child.disconnect();
   }
   const [code] = await ended;
@@ -59,31 +65,29 @@ async function watched(report: Report, name: string, child: ChildProcess, work?:
 
 async function upload(s3: S3, gib: number): Promise<void> {
   await s3('PUT', '/bench');
-  await inParts(s3, '/bench/large', gib, () => ({ body: Readable.from(part()), sizeBytes: PART_BYTES }));
-}
-
-/** Copies refer to the segments of one part: nothing is moved until it is read. */
-async function copyAndGet(s3: S3, gib: number): Promise<void> {
-  await s3('PUT', '/bench');
-  await s3('PUT', '/bench/part', { body: Readable.from(part()), sizeBytes: PART_BYTES });
-  await inParts(s3, '/bench/large', gib, () => ({ copySource: '/bench/part' }));
-  await s3('GET', '/bench/large');
-}
-
-async function inParts(s3: S3, path: string, count: number, order: () => S3Order): Promise<void> {
-  const begun = await s3('POST', path, { query: [['uploads', '']] });
+  const begun = await s3('POST', '/bench/large', { query: [['uploads', '']] });
   const uploadId = /<UploadId>([^<]+)/.exec(begun.text)![1]!;
   let parts = '';
-  for (let number = 1; number <= count; number++) {
+  for (let number = 1; number <= gib; number++) {
     const query: [string, string][] = [
       ['partNumber', String(number)],
       ['uploadId', uploadId],
     ];
-    const { etag, text } = await s3('PUT', path, { query, ...order() });
-    parts += `<Part><PartNumber>${number}</PartNumber><ETag>${etag || /<ETag>([^<]+)/.exec(text)![1]!}</ETag></Part>`;
+    const { etag } = await s3('PUT', '/bench/large', { query, body: Readable.from(part()), sizeBytes: PART_BYTES });
+    parts += `<Part><PartNumber>${number}</PartNumber><ETag>${etag}</ETag></Part>`;
   }
   const body = Buffer.from(`<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>`);
-  await s3('POST', path, { query: [['uploadId', uploadId]], body });
+  await s3('POST', '/bench/large', { query: [['uploadId', uploadId]], body });
+}
+
+/** The same GiB again and again, in one object. */
+async function get(s3: S3, gib: number, child: ChildProcess): Promise<void> {
+  await s3('PUT', '/bench');
+  await s3('PUT', '/bench/part', { body: Readable.from(part()), sizeBytes: PART_BYTES });
+  const repeated = once(child, 'message');
+  child.send({ bucket: 'bench', from: 'part', to: 'large', times: gib } satisfies Repeat);
+  await repeated;
+  await s3('GET', '/bench/large');
 }
 
 function* part(): Generator<Buffer> {

@@ -4,13 +4,11 @@ import type { Readable } from 'node:stream';
 import { Pool } from 'undici';
 import { canonicalRequest, createSigningKeys, requestStringToSign, sign } from '#node/bridge/s3/signature.ts';
 
-export interface S3Order {
+interface S3Order {
   query?: [string, string][];
   body?: Buffer | Readable;
   /** Of a body that is a stream. */
   sizeBytes?: number;
-  /** Signed with the others. */
-  copySource?: string;
 }
 export type S3 = (method: 'GET' | 'PUT' | 'POST', path: string, order?: S3Order) => Promise<{ etag: string; text: string }>;
 
@@ -29,12 +27,11 @@ export function s3Client(to: {
   });
   const signingKey = createSigningKeys();
   const { host } = new URL(to.endpoint);
-  return async (method, path, { query = [], body, sizeBytes, copySource } = {}) => {
+  return async (method, path, { query = [], body, sizeBytes } = {}) => {
     const amzDate = new Date().toISOString().replace(/[:-]|\.\d{3}/g, '');
     const scope = { date: amzDate.slice(0, 8), region: to.region };
     const payloadHash = body ? 'UNSIGNED-PAYLOAD' : createHash('sha256').update('').digest('hex');
     const headers: Record<string, string> = { host, 'x-amz-content-sha256': payloadHash, 'x-amz-date': amzDate };
-    if (copySource !== undefined) headers['x-amz-copy-source'] = copySource;
     const signedHeaders = Object.keys(headers);
     const headerValue = (name: string) => headers[name]!;
     const canonical = canonicalRequest({ method, path, query, signedHeaders, headerValue, payloadHash });
