@@ -135,7 +135,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'trash goes the same day',
-    foundBy: 45,
+    foundBy: 9,
     file: 'node-image/farmer/compaction.ts',
     find: `    expiredDay: today - TRASH_DAYS,`,
     replace: `    expiredDay: today + 1,`,
@@ -279,7 +279,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a share keeps what its bucket has let go',
-    foundBy: 166,
+    foundBy: 215,
     file: 'node-image/bridge/share-feed.ts',
     find: `    if (gone.length > 0) return {`,
     replace: `    if (gone.length < 0) return {`,
