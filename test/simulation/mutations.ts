@@ -78,7 +78,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a bridge answers before the log has it',
-    foundBy: 28,
+    foundBy: 254,
     file: 'node-image/bridge/bucket-writer.ts',
     find: `      await to.append(decision.entries, decision.repair);
       await visible.promise;`,
@@ -86,7 +86,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'moves are not followed',
-    foundBy: 160,
+    foundBy: 549,
     file: 'node-image/client/bucket-reader.ts',
     find: `    return { placement, moved: holdersOf(this.owner, placement, sealed, this.state.view.warrants) };`,
     replace: `    return { placement, moved: holdersOf(this.owner, placement, sealed.slice(1e9), this.state.view.warrants) };`,
@@ -107,7 +107,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a lost farmer's pieces count",
-    foundBy: 136,
+    foundBy: 549,
     file: 'node-image/core/segment-health.ts',
     find: `  match.grow(holders, (farmer) => stateOf(farmer) === 'Online');`,
     replace: `  match.grow(holders, () => true);`,
