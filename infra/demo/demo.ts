@@ -16,6 +16,7 @@ import {
   nodeMetrics,
   operatorMetrics,
   piecesOf,
+  piecesOnEach,
   ready,
   s3,
   summary,
@@ -133,7 +134,10 @@ async function demo(): Promise<void> {
   });
   const second = await step(`a second file (${SECOND_FILE_MIB} MiB); the new farmers hold pieces`, async () => {
     const put = await s3(place, ['put', 'second.bin', String(SECOND_FILE_MIB), '2']);
-    const held = await Promise.all([6, 7].map((ordinal) => piecesOf(place, `${FARM}-farmer-main-${ordinal}`)));
+    const held = await piecesOnEach(
+      place,
+      [6, 7].map((ordinal) => `${FARM}-farmer-main-${ordinal}`),
+    );
     if (held.some((pieces) => pieces === 0)) throw new Error(`a new farmer holds no pieces: ${held.join(', ')}`);
     return [put, `${rate(put)}, pieces on the new farmers: ${held.join(' and ')}`];
   });

@@ -118,6 +118,21 @@ export async function piecesOf(place: Place, slot: string): Promise<number> {
   return (JSON.parse(status) as { pieces: number }).pieces;
 }
 
+/** Files that are put for it at most. */
+const MORE_FILES = 8;
+
+/**
+ * What each of these farmers holds. An upload doesn't wait for the slowest farmers: files are put until those that
+ * have just started have got something, too.
+ */
+export async function piecesOnEach(place: Place, slots: readonly string[]): Promise<number[]> {
+  for (let more = 1; ; more++) {
+    const held = await Promise.all(slots.map((slot) => piecesOf(place, slot)));
+    if (more > MORE_FILES || held.every((pieces) => pieces > 0)) return held;
+    await s3(place, ['put', `more-${more}.bin`, '8', '3']);
+  }
+}
+
 /** First pod of a component: farmer, bridge, repairer. */
 async function podOf(place: Place, component: string): Promise<string> {
   const selector = `storjfarm.io/farm=${place.farm},app.kubernetes.io/component=${component}`;

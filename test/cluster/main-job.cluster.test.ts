@@ -12,6 +12,7 @@ import {
   killWithVolume,
   kubectl,
   piecesOf,
+  piecesOnEach,
   ready,
   s3,
   type Place,
@@ -144,8 +145,8 @@ describe('kubectl scale', () => {
     await kubectl(place, ['scale', 'storjfarm/demo', '--replicas=8']);
     await farmUntil(place, 'Ready with 8', (one) => ready(one) && one.status?.replicas === 8);
     second = await s3(place, ['put', 'second.bin', '64', '2']);
-    expect(await piecesOf(place, 'demo-farmer-main-6')).toBeGreaterThan(0);
-    expect(await piecesOf(place, 'demo-farmer-main-7')).toBeGreaterThan(0);
+    const held = await piecesOnEach(place, ['demo-farmer-main-6', 'demo-farmer-main-7']);
+    for (const pieces of held) expect(pieces).toBeGreaterThan(0);
   });
 
   it('down and up again at once cancels the drain', async () => {
