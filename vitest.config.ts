@@ -19,7 +19,7 @@ export default defineConfig({
           'test/**/*.cluster.test.ts',
         ],
       }),
-      level('simulation', ['test/**/*.simulation.test.ts'], 900_000, { maxConcurrency: 2 }),
+      level('simulation', ['test/**/*.simulation.test.ts'], 2_400_000, { maxConcurrency: 2 }),
       level('process', ['test/**/*.process.test.ts'], 120_000),
       level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
       level('cluster', ['test/**/*.cluster.test.ts'], 600_000, {
