@@ -70,14 +70,15 @@ export function openShares(access: AccountAccess, view: RootView): OpenShare[] {
 /** Takes the app's grant back; its log is to be emptied and closed after that. */
 export function endStatement(
   signer: KeyPair,
-  { shareId, audience }: Pick<ShareStatement, 'shareId' | 'audience'>,
+  share: Pick<OpenShare, 'shareId' | 'to'>,
   { owner, nowMs }: { owner: string; nowMs: number },
 ): Signed<RootStatement> {
+  const { shareId, to } = share;
   return signRootStatement(signer, {
     kind: 'revocation',
     owner,
     bucketId: shareId,
-    revoked: audience,
+    revoked: to.publicKey,
     logs: [],
     issuedMs: nowMs,
   });

@@ -84,8 +84,7 @@ export function verifyGrant(
 ): GrantRights {
   const rights = provenRights(chain, check);
   checkTime(rights, check.nowMs);
-  if (revocationsOf(rights, check.revocations).length > 0)
-    throw new GrantError('Revoked', 'The grant was taken back. Ask for a new one.');
+  if (revocationsOf(rights, check.revocations).length > 0) throw new GrantError('Revoked', 'The grant was taken back.');
   return rights;
 }
 
