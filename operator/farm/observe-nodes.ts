@@ -181,8 +181,11 @@ function trackQuiet(
 }
 
 export function serverAddress(server: ServerFact | undefined, key: Observed['keys']['bridge']): NodeAddress | undefined {
-  if (!server || server.ip === '' || key.state !== 'Ours') return undefined;
-  return { pod: server.podName, host: server.ip, identity: key.key.publicKey };
+  return serverAt(server, key.state === 'Ours' ? key.key.publicKey : undefined);
+}
+export function serverAt(server: ServerFact | undefined, identity: string | undefined): NodeAddress | undefined {
+  if (!server || server.ip === '' || identity === undefined) return undefined;
+  return { pod: server.podName, host: server.ip, identity };
 }
 
 export function addressOf(pod: PodFact, identity: string): NodeAddress {

@@ -6,7 +6,7 @@ import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { FarmMemory } from './memory.ts';
 import type { Observed } from './observed.ts';
-import { addressOf, bounded, inParallel } from './observe-nodes.ts';
+import { addressOf, bounded, inParallel, serverAt } from './observe-nodes.ts';
 import { canonical } from './plan.ts';
 
 interface Tell {
@@ -22,11 +22,10 @@ function toTell(observed: Observed, config: FarmConfig): Tell[] {
   const servers = [
     { server: observed.bridge, identity: config.bridges[0] },
     ...config.repairers.map(({ repairer }, number) => ({ server: observed.repairers[number], identity: repairer })),
-  ].flatMap(({ server, identity }): Tell[] =>
-    server && server.ip !== '' && identity !== undefined
-      ? [{ address: { pod: server.podName, host: server.ip, identity }, podUid: server.podUid, mark }]
-      : [],
-  );
+  ].flatMap(({ server, identity }): Tell[] => {
+    const address = serverAt(server, identity);
+    return server && address ? [{ address, podUid: server.podUid, mark }] : [];
+  });
   const farmers = config.roster.flatMap((member): Tell[] => {
     const pod = observed.pods.find(({ name }) => name === member.slot);
     if (member.state === 'Lost' || !pod || pod.ip === '' || pod.isTerminating) return [];

@@ -6,7 +6,7 @@ import { openStorj, type OpenedStorj } from '#node/device/open-storj.ts';
 import { StorjError } from '#node/device/storj-error.ts';
 import { UsageError, type Environment, type Flags } from './command.ts';
 import { configFolder, loadConfig, stateFolder } from './device-config.ts';
-import { named } from './local-errors.ts';
+import { namedFile } from './local-errors.ts';
 
 export async function openFor(environment: Environment, flags: Flags): Promise<OpenedStorj> {
   const { signal } = environment;
@@ -59,14 +59,14 @@ function holderSeed(text: string): Uint8Array {
 export async function wordsFrom({ env, stdin }: Environment, flags: Flags): Promise<string | null> {
   const file = flags['words-file'] as string | undefined;
   if (file === undefined) return env['STORJ_WORDS'] === undefined ? null : tidy(env['STORJ_WORDS']);
-  return tidy(file === '-' ? await text(stdin) : await named(readFile(file, 'utf8')));
+  return tidy(file === '-' ? await text(stdin) : await namedFile(readFile(file, 'utf8')));
 }
 
 /** Null where none is given. */
 async function grantFrom({ env }: Environment, flags: Flags): Promise<string | null> {
   const given = flags['grant'] as string | undefined;
   if (given === undefined) return env['STORJ_GRANT'] ?? null;
-  return given.startsWith('sj-grant/') ? given : await named(readFile(given, 'utf8'));
+  return given.startsWith('sj-grant/') ? given : await namedFile(readFile(given, 'utf8'));
 }
 
 const tidy = (words: string): string => words.trim().toLowerCase().split(/\s+/).join(' ');

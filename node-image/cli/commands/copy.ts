@@ -4,7 +4,7 @@ import { rm as removeFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Storj } from '#node/device/open-storj.ts';
 import { UsageError, type Command, type Context } from './command.ts';
-import { named } from './local-errors.ts';
+import { namedFile } from './local-errors.ts';
 import { download, eachOf, filesBelow, fileSource, isFolder } from './local-files.ts';
 import type { Progress } from './output.ts';
 import { baseName, keyInto, nameOf, remoteOrNull, type Remote } from './target.ts';
@@ -53,7 +53,7 @@ async function transfer(context: Context, isMove: boolean): Promise<void> {
   if (!isDeep && (source === null ? await isFolder(from) : source.key === '' || source.key.endsWith('/'))) {
     throw new UsageError(`${from} is more than one thing: add --recursive.`);
   }
-  if (source === null) await named(stat(from));
+  if (source === null) await namedFile(stat(from));
   const storj = await open();
   const steps =
     source === null

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
 import type { Storj } from '#node/device/open-storj.ts';
 import { UsageError, type Command, type Context, type Flags } from './command.ts';
-import { named } from './local-errors.ts';
+import { namedFile } from './local-errors.ts';
 import { timeText } from './output.ts';
 import { remote } from './target.ts';
 
@@ -118,7 +118,7 @@ async function revoke({ out, open }: Context, [what, holder]: string[]): Promise
   const { permissions } = storj;
   const revoked =
     holder === undefined
-      ? await permissions.revoke({ text: what.startsWith('sj-grant/') ? what : await named(readFile(what, 'utf8')) })
+      ? await permissions.revoke({ text: what.startsWith('sj-grant/') ? what : await namedFile(readFile(what, 'utf8')) })
       : await permissions.revoke({ bucketId: (await storj.bucket(remote(what).bucket)).bucketId, holder: publicKeyOf(holder) });
   out.say({ revoked }, `${revoked} taken back; farmers know within five minutes`);
 }

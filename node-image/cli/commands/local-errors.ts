@@ -27,7 +27,7 @@ export function localMessage(error: unknown): string | null {
 }
 
 /** A file that the command line names and that isn't there makes the command line wrong. */
-export async function named<T>(work: Promise<T>): Promise<T> {
+export async function namedFile<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

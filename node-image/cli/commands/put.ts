@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { UsageError, type Command, type Flags } from './command.ts';
-import { named } from './local-errors.ts';
+import { namedFile } from './local-errors.ts';
 import { fileSource, isFolder } from './local-files.ts';
 import { baseName, keyInto, nameOf, remote, remoteObject } from './target.ts';
 
@@ -24,7 +24,7 @@ export const put: Command = {
     if (isPipe && flags['words-file'] === '-')
       throw new UsageError('Standard input can carry the words or the object, not both.');
     if (!isPipe && (await isFolder(file))) throw new UsageError(`${file} is a folder: storj cp -r ${file} sj://${to}`);
-    const sizeBytes = isPipe ? null : (await named(stat(file))).size;
+    const sizeBytes = isPipe ? null : (await namedFile(stat(file))).size;
     const target = isPipe ? remoteObject(to) : remote(to);
     const key = isPipe ? target.key : keyInto(target, file);
     const storj = await open();
