@@ -25,6 +25,8 @@ export interface FarmMemory {
   refusedSizes: Map<string, { size: string; atMs: number; message: string }>;
   /** Reclaim policy of the volume behind each claim, by uid of the claim, and when it was asked. */
   policies: Map<string, { policy: string; atMs: number }>;
+  /** When the operator was last told that it may not see volumes. */
+  policiesRefusedMs: number | undefined;
   /** When numbers that move by themselves were last written. */
   numbersMs: number;
   /** Others are told of a foreign install once. */
@@ -57,6 +59,7 @@ export function createFarmMemories(): FarmMemories {
           drainFloors: new Map(),
           refusedSizes: new Map(),
           policies: new Map(),
+          policiesRefusedMs: undefined,
           numbersMs: Number.NEGATIVE_INFINITY,
           isForeignTold: false,
           sync: createBridgeSyncMemory(),

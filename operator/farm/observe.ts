@@ -230,22 +230,24 @@ async function withReclaimPolicies(
   const nowMs = clock.monotonicMs();
   const { policies } = memory;
   for (const uid of policies.keys()) if (!volumes.some((volume) => volume.uid === uid)) policies.delete(uid);
-  const unknown = volumes.filter(
-    ({ uid, isBound }) => isBound && nowMs - (policies.get(uid)?.atMs ?? Number.NEGATIVE_INFINITY) > policyKnownMs,
-  );
-  let mayAsk = true;
-  await inParallel(unknown, async ({ uid }) => {
+  const isFresh = (atMs: number | undefined) => atMs !== undefined && nowMs - atMs <= policyKnownMs;
+  const ask = async ({ uid }: VolumeFact) => {
     const bound = claims.find(({ metadata }) => metadata.uid === uid)?.spec?.volumeName;
     if (bound === undefined) return;
+    const found = await find(client, persistentVolumes, { name: bound }, { signal });
+    policies.set(uid, { policy: found?.spec?.persistentVolumeReclaimPolicy ?? '', atMs: nowMs });
+  };
+  const [first, ...others] = volumes.filter(({ uid, isBound }) => isBound && !isFresh(policies.get(uid)?.atMs));
+  if (first && !isFresh(memory.policiesRefusedMs)) {
     try {
-      const found = mayAsk ? await find(client, persistentVolumes, { name: bound }, { signal }) : undefined;
-      policies.set(uid, { policy: found?.spec?.persistentVolumeReclaimPolicy ?? '', atMs: nowMs });
+      // A refusal speaks for all volumes, so the first one asks alone.
+      await ask(first);
+      await inParallel(others, ask);
     } catch (error) {
       if (!isForbidden(error)) throw error;
-      mayAsk = false;
-      policies.set(uid, { policy: '', atMs: nowMs });
+      memory.policiesRefusedMs = nowMs;
     }
-  });
+  }
   return volumes.map((volume) => ({ ...volume, reclaimPolicy: policies.get(volume.uid)?.policy ?? '' }));
 }
 

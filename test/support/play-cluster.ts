@@ -124,6 +124,10 @@ async function createPod(kube: MemoryKube, { name, namespace, owner, template, r
 async function bind(kube: MemoryKube, claim: Live<PersistentVolumeClaim>): Promise<void> {
   const storage = claim.spec?.resources?.requests?.['storage'];
   if (storage === undefined || claim.status?.capacity?.['storage'] === storage) return;
+  const volumeName = `pvc-${claim.metadata.uid}`;
+  if (claim.spec?.volumeName === undefined) {
+    await kube.mergePatch(persistentVolumeClaims, claim.metadata, { spec: { volumeName } });
+  }
   await kube.mergePatch(
     persistentVolumeClaims,
     claim.metadata,

@@ -264,6 +264,20 @@ describe('bad luck', () => {
     expect(world.condition('StorageResizing')).toBeUndefined();
   });
 
+  it('one refusal to look at volumes speaks for all of them', async () => {
+    const world = createFarmWorld();
+    const operator = world.startOperator();
+    world.kube.intercept = ({ type }) => {
+      if (type.kind === 'PersistentVolume') throw new KubeError('Forbidden', 'no ClusterRole');
+    };
+    await world.createFarm({ farmers: { replicas: 6, storage: { size } } });
+    await world.settle(operator);
+    for (let i = 0; i < 4; i += 1) await world.round(operator);
+    const asked = () => world.kube.calls.filter(({ type }) => type.kind === 'PersistentVolume').length;
+    expect(asked()).toBe(1);
+    expect(world.condition('Ready')).toMatchObject({ status: 'True' });
+  });
+
   it('volumes grow, and a lower size does nothing and says so', async () => {
     const { world, operator } = await farmOf(3);
     await world.patchFarm({ spec: { farmers: { storage: { size: '200Gi' } } } });
