@@ -2,7 +2,7 @@
 // once and are forgotten; after that the bridge's own key opens the account secret that the owner sealed to it.
 import { boxPublicKey, entropyFromWords, ownerFromEntropy, type KeyPair } from '#node/core/keys.ts';
 import { accessOf, keeperStatement, warrantStatement, type AccountAccess } from '#node/client/account.ts';
-import { fetchRoots, publishRoots, union } from '#node/log/roots.ts';
+import { fetchRoots, publishRoots, union, type Roots } from '#node/log/roots.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import { rootView, type RootView } from '#node/wire/root-view.ts';
 import type { PublicKey, RootStatement, Signed, WarrantStatement } from '#node/wire/types.ts';
@@ -22,6 +22,7 @@ export interface Accounts {
   /** From the farmers; null where nobody knows the owner or nothing is sealed to this bridge. Throws LogError. */
   recover(owner: PublicKey, signal: AbortSignal): Promise<AccountAccess | null>;
   /** Reads the statements anew. */
+  roots(owner: PublicKey, signal: AbortSignal): Promise<Roots>;
   refresh(owner: PublicKey, signal: AbortSignal): Promise<RootView>;
   /** Puts all statements where they belong under the present roster. */
   republish(owner: PublicKey, signal: AbortSignal): Promise<void>;
@@ -43,8 +44,13 @@ export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge:
   const accounts = new Map<PublicKey, Account>();
   const { runtime } = link;
 
-  const keep = (owner: PublicKey, access: AccountAccess, statements: Signed<RootStatement>[]): Account => {
-    const account = { access, statements, view: rootView(owner, statements) };
+  const keep = (
+    owner: PublicKey,
+    access: AccountAccess,
+    statements: Signed<RootStatement>[],
+    view = rootView(owner, statements),
+  ): Account => {
+    const account = { access, statements, view };
     const isNew = !accounts.has(owner);
     accounts.set(owner, account);
     if (isNew) onNew();
@@ -63,17 +69,19 @@ export function createAccounts({ link, bridge, onNew }: { link: LogLink; bridge:
     keep(owner, access, union([...known, ...fresh]));
   };
 
-  const refresh = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => {
+  const roots = async (owner: PublicKey, signal: AbortSignal): Promise<Roots> => {
     const known = accounts.get(owner);
-    const { statements, view } = await fetchRoots(link, owner, signal, known?.statements);
-    return known === undefined ? view : keep(owner, known.access, statements).view;
+    const found = await fetchRoots(link, owner, signal, known?.statements);
+    return known === undefined ? found : keep(owner, known.access, found.statements, found.view);
   };
+  const refresh = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => (await roots(owner, signal)).view;
 
   return {
     owners: () => [...accounts.keys()],
     access: (owner) => accounts.get(owner)?.access ?? null,
     view: (owner) => accounts.get(owner)?.view ?? null,
     warrants: (owner) => accounts.get(owner)?.view.warrants ?? [],
+    roots,
     refresh,
 
     async introduce(words, signal) {

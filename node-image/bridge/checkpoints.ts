@@ -9,6 +9,7 @@ import type { KeyPair } from '#node/core/keys.ts';
 import { CHECKPOINT_LIMITS, makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { BucketState } from '#node/log/log-reader.ts';
+import type { Roots } from '#node/log/roots.ts';
 import { pause } from '#node/log/runtime.ts';
 import { isUnder } from '#node/core/schemes.ts';
 import { TAG_BYTES } from '#node/core/sealing.ts';
@@ -90,13 +91,17 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
    * still takes from the other logs may bring in what they dropped: checkpoints of these buckets come first.
    */
   const makeOthers = async (owner: PublicKey): Promise<void> => {
+    const roots = await accounts.roots(owner, signal);
     for (const other of writers.all()) {
       if (other.access.owner !== owner || other.bucketId === ACCOUNT_BUCKET_ID) continue;
-      if (catalog.uncovered(owner, other.bucketId).headBytes > 0) await make(other, { always: true });
+      if (catalog.uncovered(owner, other.bucketId).headBytes > 0) await make(other, { always: true, roots });
     }
   };
 
-  const make = async (writer: BucketWriter, { always = false } = {}): Promise<void> => {
+  const make = async (
+    writer: BucketWriter,
+    { always = false, roots: read }: { always?: boolean; roots?: Roots } = {},
+  ): Promise<void> => {
     const { access, bucketId } = writer;
     const { owner } = access;
     const beganMs = runtime.nowMs();
@@ -106,13 +111,15 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       return wanted === null || placement === null || isUnder(placement.scheme, wanted.scheme);
     };
     const store = segmentStore(client, owner, async (placement) => moves.known(owner, placement));
-    const view = await accounts.refresh(owner, signal);
+    const roots = read ?? (await accounts.roots(owner, signal));
+    const { view } = roots;
     const made = await makeCheckpoint({
       link: client.link,
       store,
       owner,
       bucketId,
       keeper: bridge,
+      roots,
       readKeys: bucketKeys(access, view, bucketId),
       sealKeys: writerKeys(access, view, bucketId),
       record: (entry, repair) => record(writer, entry, repair),

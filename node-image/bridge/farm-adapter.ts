@@ -6,10 +6,17 @@ import { putSegments } from '#node/client/segment-writer.ts';
 import { movesInLogs } from '#node/client/bucket-reader.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
 import type { CatalogNews } from '#node/catalog/catalog.ts';
-import { readSince } from '#node/log/checkpoint-reader.ts';
+import { readSince, type ReadKeys } from '#node/log/checkpoint-reader.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { LogError } from '#node/log/log-link.ts';
-import { acknowledgedHeads, checkNotRolledBack, readHeads, type BucketState } from '#node/log/log-reader.ts';
+import {
+  acknowledgedHeads,
+  checkNotRolledBack,
+  readBatches,
+  readHeads,
+  type BucketState,
+  type LogState,
+} from '#node/log/log-reader.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
 import type { KnownHead } from '#node/wire/batch.ts';
@@ -41,7 +48,14 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
   /** Heads of other logs that writers named: acknowledged to them, so they are there or were set back. */
   const told = new Map<PublicKey, number>();
 
+  /** Of open logs: where a closed one ends is said by its closing. */
   const sure = new Map<BucketId, Map<PublicKey, KnownHead>>();
+  const noteSure = (bucketId: BucketId, state: BucketState): void => {
+    const open = new Set(state.logs.flatMap(({ log }) => (log.closed ? [] : [log.logId])));
+    const before = [...(sure.get(bucketId) ?? [])];
+    const now = acknowledgedHeads(state).map((head) => [head.logId, head] as const);
+    sure.set(bucketId, new Map([...before, ...now].filter(([logId]) => open.has(logId))));
+  };
 
   const heads = async (owner: PublicKey, bucketId: BucketId, signal: AbortSignal): Promise<BucketState | null> => {
     try {
@@ -50,6 +64,13 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       if (error instanceof LogError && error.code === 'NoReplicaSet') return null;
       throw error;
     }
+  };
+
+  /** What whoever may only write needs: the log that he goes on with, as far as he hasn't got it. */
+  const readOwn = (state: BucketState, since: ReadonlyMap<PublicKey, number>, keys: ReadKeys, signal: AbortSignal) => {
+    const isNext = ({ log, firstSeq }: LogState) => firstSeq <= (since.get(log.logId) ?? 0) + 1;
+    const logs = state.logs.filter((one) => one.log.writer === writer.publicKey && !one.log.closed && isNext(one));
+    return readBatches(link, { state: { ...state, logs }, since, keys, signal });
   };
 
   const oldest = (): number | null => (running.size === 0 ? null : Math.min(...running.values()));
@@ -86,10 +107,11 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       const keys = bucketKeys(access, state.view, bucketId);
       const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
       checkNotRolledBack(state, (logId) => told.get(logId));
-      const known = sure.get(bucketId) ?? new Map<PublicKey, KnownHead>();
-      sure.set(bucketId, known);
-      for (const head of acknowledgedHeads(state)) known.set(head.logId, head);
-      const { checkpoint, isAnew, batches } = await readSince(link, { state, since, keys, store, signal });
+      noteSure(bucketId, state);
+      const { checkpoint, isAnew, batches } =
+        'mayRead' in access && !access.mayRead
+          ? { checkpoint: null, isAnew: false, batches: readOwn(state, since, keys, signal) }
+          : await readSince(link, { state, since, keys, store, signal });
       if (isAnew && checkpoint === null) for (const step of FORGET) yield { owner, bucketId, step };
       if (checkpoint !== null)
         for await (const step of restoreSteps(checkpoint, { store, from: null, signal })) yield { owner, bucketId, step };

@@ -1,7 +1,7 @@
 // The writers of all buckets that this bridge serves, each account's own log among them. A bucket is read
 // from the farmers once before anything is answered from it; what fails is tried again with growing pauses.
 import type { Access } from '#node/client/account.ts';
-import { backoffMs, type Runtime } from '#node/log/runtime.ts';
+import { backoffMs, pause, type Runtime } from '#node/log/runtime.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import { createBucketWriter, type BucketWriter, type BucketWriterOptions } from './bucket-writer.ts';
 import { ObjectsError } from './objects.ts';
@@ -56,7 +56,7 @@ export function createOpenWriters(
       } catch (error) {
         signal.throwIfAborted();
         options.onRetry?.(writer.bucketId, error);
-        await runtime.sleep(backoffMs(runtime, attempt, 200, 15_000), signal);
+        await pause(runtime, backoffMs(runtime, attempt, 200, 15_000), signal);
       }
     }
   };

@@ -76,6 +76,9 @@ export interface Tables {
    * until a cut drops the segment, but for one that another bucket still names.
    */
   addReferences(bucketId: BucketId, segmentId: string, count: number): void;
+  /** One more reference, of a restored version: its portion is counted later. */
+  keepReference(bucketId: BucketId, segmentId: string): void;
+  countReferences(bucketId: BucketId, fromPortion: number, toPortion: number): void;
   /** A cut has let it go: the rows without references go, in every bucket. */
   dropSegment(segmentId: string): void;
   addMove(move: SealedPlacement): void;
@@ -154,6 +157,7 @@ function uncovered({ entries, repair, placements }: AppliedBatch): Uncovered {
     if ('inline' in entry) inlineBytes += entry.inline?.length ?? 0;
   }
   for (const { farmers } of repair?.added ?? []) headBytes += 140 + 34 * farmers.length;
+  for (const { heads, dropped } of repair?.cuts ?? []) headBytes += 120 * heads.length + 34 * dropped.length;
   for (const { sealed } of placements) headBytes += sealed.length + 20;
   return { headBytes, inlineBytes };
 }
@@ -165,6 +169,7 @@ export function applyRestored(tables: Tables, { owner, bucketId, step }: Restore
     for (const position of step.positions) tables.setPosition(owner, bucketId, position);
     return;
   }
+  if (step.kind === 'references') return tables.countReferences(bucketId, step.fromPortion, step.toPortion);
   if (step.kind === 'packed') {
     for (const { key, versionId, packed } of step.versions) tables.packVersion(bucketId, key, versionId, packed);
     return;
@@ -180,7 +185,8 @@ export function applyRestored(tables: Tables, { owner, bucketId, step }: Restore
 /** The one record of its version: what replaced or rewrote it is merged in. */
 function restorePut(tables: Tables, bucketId: BucketId, logId: PublicKey, entry: PutEntry): void {
   changeKey(tables, bucketId, entry.key, () => {
-    addVersion(tables, bucketId, logId, entry);
+    if (!tables.addVersion(bucketId, entry, logId)) return;
+    for (const { segmentId } of entry.segments ?? []) tables.keepReference(bucketId, segmentId);
   });
 }
 

@@ -84,13 +84,24 @@ export interface Uncovered {
   inlineBytes: number;
 }
 
-/** A bucket taken over from a checkpoint, in many steps: begin forgets what there was, end makes it count. */
+/** Segments' ids in portions of about the same size. */
+export const PORTIONS = 256;
+/** By the first byte of the id. */
+export function portionOf(segmentId: SegmentId): number {
+  return Number.parseInt(segmentId.slice(0, 2), 16);
+}
+
+/**
+ * A bucket taken over from a checkpoint, in many steps: begin forgets what there was, end makes it count. What restored
+ * versions name is counted behind all records, in portions of the segments' ids: in the order in which segments lie.
+ */
 export interface RestoreStep {
   owner: PublicKey;
   bucketId: BucketId;
   step:
     | { kind: 'begin' }
     | { kind: 'records'; ownerRecords: readonly OwnerRecord[]; repairRecords: readonly RepairRecord[] }
+    | { kind: 'references'; fromPortion: number; toPortion: number }
     | { kind: 'end'; positions: readonly LogPosition[] }
     /** At any other time: a checkpoint has put what lies inline here into packs. */
     | { kind: 'packed'; versions: readonly { key: string; versionId: string; packed: PackedBytes }[] };

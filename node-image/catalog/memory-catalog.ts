@@ -14,6 +14,7 @@ import { placementTag } from '#node/wire/placements.ts';
 import { applyBatch, applyRestored, type HeldCheckpoint, type Tables } from './apply-batch.ts';
 import {
   CatalogError,
+  portionOf,
   type Catalog,
   type Content,
   type ListRow,
@@ -39,6 +40,8 @@ interface Bucket {
   parts: Map<string, PartEntry[]>;
   placements: Map<string, SegmentPlacement>;
   references: Map<string, number>;
+  /** Names of segments that are to be counted. */
+  restored: string[];
   usage: Usage;
 }
 interface State {
@@ -190,6 +193,7 @@ function bucketOf(state: State, bucketId: string): Bucket {
     parts: new Map(),
     placements: new Map(),
     references: new Map(),
+    restored: [],
     usage: { objects: 0, bytes: 0, uploadBytes: 0 },
   };
   state.buckets.set(bucketId, bucket);
@@ -291,6 +295,15 @@ function memoryTables(state: State): Tables {
       if (count > 0 || left > 0 || !isNamed(state, segmentId)) return;
       references.delete(segmentId);
       placements.delete(segmentId);
+    },
+    keepReference(bucketId, segmentId) {
+      bucket(bucketId).restored.push(segmentId);
+    },
+    countReferences(bucketId, fromPortion, toPortion) {
+      const { restored, references } = bucket(bucketId);
+      const isIn = (segmentId: string) => portionOf(segmentId) >= fromPortion && portionOf(segmentId) < toPortion;
+      for (const segmentId of restored.filter(isIn)) references.set(segmentId, (references.get(segmentId) ?? 0) + 1);
+      bucket(bucketId).restored = restored.filter((segmentId) => !isIn(segmentId));
     },
     dropSegment(segmentId) {
       for (const { references, placements } of state.buckets.values()) {

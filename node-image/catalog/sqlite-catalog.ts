@@ -164,9 +164,8 @@ function createReader(path: string, secret: Uint8Array, writer: Writer): Catalog
         text(row, 'version'),
       ),
     content(bucketId, key, versionId) {
-      const sql = `SELECT sealed FROM contents WHERE bucket = ?1 AND version = ?2
-        AND EXISTS (SELECT 1 FROM versions WHERE bucket = ?1 AND key = ?3 AND version = ?2)`;
-      return open(`${bucketId}/${versionId}`, get(sql, bucketId, versionId, keyBytes(key))?.['sealed']) as Content | null;
+      const sql = 'SELECT sealed FROM contents WHERE bucket = ? AND key = ? AND version = ?';
+      return open(`${bucketId}/${versionId}`, get(sql, bucketId, keyBytes(key), versionId)?.['sealed']) as Content | null;
     },
     list(bucketId, query) {
       // The key as text in the statement itself: a blob for each row would cost more than all the rest.

@@ -1,8 +1,9 @@
 // Tables of the SQLite catalog. Keys are BLOBs: SQLite then orders them by byte, and seeks can start at
-// byte strings that aren't text.
+// byte strings that aren't text. A checkpoint comes in the order of keys or of segments; what is filled from it has the
+// same order, since ten million rows in any other would read and write a page for each.
 
 /** Raised when the tables change: a catalog of another version is thrown away and rebuilt from the logs. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 export const SCHEMA = `
   CREATE TABLE positions (owner TEXT, bucket TEXT, log TEXT, seq INTEGER, hash TEXT,
@@ -15,7 +16,7 @@ export const SCHEMA = `
   CREATE TABLE versions (bucket TEXT, key BLOB, version TEXT, is_current INTEGER, wall_ms INTEGER, counter INTEGER,
     log TEXT, size INTEGER, etag TEXT, modified_ms INTEGER, checksum TEXT, attributes TEXT, segments TEXT,
     written_ms INTEGER, written_counter INTEGER, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
-  CREATE TABLE contents (bucket TEXT, version TEXT, sealed BLOB, PRIMARY KEY (bucket, version)) WITHOUT ROWID;
+  CREATE TABLE contents (bucket TEXT, key BLOB, version TEXT, sealed BLOB, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE rewrites (bucket TEXT, key BLOB, version TEXT, sealed BLOB, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE tombstones (bucket TEXT, key BLOB, version TEXT, PRIMARY KEY (bucket, key, version)) WITHOUT ROWID;
   CREATE TABLE uploads (bucket TEXT, upload TEXT, position BLOB, name TEXT, state TEXT, created_ms INTEGER, attributes TEXT,
@@ -28,6 +29,8 @@ export const SCHEMA = `
     PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
   CREATE INDEX segments_unnamed ON segments (bucket) WHERE refs <= 0;
   CREATE INDEX segments_by_scheme ON segments (bucket, optimal, required) WHERE refs > 0;
+  CREATE TABLE restored (bucket TEXT, portion INTEGER, number INTEGER, segment BLOB,
+    PRIMARY KEY (bucket, portion, number)) WITHOUT ROWID;
   CREATE TABLE moves (tag TEXT, sealed BLOB, PRIMARY KEY (tag, sealed)) WITHOUT ROWID;
   CREATE TABLE checkpoints (owner TEXT, bucket TEXT, number INTEGER, previous INTEGER, segments TEXT,
     PRIMARY KEY (owner, bucket, number)) WITHOUT ROWID;

@@ -1,7 +1,7 @@
 // The rules' storage (apply-batch.ts) on SQLite: used by the writer's thread, inside its transaction.
 import { compareClocks, writtenAt } from '#node/core/log-merge.ts';
 import type { Tables } from './apply-batch.ts';
-import type { Content } from './catalog.ts';
+import { portionOf, type Content } from './catalog.ts';
 import { placementTag } from '#node/wire/placements.ts';
 import { ACCOUNT_BUCKET_ID, type PutEntry, type SegmentPlacement } from '#node/wire/types.ts';
 import { keyBytes, uploadPosition } from './key-order.ts';
@@ -9,6 +9,7 @@ import type { Sealer } from './seal.ts';
 import { blob, number, text, type Row, type Statements } from './sqlite-rows.ts';
 
 export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tables {
+  let restored = 0;
   return {
     position(owner, bucketId, logId) {
       const row = get('SELECT seq, hash FROM positions WHERE owner = ? AND bucket = ? AND log = ?', owner, bucketId, logId);
@@ -72,14 +73,14 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       );
       if (added === 0) return false;
       const sealed = sealer.seal(`${bucketId}/${entry.versionId}`, content);
-      run('INSERT INTO contents VALUES (?, ?, ?)', bucketId, entry.versionId, sealed);
+      run('INSERT INTO contents VALUES (?, ?, ?, ?)', bucketId, keyBytes(entry.key), entry.versionId, sealed);
       return true;
     },
     rewriteVersion(bucketId, entry, logId) {
       const { key, versionId } = entry;
       const content = contentOf(entry);
       const sealed = sealer.seal(`${bucketId}/${versionId}`, content);
-      run('UPDATE contents SET sealed = ? WHERE bucket = ? AND version = ?', sealed, bucketId, versionId);
+      run(SET_CONTENT, sealed, bucketId, keyBytes(key), versionId);
       const { wallMs, counter } = writtenAt(entry);
       const sql = `UPDATE versions SET log = ?, segments = ?, written_ms = ?, written_counter = ?
         WHERE bucket = ? AND key = ? AND version = ?`;
@@ -109,19 +110,18 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       return sealer.open(`${bucketId}/rewrite/${versionId}`, blob(row, 'sealed')) as KeptRewrite;
     },
     packVersion(bucketId, key, versionId, packed) {
-      const sql = 'SELECT 1 FROM versions WHERE bucket = ? AND key = ? AND version = ?';
-      if (get(sql, bucketId, keyBytes(key), versionId) === undefined) return;
       const place = `${bucketId}/${versionId}`;
-      const row = get('SELECT sealed FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
+      const sql = 'SELECT sealed FROM contents WHERE bucket = ? AND key = ? AND version = ?';
+      const row = get(sql, bucketId, keyBytes(key), versionId);
       if (row === undefined) return;
       const { inline, packed: before } = sealer.open(place, blob(row, 'sealed')) as Content;
       if (inline === null && before === undefined) return;
       const sealed = sealer.seal(place, { inline: null, segments: [], packed } satisfies Content);
-      run('UPDATE contents SET sealed = ? WHERE bucket = ? AND version = ?', sealed, bucketId, versionId);
+      run(SET_CONTENT, sealed, bucketId, keyBytes(key), versionId);
     },
     removeVersion(bucketId, key, versionId) {
-      run('DELETE FROM versions WHERE bucket = ? AND key = ? AND version = ?', bucketId, keyBytes(key), versionId);
-      run('DELETE FROM contents WHERE bucket = ? AND version = ?', bucketId, versionId);
+      for (const table of ['versions', 'contents'])
+        run(`DELETE FROM ${table} WHERE bucket = ? AND key = ? AND version = ?`, bucketId, keyBytes(key), versionId);
     },
     setCurrent(bucketId, key, versionId, isCurrent) {
       const sql = 'UPDATE versions SET is_current = ? WHERE bucket = ? AND key = ? AND version = ?';
@@ -188,6 +188,18 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
       const named = 'SELECT 1 FROM segments o WHERE o.segment = segments.segment AND o.refs > 0';
       run(`DELETE FROM segments WHERE segment = ? AND bucket = ? AND refs <= 0 AND EXISTS (${named})`, segmentId, bucketId);
     },
+    keepReference(bucketId, segmentId) {
+      const portion = portionOf(segmentId);
+      run('INSERT INTO restored VALUES (?, ?, ?, ?)', bucketId, portion, restored++, Buffer.from(segmentId, 'hex'));
+    },
+    countReferences(bucketId, fromPortion, toPortion) {
+      const where = 'bucket = ? AND portion >= ? AND portion < ?';
+      const sql = `INSERT INTO segments SELECT bucket, lower(hex(segment)), count(*), NULL, NULL, NULL FROM restored
+        WHERE ${where} GROUP BY segment ORDER BY segment
+        ON CONFLICT (bucket, segment) DO UPDATE SET refs = refs + excluded.refs`;
+      run(sql, bucketId, fromPortion, toPortion);
+      run(`DELETE FROM restored WHERE ${where}`, bucketId, fromPortion, toPortion);
+    },
     dropSegment(segmentId) {
       for (const row of all('SELECT bucket, sealed FROM segments WHERE segment = ? AND refs <= 0', segmentId)) {
         if (!(row['sealed'] instanceof Uint8Array)) continue;
@@ -235,11 +247,13 @@ export function sqliteTables({ run, get, all }: Statements, sealer: Sealer): Tab
         run('DELETE FROM buckets WHERE owner = ?', owner);
         return;
       }
-      for (const table of ['usage', 'versions', 'contents', 'rewrites', 'tombstones', 'uploads', 'parts', 'segments'])
+      for (const table of ['usage', 'versions', 'contents', 'rewrites', 'tombstones', 'uploads', 'parts', 'segments', 'restored'])
         run(`DELETE FROM ${table} WHERE bucket = ?`, bucketId);
     },
   };
 }
+
+const SET_CONTENT = 'UPDATE contents SET sealed = ? WHERE bucket = ? AND key = ? AND version = ?';
 
 interface KeptRewrite {
   entry: PutEntry;

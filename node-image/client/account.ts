@@ -52,6 +52,8 @@ export interface GrantAccess {
   repairKeys: { epoch: number; key: Uint8Array }[];
   /** The chain under which its holder writes; null where it may only read. */
   grant: Uint8Array | null;
+  /** False where it may only write or delete: farmers give its holder his own logs and nobody else's. */
+  mayRead: boolean;
 }
 export type Access = AccountAccess | GrantAccess;
 

@@ -107,7 +107,11 @@ export function openGrant(grant: string, holderSeed?: Uint8Array): OpenedGrant {
   try {
     const { chains: encoded, sealedKeys, farm, farmers, seed } = decodeGrantText(grant);
     const own = holderSeed ?? seed;
-    if (!own) throw new GrantError('Unreadable', 'The grant is for a key that is not in it: give the key of its holder.');
+    if (!own)
+      throw new GrantError(
+        'Unreadable',
+        'The grant is for a key that is not in it: give the seed of its holder (holderSeed, STORJ_GRANT_KEY).',
+      );
     const holder = keyPairFromSeed(own);
     const chains = encoded.map(decodeGrantChain);
     const rights = chains.map((chain) => chainRights(chain.map(grantLink)));
@@ -119,12 +123,13 @@ export function openGrant(grant: string, holderSeed?: Uint8Array): OpenedGrant {
     const keys = decodeGrantKeys(openSealed(own, sealedKeys));
     const writing = rights.findIndex(({ verbs }) => verbs.includes('write') || verbs.includes('delete'));
     const grantBytes = encoded[writing] ?? null;
+    const mayRead = rights.some(({ verbs }) => verbs.includes('read') || verbs.includes('list'));
     return {
       owner,
       bucketId,
       bucketName: keys.bucketName,
       holder,
-      access: { owner, bucketId, bucketSecret: keys.bucketSecret, repairKeys: keys.repairKeys, grant: grantBytes },
+      access: { owner, bucketId, bucketSecret: keys.bucketSecret, repairKeys: keys.repairKeys, grant: grantBytes, mayRead },
       verbs: [...new Set(rights.flatMap(({ verbs }) => verbs))],
       prefix: rights[writing]?.prefix ?? '',
       expiresMs: Math.min(...rights.map(({ expiresMs }) => expiresMs)),
@@ -136,7 +141,11 @@ export function openGrant(grant: string, holderSeed?: Uint8Array): OpenedGrant {
     };
   } catch (cause) {
     if (!(cause instanceof WireError || cause instanceof OpenError)) throw cause;
-    throw new GrantError('Unreadable', `This grant can't be opened: ${cause.message}`, { cause });
+    throw new GrantError(
+      'Unreadable',
+      `This is no whole grant (one line, sj-grant/1:…), or it is sealed to another key: ${cause.message}`,
+      { cause },
+    );
   }
 }
 

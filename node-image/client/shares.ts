@@ -70,15 +70,14 @@ export function openShares(access: AccountAccess, view: RootView): OpenShare[] {
 /** Takes the app's grant back; its log is to be emptied and closed after that. */
 export function endStatement(
   signer: KeyPair,
-  share: Pick<OpenShare, 'shareId' | 'to'>,
+  { shareId, audience }: Pick<ShareStatement, 'shareId' | 'audience'>,
   { owner, nowMs }: { owner: string; nowMs: number },
 ): Signed<RootStatement> {
-  const { shareId, to } = share;
   return signRootStatement(signer, {
     kind: 'revocation',
     owner,
     bucketId: shareId,
-    revoked: to.publicKey,
+    revoked: audience,
     logs: [],
     issuedMs: nowMs,
   });

@@ -22,6 +22,7 @@ interface ListOptions extends Freshness {
 
 export interface BucketInfo {
   name: string;
+  /** 0 where a grant opens it: grants don't say. */
   createdMs: number;
 }
 
@@ -137,6 +138,12 @@ export function bucketOn(parts: BucketParts, row: BucketRow): Bucket {
       guarded('delete', key, async () => {
         await fresh(bucketId, options);
         const was = objects.find(row, key) !== null;
+        if (!was && allowed && !allowed.verbs.some((verb) => verb === 'read' || verb === 'list')) {
+          throw new StorjError(
+            'NotAllowed',
+            `A delete names the version that goes, and the grant shows none: ask for one that allows to list.`,
+          );
+        }
         if (was) await objects.delete(row, key, {}, signal);
         return was;
       }),

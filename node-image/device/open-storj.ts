@@ -19,10 +19,12 @@ import { storjOn, type Storj } from './storj.ts';
 import { StorjError, translated } from './storj-error.ts';
 
 export {
+  handOn,
   holderText,
   parseHolder,
   type GivenPermissions,
   type GrantOrder,
+  type HandOnOrder,
   type Permissions,
   type ShareOrder,
 } from './permissions.ts';

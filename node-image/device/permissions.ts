@@ -2,17 +2,18 @@
 // owner's key. Farmers learn of what was taken back within five minutes; readers know at once.
 import type { Access, AccountAccess } from '#node/client/account.ts';
 import type { Client } from '#node/client/client.ts';
-import { holderOf, issueGrant, type GrantAllowance, type Holder } from '#node/client/grants.ts';
+import { handOnGrant, holderOf, issueGrant, openGrant, type GrantAllowance, type Holder } from '#node/client/grants.ts';
 import { endStatement, openShares, shareStatement, type OpenShare } from '#node/client/shares.ts';
 import { revokeGrants } from '#node/client/revoke-grants.ts';
 import { isHex } from '#node/core/ids.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
+import { systemRuntime } from '#node/log/runtime.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { decodeAsk, decodeGrantText, encodeAsk, type GrantAsk } from '#node/wire/grant-text.ts';
 import { decodeGrantChain } from '#node/wire/grants.ts';
 import type { BucketId, Hash, PublicKey, RootStatement, Signed, Verb } from '#node/wire/types.ts';
-import { StorjError } from './storj-error.ts';
+import { StorjError, translated } from './storj-error.ts';
 
 /** Public half of whoever is to hold a grant, as text: what its holder tells the owner. */
 export const holderText = (seed: Uint8Array): string => {
@@ -36,6 +37,12 @@ export interface GrantOrder {
   forMs: number;
   /** The holder's: whoever reads the text then has the access. */
   seed?: Uint8Array;
+}
+/** What the holder of a grant gives to somebody else: no more than it allows, and no longer. */
+export interface HandOnOrder extends Pick<GrantOrder, 'to' | 'allow' | 'forMs' | 'seed'> {
+  /** His own, with its seed where that isn't in it. */
+  grant: string;
+  holderSeed?: Uint8Array;
 }
 export interface ShareOrder {
   bucketId: BucketId;
@@ -87,6 +94,7 @@ export interface Permissions {
   shares(): Promise<OpenShare[]>;
   /** Another grant on a share that is open, for the same holder: a grant ends after 30 days, a share doesn't. */
   renewShare(order: { shareId: BucketId; forMs: number }): Promise<string>;
+  /** Also where it was ended before: that may have reached too few farmers. */
   endShare(shareId: BucketId): Promise<void>;
 }
 
@@ -121,7 +129,7 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
   const openShare = async (shareId: BucketId): Promise<OpenShare> => {
     const { view } = await fetchRoots(link, owner, limit());
     const found = openShares(account(), view).find((one) => one.shareId === shareId);
-    if (found === undefined) throw new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
+    if (found === undefined) throw noShare(shareId);
     return found;
   };
 
@@ -171,10 +179,16 @@ export function permissionsOf(input: { client: Client; access: Access; signer: K
     },
     renewShare: async ({ shareId, forMs }) => await issueOf(await openShare(shareId), forMs),
     async endShare(shareId) {
-      await publish(endStatement(signer, await openShare(shareId), { owner, nowMs: runtime.nowMs() }));
+      account();
+      const { view } = await fetchRoots(link, owner, limit());
+      const share = view.shares.find((one) => one.shareId === shareId);
+      if (share === undefined) throw noShare(shareId);
+      await publish(endStatement(signer, share, { owner, nowMs: runtime.nowMs() }));
     },
   };
 }
+
+const noShare = (shareId: BucketId) => new StorjError('NoSuchKey', `There is no share ${shareId}: storj share list.`);
 
 /** Whom a grant was given: his key ends all that its text allows. */
 function lastLink(text: string): { bucketId: BucketId; holder: PublicKey } {
@@ -182,4 +196,16 @@ function lastLink(text: string): { bucketId: BucketId; holder: PublicKey } {
   const link = chain === undefined ? undefined : decodeGrantChain(chain).at(-1);
   if (link === undefined || link.body.bucketId === '*') throw new StorjError('BadAddress', 'The grant is for no bucket.');
   return { bucketId: link.body.bucketId, holder: link.body.audience };
+}
+
+/** A part of a grant for somebody else, made by its holder (it needs the verb `share`). Nobody is asked. Throws StorjError. */
+export function handOn({ grant, holderSeed, forMs, ...order }: HandOnOrder): string {
+  try {
+    const own = openGrant(grant.trim(), holderSeed);
+    const notBeforeMs = Math.max(systemRuntime.nowMs(), ...own.rights.map((one) => one.notBeforeMs));
+    const expiresMs = Math.min(notBeforeMs + forMs, own.expiresMs);
+    return handOnGrant(own, { ...order, notBeforeMs, expiresMs }, systemRuntime);
+  } catch (error) {
+    throw translated(error);
+  }
 }

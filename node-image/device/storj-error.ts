@@ -48,6 +48,8 @@ const CODES: Record<ObjectsErrorCode, StorjErrorCode> = {
 
 /** The library's own error for what its parts throw; anything else is a bug, or the caller's, and stays as it is. */
 export function translated(error: unknown, missing?: string): unknown {
+  const refusal = refusalIn(error);
+  if (refusal !== null) return refusal;
   if (error instanceof ObjectsError) {
     const code = CODES[error.code];
     const isMissing = code === 'NoSuchBucket' || code === 'NoSuchKey';
@@ -66,4 +68,11 @@ export function translated(error: unknown, missing?: string): unknown {
     return new StorjError('Unavailable', 'Too few farmers answered in time: try again.', { cause: error });
   }
   return error;
+}
+
+/** Farmers or the owner's statements don't let this key do it: trying again changes nothing. */
+function refusalIn(error: unknown): StorjError | null {
+  if (error instanceof ObjectsError && error.cause instanceof LogError) return refusalIn(error.cause);
+  if (!(error instanceof LogError && error.code === 'NotAllowed')) return null;
+  return new StorjError('NotAllowed', error.message, { cause: error });
 }

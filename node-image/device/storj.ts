@@ -67,7 +67,7 @@ export interface StorjParts {
 
 /** Longest time that a call tries to read what is new. */
 const READ_LIMIT_MS = 60_000;
-const CLOSE_LIMIT_MS = 30_000;
+const CLOSE_LIMIT_MS = 10_000;
 /** A person waits for the answer: what doesn't go within a few attempts is said. */
 const MAX_TRIES = 4;
 /** The account over a farm that is known already; `openStorj` finds it. */
@@ -135,7 +135,8 @@ export function storjOn(parts: StorjParts): Storj {
     const stop = new AbortController();
     let failures = 0;
     troubles.set(bucketId, (error) => {
-      if (++failures === MAX_TRIES) stop.abort(error);
+      const isFinal = error instanceof LogError && error.code === 'NotAllowed';
+      if (isFinal || ++failures === MAX_TRIES) stop.abort(error);
     });
     await writers.serve(access, bucketId, AbortSignal.any([limited(), stop.signal]));
   };
@@ -274,7 +275,8 @@ export function storjOn(parts: StorjParts): Storj {
     permissions: permissionsOf({ client, access, signer: writer, limit: limited }),
     async close() {
       try {
-        if (isPassing) await closeLogs();
+        // Housekeeping: what was acknowledged counts in a log that stays open, too.
+        if (isPassing) await closeLogs().catch(() => {});
       } finally {
         stopping.abort(new StorjError('Unavailable', 'It was closed.'));
         await writers.close();

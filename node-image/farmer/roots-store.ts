@@ -63,7 +63,9 @@ export class RootsStore {
       for (const one of before) {
         if (!left.has(one)) index.transaction(() => index.statements.remove(owner, blake3(one.bytes)));
       }
-      this.#known.delete(owner);
+      // Not read anew: what was verified stays so, and an owner of many buckets puts many statements.
+      const statements = [...left, ...kept];
+      this.#known.set(owner, { statements, view: rootView(owner, statements) });
       if (kept.length > 0) for (const listener of this.#listeners) listener(owner);
       return given.filter((one) => !refused.has(keyOf(one))).length;
     });

@@ -19,6 +19,8 @@ import { diskError } from './store-error.ts';
 
 /** A file that has reached this takes no further record. */
 export const SEGMENT_BYTES = 256 * 1024 * 1024;
+/** Of a file: so much is worth a write of its own while what is before it becomes durable. 512 KiB of 256 MiB. */
+const BEHIND_SHARE = 1 / 512;
 /** Files whose space waits on the disk for new records; spent ones beyond that are removed. */
 const MAX_SPARE = 8;
 /** That of no file. */
@@ -141,7 +143,10 @@ export class SegmentSet {
     this.#options.onDurable(records, stateOf(segment), alsoDo);
   }
 
-  isFull({ tail }: SegmentState): boolean {
+  get behindBytes(): number {
+    return this.#segmentBytes * BEHIND_SHARE;
+  }
+  isFull({ tail }: Pick<SegmentState, 'tail'>): boolean {
     return tail >= this.#segmentBytes;
   }
   /** Of the free file that has the most: bytes that are on the disk already. */

@@ -44,7 +44,7 @@ import {
 import { Delta, packInline } from './delta.ts';
 import { LogError, type LogLink } from './log-link.ts';
 import { readHeads, type BucketState, type LogState, type SeenHead } from './log-reader.ts';
-import { fetchRoots, publishRoots } from './roots.ts';
+import { publishRoots, type Roots } from './roots.ts';
 import { OWNER_RUNS, REPAIR_RUNS, type RunFamily } from './run-families.ts';
 import { readRun } from './run-reader.ts';
 import { writeRun } from './run-writer.ts';
@@ -74,6 +74,8 @@ export interface CheckpointOrder {
   bucketId: BucketId;
   /** Signs the statement: a keeper of the bucket. */
   keeper: KeyPair;
+  /** Root statements of a moment ago: whoever makes checkpoints of many buckets reads them once. */
+  roots: Roots;
   /** For reading what there is. */
   readKeys: ReadKeys;
   /** Of the newest epoch, as a writer has them: what is made is sealed under these. */
@@ -111,7 +113,7 @@ interface PackedVersion {
 /** Null where nothing was written since the last one. Rejects with LogError or what the store rejects with. */
 export async function makeCheckpoint(order: CheckpointOrder): Promise<CheckpointStatement | null> {
   const { link, store, owner, bucketId, readKeys, signal } = order;
-  const state = acknowledgedOnly(await readHeads(link, { owner, bucketId, signal, all: true }));
+  const state = acknowledgedOnly(await readHeads(link, { owner, bucketId, signal, view: order.roots.view, all: true }));
   await order.follow(state);
   const newest = newestCheckpoint(state);
   const before = newest ? await openCheckpoint(store, newest, readKeys, signal) : null;
@@ -382,7 +384,7 @@ class Making {
     ownerSegments: readonly KeptSegment[],
     repairSegments: readonly KeptSegment[],
   ): Promise<CheckpointStatement> {
-    const { link, owner, bucketId, keeper, sealKeys, signal } = this.#order;
+    const { link, owner, bucketId, keeper, roots, sealKeys, signal } = this.#order;
     const name = { owner, bucketId, number };
     const seal = (key: Uint8Array, segments: readonly KeptSegment[]) =>
       sealReference(key, name, segments, link.runtime.random(NONCE_BYTES));
@@ -395,9 +397,8 @@ class Making {
       repairManifest: seal(repairManifestKey(sealKeys.repairKey), repairSegments),
       issuedMs: link.runtime.nowMs(),
     };
-    const { statements: known } = await fetchRoots(link, owner, signal);
     const statement = signRootStatement(keeper, body);
-    await publishRoots(link, { owner, statements: [statement], known, also: state.set.members, signal });
+    await publishRoots(link, { owner, statements: [statement], known: roots.statements, also: state.set.members, signal });
     return body;
   }
 

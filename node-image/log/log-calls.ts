@@ -101,10 +101,12 @@ export async function getStatements(
   from: FarmerAddress,
   owner: PublicKey,
   signal: AbortSignal,
+  /** Another way where many farmers say the same. */
+  decoded: (bytes: Uint8Array) => Signed<RootStatement> = decodeRootStatement,
 ): Promise<{ statements: Signed<RootStatement>[]; nearest: Referral[] }> {
   const { head, body } = await ask(link, from, 'roots.get', { owner }, null, signal);
   return await checked(async () => ({
-    statements: unframeAll(await collect(body, MAX_STATEMENTS_BYTES), MAX_STATEMENT_BYTES).map(decodeRootStatement),
+    statements: unframeAll(await collect(body, MAX_STATEMENTS_BYTES), MAX_STATEMENT_BYTES).map((bytes) => decoded(bytes)),
     nearest: head.nearest,
   }));
 }

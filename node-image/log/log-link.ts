@@ -1,5 +1,5 @@
 // What logs and statements need of the farm: who is there, how to reach them, what is promised.
-import type { FarmerAddress, Network } from '#node/net/net.ts';
+import type { CallError, FarmerAddress, Network } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -29,7 +29,7 @@ export type LogErrorCode =
   | 'NotEnoughRoots' // fewer of the nearest farmers answered than it takes; try again
   | 'NoReplicaSet' // the bucket has none: it was never written
   | 'LogEnded' // sealed, closed or overtaken: open a new one
-  | 'NotAllowed' // by the statements and the grant this writer's log would not count
+  | 'NotAllowed' // by the statements and the grant: N − f replicas refuse, or this writer's log would not count
   | 'TooLarge' // entries don't fit into one batch
   | 'RolledBack' // replicas have less than was acknowledged: only the owner can accept that
   | 'Damaged'; // no replica gives what its head promises
@@ -41,4 +41,10 @@ export class LogError extends Error {
     this.name = 'LogError';
     this.code = code;
   }
+}
+
+/** What so many replicas refuse that the others don't matter. */
+export function notAllowed(refused: readonly CallError[]): LogError {
+  const [first] = refused;
+  return new LogError('NotAllowed', `${refused.length} replicas refuse: ${first?.message ?? ''}`, { cause: first });
 }

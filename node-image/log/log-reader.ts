@@ -15,8 +15,8 @@ import { WireError } from '#node/wire/codec.ts';
 import type { LogView, ReplicaSet, RootView } from '#node/wire/root-view.ts';
 import type { BatchHeader, BucketId, Hash, OwnerEntry, PublicKey, RepairPart, SealedPlacement } from '#node/wire/types.ts';
 import { fetchHeads, readLog } from './log-calls.ts';
-import { LogError, type LogLink } from './log-link.ts';
-import { gather, GRACE_MS, reasons } from './quorum.ts';
+import { LogError, notAllowed, type LogLink } from './log-link.ts';
+import { gather, GRACE_MS, reasons, refusals } from './quorum.ts';
 import { fetchRoots } from './roots.ts';
 
 /** Keys that open parts; what has no key stays sealed. */
@@ -74,7 +74,7 @@ const MAX_ROUNDS = 5;
 /**
  * Newest heads of all the bucket's logs. `view` saves reading the statements where it is fresh;
  * `all` waits for every member that answers instead of for N − f.
- * Rejects with LogError NotEnoughReplicas, NotEnoughRoots or NoReplicaSet.
+ * Rejects with LogError NotEnoughReplicas, NotEnoughRoots or NoReplicaSet; NotAllowed where N − f refuse.
  */
 export async function readHeads(
   link: LogLink,
@@ -93,6 +93,7 @@ export async function readHeads(
       needed: input.all ? set.members.length : needed,
       graceMs: GRACE_MS,
       ask: (to, inner) => fetchHeads(link, to, { owner, bucketId }, inner),
+      isDecided: (failed) => refusals(failed).length >= needed,
       signal,
     });
     const isOld = [...answers.values()].some(({ epoch }) => epoch > set.epoch);
@@ -100,6 +101,8 @@ export async function readHeads(
       ({ view } = await fetchRoots(link, owner, signal));
       continue;
     }
+    const refused = refusals(errors);
+    if (refused.length >= needed) throw notAllowed(refused);
     if (answers.size < needed) {
       throw new LogError(
         'NotEnoughReplicas',

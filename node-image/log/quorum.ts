@@ -1,5 +1,5 @@
 // One question to several farmers at once: as many answers as are needed, no waiting for the rest.
-import type { FarmerAddress } from '#node/net/net.ts';
+import { CallError, type FarmerAddress } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { LogLink } from './log-link.ts';
 
@@ -28,9 +28,11 @@ export async function gather<T>(
     finish?: boolean;
     /** When enough have answered the others get so much more time. */
     graceMs?: number;
+    /** By these errors no answer of the others matters any more: they aren't waited for. */
+    isDecided?: (errors: ReadonlyMap<PublicKey, unknown>) => boolean;
   },
 ): Promise<Gathered<T>> {
-  const { farmers, needed, ask, signal, finish, graceMs = 0 } = input;
+  const { farmers, needed, ask, signal, finish, graceMs = 0, isDecided } = input;
   const over = new AbortController();
   const answers = new Map<PublicKey, T>();
   const errors = new Map<PublicKey, unknown>();
@@ -40,7 +42,7 @@ export async function gather<T>(
     signal.addEventListener('abort', stop, { once: true, signal: over.signal });
     let isEnough = false;
     const check = () => {
-      if (answers.size + errors.size === farmers.length) return resolve();
+      if (answers.size + errors.size === farmers.length || isDecided?.(errors) === true) return resolve();
       if (answers.size < needed || isEnough) return;
       isEnough = true;
       if (graceMs === 0) resolve();
@@ -76,4 +78,9 @@ export function reasons(errors: ReadonlyMap<PublicKey, unknown>): string {
   return [...errors]
     .map(([farmer, error]) => `${farmer.slice(0, 8)}: ${error instanceof Error ? error.message : String(error)}`)
     .join('; ');
+}
+
+/** Of those that refuse: what they say. */
+export function refusals(errors: ReadonlyMap<PublicKey, unknown>): CallError[] {
+  return [...errors.values()].filter((error): error is CallError => error instanceof CallError && error.code === 'Forbidden');
 }

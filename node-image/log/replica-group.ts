@@ -5,7 +5,7 @@ import type { ReplicaSet } from '#node/wire/root-view.ts';
 import type { Hash, PublicKey } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
 import { appendBatches, headOf, type LogName } from './log-calls.ts';
-import { LogError, type LogLink } from './log-link.ts';
+import { LogError, notAllowed, type LogLink } from './log-link.ts';
 import { backoffMs } from './runtime.ts';
 
 export interface SentBatch {
@@ -19,6 +19,8 @@ export interface SentBatch {
 const MAX_RECENT_BYTES = 16 * 1024 * 1024;
 /** In one call; a farmer takes 16 MiB. */
 const MAX_CALL_BYTES = 8 * 1024 * 1024;
+/** In a row, of one member: after the first the grants are shown to it once more. */
+const MAX_REFUSALS = 2;
 
 export interface ReplicaGroupInput {
   link: LogLink;
@@ -41,6 +43,8 @@ export class ReplicaGroup {
   readonly #recent: SentBatch[] = [];
   /** By member: up to where it has the log, as far as known. */
   readonly #has = new Map<PublicKey, number>();
+  /** By member: what it refused with, time after time. */
+  readonly #refused = new Map<PublicKey, CallError[]>();
   #newest: { seq: number; hash: Hash };
   #loops = new Map<PublicKey, { abort: AbortController; done: Promise<void>; wake: () => void }>();
   #onProgress: () => void = () => {};
@@ -148,9 +152,11 @@ export class ReplicaGroup {
       try {
         await this.#send(member, signal);
         failures = 0;
+        this.#refused.delete(member);
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof LogError && error.code === 'LogEnded') return this.#end(error);
+        this.#noteRefusal(member, error);
         failures += 1;
         await this.#input.link.runtime.sleep(backoffMs(this.#input.link.runtime, failures - 1), signal).catch(() => {});
       }
@@ -187,6 +193,15 @@ export class ReplicaGroup {
       batches.push(batch.framed);
     }
     return batches;
+  }
+
+  /** Where N − f refuse, nothing is acknowledged any more, and nobody has to wait for it. */
+  #noteRefusal(member: PublicKey, error: unknown): void {
+    if (!(error instanceof CallError) || error.code !== 'Forbidden') return void this.#refused.delete(member);
+    this.#refused.set(member, [...(this.#refused.get(member) ?? []), error].slice(-MAX_REFUSALS));
+    const { members, f } = this.#set;
+    const refused = members.flatMap((one) => this.#refused.get(one)?.[MAX_REFUSALS - 1] ?? []);
+    if (refused.length >= members.length - f) this.#end(notAllowed(refused));
   }
 
   #note(member: PublicKey, seq: number, hash: Hash): void {

@@ -6,9 +6,9 @@ import { countByDomain, domainLimit, domainSizes, mostCrowded } from '#node/core
 import { signRootStatement, rootView, type ReplicaSet } from '#node/wire/root-view.ts';
 import type { BucketId, PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
-import { putStatements } from './log-calls.ts';
+import { fetchHeads, putStatements } from './log-calls.ts';
 import { LogError, type LogFarmer, type LogLink } from './log-link.ts';
-import { readHeads } from './log-reader.ts';
+import { logState, readHeads, type BucketState, type LogState } from './log-reader.ts';
 import type { BucketLog } from './log-writer.ts';
 import { gather, reasons } from './quorum.ts';
 import { fetchRoots, publishRoots, union, type Roots } from './roots.ts';
@@ -153,10 +153,11 @@ export async function changeMember(
   // 2. The new set is known to so many of the old members that nothing more is acknowledged under the old one,
   //    and to enough of the new ones.
   const published = await publishSet(link, { roots, keeper, bucketId, set, owner, reach: [old], signal });
-  // 3. What others (a repairer's log) had acknowledged in between, and everything for the new member.
+  // 3. What others (a device, a repairer) had acknowledged in between, and everything for the new member. Of the members
+  //    that had it those that stay may be lost by now: whoever was one before is asked, too.
   const needed = Math.max(set.f + 1, change.add ? members.length - set.f : 0);
   const must = change.add ? [change.add] : [];
-  await bringUp(link, { owner, bucketId, among: members, needed: Math.min(members.length, needed), must, signal });
+  await bringUp(link, { owner, bucketId, among: members, needed: Math.min(members.length, needed), must, before: old, signal });
   return published.set;
 }
 
@@ -222,11 +223,15 @@ async function bringUp(
     among: readonly PublicKey[];
     needed: number;
     must?: readonly PublicKey[];
+    /** What was acknowledged under this set counts as well. */
+    before?: ReplicaSet;
     signal: AbortSignal;
   },
 ): Promise<{ copiedBatches: number; behind: PublicKey[] }> {
-  const { owner, bucketId, among, needed, must = [], signal } = input;
-  const { logs, set } = await readHeads(link, { owner, bucketId, signal, all: true });
+  const { owner, bucketId, among, needed, must = [], before, signal } = input;
+  const state = await readHeads(link, { owner, bucketId, signal, all: true });
+  const { set } = state;
+  const logs = before ? await logsSince(link, state, before, signal) : state.logs;
   const behind = new Set<PublicKey>();
   let copiedBatches = 0;
   for (const { log, seq, holders } of logs.filter((one) => one.seq > 0)) {
@@ -257,4 +262,25 @@ async function bringUp(
     }
   }
   return { copiedBatches, behind: [...behind] };
+}
+
+/** Heads as the members of the set before know them, too: of what was acknowledged to them one of N − f has the newest. */
+async function logsSince(link: LogLink, state: BucketState, before: ReplicaSet, signal: AbortSignal): Promise<LogState[]> {
+  const { owner, bucketId, set, view } = state;
+  const former = before.members.filter((member) => !set.members.includes(member));
+  const { answers, errors } = await gather(link, {
+    farmers: former,
+    needed: former.length,
+    ask: (to, inner) => fetchHeads(link, to, { owner, bucketId }, inner),
+    signal,
+  });
+  const heard = new Map([...state.answers, ...answers]);
+  const [count, quorum] = [before.members.filter((member) => heard.has(member)).length, before.members.length - before.f];
+  if (count < quorum) {
+    throw new LogError(
+      'NotEnoughReplicas',
+      `Only ${count} of ${quorum} needed former replicas of bucket ${bucketId} answer (${reasons(errors)}). Try again.`,
+    );
+  }
+  return view.logs.filter((log) => log.bucketId === bucketId).map((log) => logState(log, heard, set.f));
 }

@@ -4,6 +4,7 @@ import { toHex } from '#node/core/ids.ts';
 import { blake3 } from '#node/core/hash.ts';
 import { nearest, rootQuorums } from '#node/core/rendezvous.ts';
 import { rootView, withoutOvertaken, type RootView } from '#node/wire/root-view.ts';
+import { decodeRootStatement } from '#node/wire/statements.ts';
 import type { PublicKey, RootStatement, Signed } from '#node/wire/types.ts';
 import { getStatements, putStatements } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
@@ -36,8 +37,16 @@ export async function fetchRoots(
 ): Promise<Roots> {
   const farmers = rootFarmers(link, owner);
   const needed = rootQuorums(farmers.length, link.promise()).read;
+  // Nearly all of them say nearly the same: each statement is decoded, and verified, once.
+  const seen = new Map(known.map((one) => [nameOf(one.bytes), one]));
+  const decoded = (bytes: Uint8Array) => {
+    const name = nameOf(bytes);
+    const one = seen.get(name) ?? decodeRootStatement(bytes);
+    seen.set(name, one);
+    return one;
+  };
   const ask = async (to: Parameters<typeof getStatements>[1], inner: AbortSignal) =>
-    (await getStatements(link, to, owner, inner)).statements;
+    (await getStatements(link, to, owner, inner, decoded)).statements;
   const { answers, errors } = await gather(link, { farmers, needed, ask, signal, graceMs: GRACE_MS });
   if (answers.size < needed) {
     throw new LogError(
@@ -45,14 +54,18 @@ export async function fetchRoots(
       `Only ${answers.size} of ${needed} needed farmers gave the owner's root statements (${reasons(errors)}). Try again.`,
     );
   }
-  const all = union([...known, ...[...answers.values()].flat()]);
+  const all = [...seen.values()];
   const view = rootView(owner, all);
   return { view, statements: withoutOvertaken(view, all) };
 }
 
-/** Each once. */
+/** Each once, and of two the first: it may be verified already. */
 export function union(statements: readonly Signed<RootStatement>[]): Signed<RootStatement>[] {
-  return [...new Map(statements.map((one) => [toHex(blake3(one.bytes)), one])).values()];
+  return [...new Map(statements.toReversed().map((one) => [nameOf(one.bytes), one])).values()].toReversed();
+}
+
+function nameOf(bytes: Uint8Array): string {
+  return toHex(blake3(bytes));
 }
 
 /**

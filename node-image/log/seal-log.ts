@@ -41,9 +41,10 @@ export async function sealAndClose(link: LogLink, input: SealInput): Promise<See
   // Sealed replicas take what a closing covers and nothing else, so they have to know it before they are filled up.
   await gather(link, {
     farmers: set.members,
-    needed: set.members.length,
+    needed: set.members.length - set.f,
     ask: (to, inner) => putStatements(link, to, owner, [...roots.statements, closing], inner),
     signal,
+    finish: true,
   });
   if (end.seq > 0) await fill(link, input, heads, end);
   await publishRoots(link, { owner, statements: [closing], known: roots.statements, signal });

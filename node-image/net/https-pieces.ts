@@ -184,13 +184,14 @@ export function provenConnector(
 }
 
 async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: AbortSignal): Promise<Answer> {
-  const response: Dispatcher.ResponseData = await pool.request({
+  const request = pool.request({
     method: 'POST',
     path: `/v1/${call.operation}`,
     headers: { [HEAD_HEADER]: toBase64Url(call.head) },
     body: call.body instanceof WholeBody ? call.body.bytes : streamed(call.body),
     signal,
   });
+  const response: Dispatcher.ResponseData = await untilAborted(request, signal);
   const refusal =
     response.statusCode === 200 ? null : refusalOf(response.statusCode, response.headers, await shortText(response.body));
   if (refusal) throw refusal;
@@ -201,6 +202,22 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
     return answer;
   }
   return { ...answer, body: answerBody(response.body, signal, to.url) };
+}
+
+/** Undici looks at the signal when the request has a connection: whoever gives up doesn't wait for one. */
+async function untilAborted(request: Promise<Dispatcher.ResponseData>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  const aborted = Promise.withResolvers<never>();
+  const stop = () => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([request, aborted.promise]);
+  } catch (error) {
+    // Its answer, should there be one, is nobody's.
+    request.then(({ body }) => body.destroy()).catch(() => {});
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 /** Any async iterable is a body to undici; its types name only some. */

@@ -8,6 +8,9 @@ import type { IndexNumbers } from './index-numbers.ts';
 /** A farmer that was away for longer keeps nothing in its trash any more; its orphans are old enough to go as such. */
 const REMEMBER_DROPPED_MS = 30 * 24 * 3_600_000;
 
+/** Segments that one transaction brings back. */
+const REVIVED_AT_ONCE = 500;
+
 interface Index {
   transaction<T>(work: () => T): T;
   /** The segment's pieces go onto the accounts of their farmers, or off them. */
@@ -37,15 +40,18 @@ export class CutTable {
     );
   }
 
-  /** Oldest first. */
-  waiting(owner: PublicKey): (Cut & { cutMs: number })[] {
-    const sql = 'SELECT * FROM cuts WHERE owner_no = ? AND heads IS NOT NULL ORDER BY cut_ms';
-    return this.#db.all(sql, this.#numbers.owner(owner)).map((row) => ({
-      cutMs: num(row['cut_ms']),
-      statement: bytes(row['statement']),
-      heads: JSON.parse(String(row['heads'])) as CutHead[],
-      dropped: JSON.parse(String(row['dropped'])) as SegmentId[],
-    }));
+  /** Oldest first, one at a time: each may name many segments. */
+  *waiting(owner: PublicKey): Generator<Cut & { cutMs: number }, void, undefined> {
+    const sql = `SELECT * FROM cuts WHERE owner_no = ? AND heads IS NOT NULL AND (cut_ms, statement) > (?, ?)
+      ORDER BY cut_ms, statement LIMIT 1`;
+    let last: { cutMs: number; statement: Uint8Array } = { cutMs: -1, statement: new Uint8Array(0) };
+    for (;;) {
+      const row = this.#db.get(sql, this.#numbers.owner(owner), last.cutMs, last.statement);
+      if (!row) return;
+      last = { cutMs: num(row['cut_ms']), statement: bytes(row['statement']) };
+      const heads = JSON.parse(String(row['heads'])) as CutHead[];
+      yield { ...last, heads, dropped: JSON.parse(String(row['dropped'])) as SegmentId[] };
+    }
   }
   forget(owner: PublicKey, statement: Uint8Array): void {
     this.#db.run('DELETE FROM cuts WHERE owner_no = ? AND statement = ?', this.#numbers.owner(owner), statement);
@@ -108,13 +114,14 @@ export class CutTable {
 
   /**
    * Hints from before this time that no cut has confirmed were wrong: these segments live. Answers them. What
-   * such hints let go that nothing brought in is forgotten.
+   * such hints let go that nothing brought in is forgotten. A page at a time: start after 0, go on after the last.
    */
-  reviveReleased(owner: PublicKey, beforeMs: number): number[] {
+  reviveReleased(owner: PublicKey, beforeMs: number, after = 0): number[] {
     return this.#index.transaction(() => {
       const where = 'owner = ? AND refs <= 0 AND released_ms < ?';
       this.#db.run(`DELETE FROM segments WHERE ${where} AND secret IS NULL`, fromHex(owner), beforeMs);
-      const ids = this.#db.all(`SELECT id FROM segments WHERE ${where}`, fromHex(owner), beforeMs).map((row) => num(row['id']));
+      const sql = `SELECT id FROM segments WHERE ${where} AND id > ? ORDER BY id LIMIT ?`;
+      const ids = this.#db.all(sql, fromHex(owner), beforeMs, after, REVIVED_AT_ONCE).map((row) => num(row['id']));
       for (const id of ids) {
         this.#db.run('UPDATE segments SET refs = (SELECT count(*) FROM namings WHERE segment = ?1) WHERE id = ?1', id);
         this.#index.count(id, 1);

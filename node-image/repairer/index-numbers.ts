@@ -7,15 +7,16 @@ export class IndexNumbers {
   readonly #db: IndexDatabase;
   readonly #farmers = new Map<PublicKey, number>();
   readonly #owners = new Map<PublicKey, number>();
+  readonly #buckets = new Map<string, number>();
+  readonly #logs = new Map<string, number>();
 
   constructor(db: IndexDatabase) {
     this.#db = db;
   }
 
-  /** A transaction that gave some of them was rolled back. */
+  /** Rows that gave some of them are gone: by a transaction, or because it was rolled back. */
   forget(): void {
-    this.#farmers.clear();
-    this.#owners.clear();
+    for (const known of [this.#farmers, this.#owners, this.#buckets, this.#logs]) known.clear();
   }
 
   owner(owner: PublicKey): number {
@@ -28,11 +29,16 @@ export class IndexNumbers {
   }
 
   log(bucketNo: number, logId: PublicKey): number {
+    const name = `${bucketNo}/${logId}`;
+    const known = this.#logs.get(name);
+    if (known !== undefined) return known;
     const none = new Uint8Array(32);
     const insert = 'INSERT INTO logs (bucket_no, log_id, seq, hash) VALUES (?, ?, 0, ?) ON CONFLICT DO NOTHING';
     this.#db.run(insert, bucketNo, fromHex(logId), none);
     const row = this.#db.get('SELECT log_no FROM logs WHERE bucket_no = ? AND log_id = ?', bucketNo, fromHex(logId));
-    return num(row!['log_no']);
+    const no = num(row!['log_no']);
+    this.#logs.set(name, no);
+    return no;
   }
 
   farmer(farmer: PublicKey): number {
@@ -45,6 +51,9 @@ export class IndexNumbers {
   }
 
   bucket(owner: PublicKey, bucketId: BucketId): number {
+    const name = `${owner}/${bucketId}`;
+    const known = this.#buckets.get(name);
+    if (known !== undefined) return known;
     this.#db.run(
       'INSERT INTO buckets (owner, bucket_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
       fromHex(owner),
@@ -55,6 +64,8 @@ export class IndexNumbers {
       fromHex(owner),
       fromHex(bucketId),
     );
-    return num(row!['bucket_no']);
+    const no = num(row!['bucket_no']);
+    this.#buckets.set(name, no);
+    return no;
   }
 }

@@ -44,6 +44,8 @@ export interface RebuildInput {
   runtime: Runtime;
   /** Longest wait for one leaf, from a source or to a new holder. */
   stallMs: number;
+  /** Beside a source that takes longer for a leaf another is asked. */
+  lateMs: number;
   signal: AbortSignal;
   onSourceFailed(source: PieceSource, error: unknown): void;
   onTargetFailed(task: PieceTask, error: unknown): void;
@@ -172,14 +174,29 @@ interface OpenSource {
   source: PieceSource;
   leaves: AsyncGenerator<Uint8Array, void, undefined>;
   abort: AbortController;
+  /** Others were faster: its end is nobody's fault. */
+  isDropped: boolean;
+}
+interface Leaf {
+  pieceNumber: number;
+  leaf: Uint8Array;
 }
 
-/** `required` open sources; one that fails is replaced by the next, from the same stripe on. */
+/** Late is also who takes so many times what is usual here. */
+const LATE_FACTOR = 8;
+const MAX_TIMES = 64;
+
+/**
+ * `required` open sources; one that fails is replaced by the next, from the same stripe on. Beside one that is late the
+ * next is asked as well, and who comes last is let go.
+ */
 class SourceReaders {
   readonly #input: RebuildInput;
   readonly #signal: AbortSignal;
   readonly #spare: PieceSource[];
   readonly #open = new Map<number, OpenSource>();
+  /** Of the newest leaves. */
+  readonly #timesMs: number[] = [];
 
   constructor(input: RebuildInput, signal: AbortSignal) {
     this.#input = input;
@@ -188,49 +205,96 @@ class SourceReaders {
   }
 
   /** The leaves of one stripe, of `required` different pieces. */
-  async stripe(stripe: number): Promise<{ pieceNumber: number; leaf: Uint8Array }[]> {
-    const got: { pieceNumber: number; leaf: Uint8Array }[] = [];
-    while (got.length < this.#input.scheme.required) {
-      this.#openMore(stripe);
-      const round = [...this.#open.keys()].filter((number) => !got.some(({ pieceNumber }) => pieceNumber === number));
-      if (round.length + got.length < this.#input.scheme.required) {
-        throw new RebuildError(
-          'TooFewSources',
-          `Only ${round.length + got.length} of ${this.#input.scheme.required} needed pieces can be read now.`,
-        );
+  async stripe(stripe: number): Promise<Leaf[]> {
+    const { scheme, runtime } = this.#input;
+    const got: Leaf[] = [];
+    const asked = new Map<number, Promise<Leaf | number>>();
+    const over = new AbortController();
+    const lateness = () => runtime.sleep(this.#lateMs(), over.signal).then(() => 'late' as const);
+    let late: Promise<'late'> | null = null;
+    try {
+      while (got.length < scheme.required) {
+        while (asked.size + got.length < scheme.required) {
+          if (!this.#ask(stripe, got, asked)) throw tooFew(asked.size + got.length, scheme);
+        }
+        if (late === null) {
+          late = lateness();
+          late.catch(() => {});
+        }
+        const first = await Promise.race([...asked.values(), late]);
+        if (first === 'late') {
+          late = null;
+          const bytes = this.#input.math.leafBytes(stripe);
+          // It is on the bill, and nobody waits for that here.
+          if (this.#ask(stripe, got, asked)) this.#input.spend(bytes, this.#signal).catch(() => {});
+          continue;
+        }
+        asked.delete(typeof first === 'number' ? first : first.pieceNumber);
+        if (typeof first !== 'number') got.push(first);
       }
-      const leaves = await Promise.all(round.map((pieceNumber) => this.#leaf(pieceNumber, stripe)));
-      got.push(...leaves.filter((one) => one !== null));
+    } finally {
+      over.abort();
     }
+    for (const pieceNumber of asked.keys()) this.#drop(pieceNumber);
     return got;
   }
 
-  #openMore(stripe: number): void {
-    while (this.#open.size < this.#input.scheme.required) {
-      const at = this.#spare.findIndex(({ pieceNumber }) => !this.#open.has(pieceNumber));
-      if (at < 0) return;
-      const source = this.#spare.splice(at, 1)[0]!;
-      const abort = new AbortController();
-      const leaves = this.#input.link.read(source, stripe, AbortSignal.any([this.#signal, abort.signal]));
-      this.#open.set(source.pieceNumber, { source, leaves, abort });
+  /** One more source for this stripe: one that is open already, else the next. False where there is none. */
+  #ask(stripe: number, got: readonly Leaf[], asked: Map<number, Promise<Leaf | number>>): boolean {
+    const isTaken = (number: number) => asked.has(number) || got.some(({ pieceNumber }) => pieceNumber === number);
+    const pieceNumber = [...this.#open.keys()].find((number) => !isTaken(number)) ?? this.#openNext(stripe, isTaken);
+    if (pieceNumber === undefined) return false;
+    asked.set(pieceNumber, this.#leaf(pieceNumber, stripe));
+    return true;
+  }
+
+  #openNext(stripe: number, isTaken: (pieceNumber: number) => boolean): number | undefined {
+    const at = this.#spare.findIndex(({ pieceNumber }) => !isTaken(pieceNumber));
+    if (at < 0) return undefined;
+    const source = this.#spare.splice(at, 1)[0]!;
+    const abort = new AbortController();
+    const leaves = this.#input.link.read(source, stripe, AbortSignal.any([this.#signal, abort.signal]));
+    this.#open.set(source.pieceNumber, { source, leaves, abort, isDropped: false });
+    return source.pieceNumber;
+  }
+
+  /** Its number where it failed. */
+  async #leaf(pieceNumber: number, stripe: number): Promise<Leaf | number> {
+    const open = this.#open.get(pieceNumber)!;
+    const { runtime, math, stallMs, onSourceFailed } = this.#input;
+    const startedMs = runtime.nowMs();
+    try {
+      const next = await withinTime(runtime, open.leaves.next(), stallMs);
+      if (next.done) throw new Error('The piece ended early.');
+      if (next.value.length !== math.leafBytes(stripe)) throw new Error('A leaf has the wrong length.');
+      this.#timesMs.push(runtime.nowMs() - startedMs);
+      if (this.#timesMs.length > MAX_TIMES) this.#timesMs.shift();
+      return { pieceNumber, leaf: next.value };
+    } catch (error) {
+      if (open.isDropped) return pieceNumber;
+      this.#signal.throwIfAborted();
+      this.#open.delete(pieceNumber);
+      open.abort.abort(error);
+      onSourceFailed(open.source, error);
+      void open.leaves.return().catch(() => {});
+      return pieceNumber;
     }
   }
 
-  async #leaf(pieceNumber: number, stripe: number): Promise<{ pieceNumber: number; leaf: Uint8Array } | null> {
-    const { source, leaves, abort } = this.#open.get(pieceNumber)!;
-    try {
-      const next = await withinTime(this.#input.runtime, leaves.next(), this.#input.stallMs);
-      if (next.done) throw new Error('The piece ended early.');
-      if (next.value.length !== this.#input.math.leafBytes(stripe)) throw new Error('A leaf has the wrong length.');
-      return { pieceNumber, leaf: next.value };
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      this.#open.delete(pieceNumber);
-      abort.abort(error);
-      this.#input.onSourceFailed(source, error);
-      void leaves.return().catch(() => {});
-      return null;
-    }
+  /** A last try, from now on. */
+  #drop(pieceNumber: number): void {
+    const open = this.#open.get(pieceNumber);
+    if (!open) return;
+    open.isDropped = true;
+    this.#open.delete(pieceNumber);
+    open.abort.abort(new Error('Others were faster.'));
+    void open.leaves.return().catch(() => {});
+    this.#spare.push(open.source);
+  }
+
+  #lateMs(): number {
+    const usualMs = this.#timesMs.toSorted((a, b) => a - b)[this.#timesMs.length >> 1] ?? 0;
+    return Math.max(this.#input.lateMs, LATE_FACTOR * usualMs);
   }
 
   /** Frees the connections: what was read to its end closes by itself, the rest is cut. */
@@ -239,6 +303,10 @@ class SourceReaders {
     await Promise.all(open.map(({ leaves }) => withinTime(this.#input.runtime, leaves.return(), 1000).catch(() => {})));
     for (const { abort } of open) abort.abort();
   }
+}
+
+function tooFew(count: number, { required }: Scheme): RebuildError {
+  return new RebuildError('TooFewSources', `Only ${count} of ${required} needed pieces can be read now.`);
 }
 
 async function withinTime<T>(runtime: Runtime, work: Promise<T>, limitMs: number): Promise<T> {

@@ -40,6 +40,9 @@ export interface RepairOutcome {
   blocked: RepairPlan['blocked'];
 }
 
+/** For one leaf: nobody waits for a repair as for a get. */
+const LATE_MS = 1000;
+
 /** Null where there is nothing to do (any more). Rejects with RebuildError, LogError, CallError. */
 export async function repairSegment(deps: RepairDeps, id: number, signal: AbortSignal): Promise<RepairOutcome | null> {
   const { index, judge } = deps;
@@ -91,6 +94,7 @@ async function move(deps: RepairDeps, segment: IndexedSegment, plan: RepairPlan,
       spend,
       runtime,
       stallMs,
+      lateMs: LATE_MS,
       signal,
       onSourceFailed: ({ pieceNumber, farmer }, error) => sourceFailed(pieceNumber, farmer, error),
       onTargetFailed: ({ to }, error) => deps.onFailed(to, 'target', error),

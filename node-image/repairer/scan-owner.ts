@@ -70,7 +70,7 @@ export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
   const keys = repairKeys(view, self);
   const sets = [...view.sets].filter(([, { members }]) => members.length > 0);
   for (const [bucketId] of sets) await scanBucket(input, roots, keys, bucketId);
-  applyCuts(input, view);
+  await applyCuts(input, view);
   const repairers = [...new Set(view.warrantSet.map(({ repairer }) => repairer))];
   return { warrants: view.warrants, repairers, replicaSets: sets.map(([, set]) => set) };
 }
@@ -117,8 +117,16 @@ async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[
 /** Records that are taken in one transaction. */
 const RECORDS_AT_ONCE = 500;
 
+/** What taking something in needs. */
+type TakeInput = Pick<ScanInput, 'index' | 'owner' | 'judge' | 'signal'>;
+
 /** All segments that live, with their moves. Where it stands in the logs is known when the last is in. */
-async function takeCheckpoint(input: ScanInput, state: BucketState, checkpoint: Checkpoint, store: SegmentStore): Promise<void> {
+export async function takeCheckpoint(
+  input: TakeInput,
+  state: Pick<BucketState, 'owner' | 'bucketId' | 'view' | 'logs'>,
+  checkpoint: Checkpoint,
+  store: SegmentStore,
+): Promise<void> {
   const { index, owner, signal } = input;
   const { bucketId, view } = state;
   if (!checkpoint.repair)
@@ -139,7 +147,10 @@ async function takeCheckpoint(input: ScanInput, state: BucketState, checkpoint: 
  * The first batch behind the checkpoint in its maker's log (there is one: it told of it), or in that of the keeper who
  * followed: cuts that were stated before say nothing of its segments, and those that come later know that batch.
  */
-export function behind({ logs, view, owner, bucketId }: BucketState, { vector }: Checkpoint): { logId: PublicKey; seq: number } {
+export function behind(
+  { logs, view, owner, bucketId }: Pick<BucketState, 'owner' | 'bucketId' | 'view' | 'logs'>,
+  { vector }: Checkpoint,
+): { logId: PublicKey; seq: number } {
   const covered = (logId: PublicKey) => vector.get(logId)?.seq ?? 0;
   const isKeeper = (key: PublicKey) => key !== owner && hasRole(view, key, 'keeper', bucketId);
   const makers = logs.filter(({ log, seq }) => log.kind === 'entries' && isKeeper(log.writer) && seq > covered(log.logId));
@@ -149,7 +160,7 @@ export function behind({ logs, view, owner, bucketId }: BucketState, { vector }:
 }
 
 function applyRecords(
-  input: ScanInput,
+  input: TakeInput,
   view: RootView,
   bucketId: BucketId,
   from: { logId: PublicKey; seq: number },
@@ -196,7 +207,7 @@ function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch:
 
 /** Moves that were told before it are about it. */
 function takeSegment(
-  input: ScanInput,
+  input: TakeInput,
   view: RootView,
   bucketId: BucketId,
   placement: SegmentPlacement,
@@ -213,7 +224,7 @@ function takeSegment(
   }
 }
 
-function addMoves(input: ScanInput, view: RootView, bucketId: BucketId, move: SealedPlacement, touched: Set<number>): void {
+function addMoves(input: TakeInput, view: RootView, bucketId: BucketId, move: SealedPlacement, touched: Set<number>): void {
   const { index, owner } = input;
   const ids = index.segmentsByTag(owner, move.tag);
   if (ids.length === 0) index.keepWaiting(owner, bucketId, move.tag, move.sealed);
@@ -227,7 +238,7 @@ function addMoves(input: ScanInput, view: RootView, bucketId: BucketId, move: Se
 const TRUST_HINTS_MS = 2 * 3_600_000;
 
 /** Cuts whose heads are all read do their work, oldest first; then hints that they didn't confirm are forgotten. */
-function applyCuts({ index, owner, judge, nowMs }: ScanInput, view: RootView): void {
+async function applyCuts({ client, index, owner, judge, nowMs, signal }: ScanInput, view: RootView): Promise<void> {
   const ends = new Map(view.logs.map(({ bucketId, logId, closed }) => [`${bucketId}/${logId}`, closed?.lastSeq ?? Infinity]));
   for (const cut of index.cuts.waiting(owner)) {
     // What it was stated upon doesn't count: neither does it.
@@ -236,9 +247,17 @@ function applyCuts({ index, owner, judge, nowMs }: ScanInput, view: RootView): v
     const heads = cut.heads.filter(({ bucketId }) => view.sets.get(bucketId)?.members.length !== 0);
     if (isVoid) index.cuts.forget(owner, cut.statement);
     else if (isRead(index, owner, heads)) index.cuts.apply(owner, cut);
+    await client.runtime.turn();
+    signal.throwIfAborted();
   }
   const cutMs = index.cuts.applied(owner)?.cutMs ?? 0;
-  judge(index.cuts.reviveReleased(owner, Math.max(cutMs, nowMs - TRUST_HINTS_MS)));
+  const beforeMs = Math.max(cutMs, nowMs - TRUST_HINTS_MS);
+  for (let after: number | undefined = 0; after !== undefined;) {
+    const revived = index.cuts.reviveReleased(owner, beforeMs, after);
+    judge(revived);
+    after = revived.at(-1);
+    if (after !== undefined) await client.runtime.turn();
+  }
 }
 
 function isRead(index: SegmentIndex, owner: PublicKey, heads: readonly CutHead[]): boolean {
@@ -267,7 +286,7 @@ function addSegment(
 }
 
 function applyPlacement(
-  { index, owner }: ScanInput,
+  { index, owner }: TakeInput,
   warrants: readonly WarrantStatement[],
   bucketId: BucketId,
   id: number,

@@ -37,6 +37,14 @@ export interface Move {
   sealed: Uint8Array;
 }
 
+/** What the pieces of a segment have in common. */
+interface PiecesOf {
+  ownerNo: number;
+  secret: Uint8Array;
+  pieceBytes: number;
+  isLive: boolean;
+}
+
 export class SegmentIndex {
   readonly #db: IndexDatabase;
   readonly #numbers: IndexNumbers;
@@ -96,8 +104,12 @@ export class SegmentIndex {
   /** Forgets everything of an owner, to read it again (a log was cut back) or because the warrant is gone. */
   forgetOwner(owner: PublicKey): void {
     this.transaction(() => {
-      for (const { id } of this.#db.all('SELECT id FROM segments WHERE owner = ? AND refs > 0', fromHex(owner)))
-        this.#count(num(id), -1);
+      this.#db.run(
+        `UPDATE farmers SET pieces = pieces - n, piece_bytes = piece_bytes - bytes
+         FROM (SELECT farmer_no AS no, count(*) AS n, sum(g.piece_bytes) AS bytes
+               FROM segments g JOIN pieces ON segment = g.id WHERE g.owner = ? AND g.refs > 0 GROUP BY farmer_no) WHERE farmer_no = no`,
+        fromHex(owner),
+      );
       const ofSegments = '(SELECT id FROM segments WHERE owner = ?)';
       const ofBuckets = '(SELECT bucket_no FROM buckets WHERE owner = ?)';
       for (const table of ['pieces', 'moves', 'namings']) {
@@ -111,6 +123,7 @@ export class SegmentIndex {
       }
       this.#db.run('DELETE FROM segments WHERE owner = ?', fromHex(owner));
       this.#db.run('DELETE FROM buckets WHERE owner = ?', fromHex(owner));
+      this.#numbers.forget();
     });
   }
 
@@ -124,15 +137,10 @@ export class SegmentIndex {
     derived: { tag: string; pieceBytes: number },
     from: { logId: PublicKey; seq: number },
   ): number {
-    const { scheme } = placement;
-    const id = this.#reference(owner, placement.segmentId, 1);
-    this.#name(id, this.#numbers.bucket(owner, bucketId), from);
-    this.cuts.undrop(owner, placement);
-    this.#db.run(
-      `UPDATE segments SET tag = ?, secret = ?, root = ?, size_bytes = ?, piece_bytes = ?, required = ?, repair = ?,
-         optimal = ?, total = ?, created_ms = ? WHERE id = ? AND secret IS NULL`,
+    const { scheme, secret, segmentId } = placement;
+    const content = [
       fromHex(derived.tag),
-      placement.secret,
+      secret,
       fromHex(placement.root),
       placement.sizeBytes,
       derived.pieceBytes,
@@ -141,10 +149,30 @@ export class SegmentIndex {
       scheme.optimal,
       scheme.total,
       placement.createdMs,
-      id,
+    ];
+    const added = this.#db.get(
+      `INSERT INTO segments (owner, segment_id, refs, tag, secret, root, size_bytes, piece_bytes, required, repair, optimal, total, created_ms)
+       VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+      fromHex(owner),
+      fromHex(segmentId),
+      ...content,
     );
+    const id = added ? num(added['id']) : this.#reference(owner, segmentId, 1);
+    this.#name(id, this.#numbers.bucket(owner, bucketId), from);
+    this.cuts.undrop(owner, placement);
+    if (!added) {
+      this.#db.run(
+        `UPDATE segments SET tag = ?, secret = ?, root = ?, size_bytes = ?, piece_bytes = ?, required = ?, repair = ?,
+           optimal = ?, total = ?, created_ms = ? WHERE id = ? AND secret IS NULL`,
+        ...content,
+        id,
+      );
+      this.#noteSeveralBuckets(id);
+    }
+    const ownerNo = this.#numbers.owner(owner);
+    const of = added ? { ownerNo, secret, pieceBytes: derived.pieceBytes, isLive: true } : this.#piecesOf(id).of;
     for (const [pieceNumber, farmer] of placement.farmers.entries()) {
-      if (farmer !== null && pieceNumber < scheme.total) this.#addPiece(id, pieceNumber, farmer);
+      if (farmer !== null && pieceNumber < scheme.total) this.#addPiece(id, of, pieceNumber, farmer);
     }
     return id;
   }
@@ -163,6 +191,9 @@ export class SegmentIndex {
       bucketNo,
       seq,
     );
+  }
+
+  #noteSeveralBuckets(id: number): void {
     this.#db.run(
       'UPDATE segments SET several_buckets = 1 WHERE id = ?1 AND several_buckets = 0 AND (SELECT count(DISTINCT bucket_no) FROM namings WHERE segment = ?1) > 1',
       id,
@@ -177,16 +208,15 @@ export class SegmentIndex {
       fromHex(segmentId),
     );
     const row = this.#db.get(
-      'SELECT id, refs FROM segments WHERE owner = ? AND segment_id = ?',
+      'UPDATE segments SET refs = refs + ? WHERE owner = ? AND segment_id = ? RETURNING id, refs',
+      by,
       fromHex(owner),
       fromHex(segmentId),
     )!;
-    const id = num(row['id']);
-    const before = num(row['refs']);
-    this.#db.run('UPDATE segments SET refs = refs + ? WHERE id = ?', by, id);
-    if (before === 0 && by === 1) this.#count(id, 1);
-    if (before === 1 && by === -1) this.#count(id, -1);
-    if (before + by <= 0) this.#db.run('UPDATE segments SET queued = 0 WHERE id = ?', id);
+    const [id, refs] = [num(row['id']), num(row['refs'])];
+    if (refs === 1 && by === 1) this.#count(id, 1);
+    if (refs === 0 && by === -1) this.#count(id, -1);
+    if (refs <= 0) this.#db.run('UPDATE segments SET queued = 0 WHERE id = ?', id);
     return id;
   }
 
@@ -201,22 +231,28 @@ export class SegmentIndex {
     if (sign < 0) this.#db.run('UPDATE pieces SET to_move = 0 WHERE segment = ?', id);
   }
 
-  #addPiece(id: number, pieceNumber: number, farmer: PublicKey): void {
+  #piecesOf(id: number): { owner: PublicKey; of: PiecesOf } {
+    const row = this.#db.get('SELECT owner, secret, piece_bytes, refs FROM segments WHERE id = ?', id)!;
+    const owner = hex(row['owner']);
+    const isLive = num(row['refs']) > 0;
+    const of = { ownerNo: this.#numbers.owner(owner), secret: bytes(row['secret']), pieceBytes: num(row['piece_bytes']), isLive };
+    return { owner, of };
+  }
+
+  #addPiece(id: number, of: PiecesOf, pieceNumber: number, farmer: PublicKey): void {
     const farmerNo = this.#numbers.farmer(farmer);
-    const { owner, secret } = this.#db.get('SELECT owner, secret FROM segments WHERE id = ?', id)!;
     const added = this.#db.run(
       'INSERT INTO pieces (segment, piece_number, farmer_no, owner_no, piece_id) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       id,
       pieceNumber,
       farmerNo,
-      this.#numbers.owner(hex(owner)),
-      fromHex(pieceId(bytes(secret), pieceNumber)),
+      of.ownerNo,
+      fromHex(pieceId(of.secret, pieceNumber)),
     );
-    if (added === 0) return;
+    if (added === 0 || !of.isLive) return;
     this.#db.run(
-      `UPDATE farmers SET pieces = pieces + 1, piece_bytes = piece_bytes + (SELECT piece_bytes FROM segments WHERE id = ?1)
-       WHERE farmer_no = ?2 AND (SELECT refs FROM segments WHERE id = ?1) > 0`,
-      id,
+      'UPDATE farmers SET pieces = pieces + 1, piece_bytes = piece_bytes + ? WHERE farmer_no = ?',
+      of.pieceBytes,
       farmerNo,
     );
   }
@@ -259,8 +295,8 @@ export class SegmentIndex {
 
   /** One more holder, told in the log of this bucket. */
   addMove(id: number, bucketId: BucketId, move: Move): void {
-    const owner = hex(this.#db.get('SELECT owner FROM segments WHERE id = ?', id)!['owner']);
-    this.#addPiece(id, move.pieceNumber, move.farmer);
+    const { owner, of } = this.#piecesOf(id);
+    this.#addPiece(id, of, move.pieceNumber, move.farmer);
     this.#db.run(
       'INSERT INTO moves (segment, piece_number, farmer_no, bucket_no, sealed) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed',
       id,

@@ -84,7 +84,8 @@ export function verifyGrant(
 ): GrantRights {
   const rights = provenRights(chain, check);
   checkTime(rights, check.nowMs);
-  if (revocationsOf(rights, check.revocations).length > 0) throw new GrantError('Revoked', 'The grant was taken back.');
+  if (revocationsOf(rights, check.revocations).length > 0)
+    throw new GrantError('Revoked', 'The grant was taken back. Ask for a new one.');
   return rights;
 }
 

@@ -107,6 +107,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
   pass('revocation', (statement) => takeRevocation(view, statement));
   pass('share', (statement) => takeShare(view, statement));
   pass('log-opened', (statement) => takeLog(view, statement));
+  view.logs.sort((a, b) => a.openedMs - b.openedMs || (a.logId < b.logId ? -1 : 1));
   pass('log-closed', (statement) => takeClosing(view, statement));
   pass('replica-set', (statement) => takeSet(view, statement));
   pass('reset', (statement) => takeReset(view, statement));
@@ -184,7 +185,6 @@ function takeLog(view: RootView, { body, signer }: Signed<RootStatement>): strin
   const same = view.logs.findIndex((one) => one.logId === logId && one.bucketId === bucketId && one.writer === writer);
   if (same >= 0) view.logs[same] = together(view.logs[same]!, log);
   else view.logs.push(log);
-  view.logs.sort((a, b) => a.openedMs - b.openedMs || (a.logId < b.logId ? -1 : 1));
   return null;
 }
 

@@ -149,7 +149,8 @@ function createPools(options: TransportOptions) {
   let agents: { key: string; calls: Dispatcher; watches: Dispatcher } | undefined;
 
   const agent = (tls: Access['tls'], connections: number | null): Dispatcher => {
-    const common = { connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0, keepAliveTimeout: idleMs };
+    // HTTP/1.1: a connection for each watch. Go servers would choose HTTP/2, where all share one and end with it.
+    const common = { allowH2: false, connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0, keepAliveTimeout: idleMs };
     const connect = { ...tls, timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
     if (credentials.proxyUrl === undefined) return new Agent({ ...common, connect });
     return new ProxyAgent({ ...common, uri: credentials.proxyUrl, requestTls: connect });

@@ -73,7 +73,9 @@ async function fill(
     await log.append(entries, { added: [], released: [] }, signal);
     if (number % CHECKPOINT_EVERY !== 0 && number < objects) continue;
     const beganMs = performance.now();
+    const roots = await fetchRoots(link, owner, signal);
     await makeCheckpoint({
+      roots,
       link,
       store: segmentStore(client, owner),
       owner,

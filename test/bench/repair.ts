@@ -70,6 +70,7 @@ async function rebuildOne(client: Client, owner: string, { placement }: StoredSe
     spend: async () => {},
     runtime: client.runtime,
     stallMs: 30_000,
+    lateMs: 1000,
     signal: AbortSignal.timeout(120_000),
     onSourceFailed: (_, error) => console.error(error),
     onTargetFailed: (_, error) => console.error(error),

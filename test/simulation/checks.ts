@@ -5,10 +5,12 @@ import type { BucketReader } from '#node/client/bucket-reader.ts';
 import { createClient } from '#node/client/client.ts';
 import { settableFarmView } from '#node/client/farm-view.ts';
 import { pieceId } from '#node/core/segments.ts';
+import { openShares } from '#node/client/shares.ts';
 import { LogError } from '#node/log/log-link.ts';
 import { readBatches, readHeads } from '#node/log/log-reader.ts';
+import { fetchRoots } from '#node/log/roots.ts';
 import { encodeCallHead } from '#node/wire/calls.ts';
-import { ACCOUNT_BUCKET_ID, type PutEntry } from '#node/wire/types.ts';
+import { ACCOUNT_BUCKET_ID, type BucketId, type PutEntry } from '#node/wire/types.ts';
 import { MARKER, type Write } from './model.ts';
 import { Process } from './virtual-time.ts';
 import { BUCKET_NAME, Violation, type World } from './world.ts';
@@ -59,23 +61,34 @@ class WordsReader {
     return { reader, current };
   }
 
-  /** Every batch that counts: log → sequence → hash. Those that a checkpoint stands for may be gone. */
-  async batches(): Promise<Map<string, { firstSeq: number; hashes: Map<number, string> }>> {
+  /** Every batch that counts: log → sequence → hash. Those that a checkpoint stands for may be gone, and a share that was ended. */
+  async batches(): Promise<Map<string, FoundLog>> {
     const { client, signal, access } = await this.#client();
     const buckets = await listBuckets(client, access, signal);
-    const found = new Map<string, { firstSeq: number; hashes: Map<number, string> }>();
-    for (const bucketId of [ACCOUNT_BUCKET_ID, ...buckets.map((one) => one.bucketId)]) {
+    const found = new Map<string, FoundLog>();
+    const { view } = await fetchRoots(client.link, access.owner, signal);
+    const open = new Set(openShares(access, view).map(({ shareId }) => shareId));
+    const isOver = (bucketId: BucketId) => !open.has(bucketId) && view.shares.some(({ shareId }) => shareId === bucketId);
+    for (const { logId } of view.logs.filter((log) => isOver(log.bucketId)))
+      found.set(logId, { firstSeq: Infinity, hashes: new Map() });
+    for (const bucketId of [ACCOUNT_BUCKET_ID, ...buckets.map((one) => one.bucketId), ...open]) {
       const state = await readHeads(client.link, { owner: access.owner, bucketId, signal }).catch(() => null);
       if (!state) continue;
       const isDropped = state.view.checkpoints.has(bucketId);
       for (const { log, seq, firstSeq } of state.logs)
         found.set(log.logId, { firstSeq: isDropped && seq > 0 ? firstSeq : 1, hashes: new Map() });
-      const since = new Map([...found].map(([logId, { firstSeq }]) => [logId, firstSeq - 1]));
+      const since = new Map(state.logs.map(({ log }) => [log.logId, found.get(log.logId)!.firstSeq - 1]));
       for await (const { header, hash } of readBatches(client.link, { state, since, keys: {}, signal }))
         found.get(header.logId)?.hashes.set(header.seq, hash);
     }
     return found;
   }
+}
+
+interface FoundLog {
+  /** What comes before it may be gone. */
+  firstSeq: number;
+  hashes: Map<number, string>;
 }
 
 function neverWritten(error: unknown): null {
@@ -159,6 +172,7 @@ export async function readThroughBridge(world: World, key: string, home = world.
   const signal = home.process.runtime.deadline(60_000);
   const bucket = bridge.objects.bucket(account, BUCKET_NAME);
   const version = bridge.objects.find(bucket, key);
+  const hasTakenOver = home === world.bridge && bridge.writers.ready(account.owner, bucket.bucketId).current() !== null;
   let bytes: Uint8Array | null = null;
   if (version) {
     const chunks: Uint8Array[] = [];
@@ -169,6 +183,7 @@ export async function readThroughBridge(world: World, key: string, home = world.
   const problem = world.model.problem(key, bytes, counts);
   if (problem && !(isZombie && bytes !== null && !problem.includes('nobody wrote')))
     throw new Violation(`${home.name}: ${problem}`);
+  if (bytes && hasTakenOver) world.model.shown(key, bytes, world.time.nowMs);
   return bytes ? Buffer.from(bytes.subarray(0, 6)).toString('latin1') : 'nothing';
 }
 
@@ -180,7 +195,7 @@ export function checkDisks(world: World): void {
 }
 
 /** Tries again while farmers don't answer; a Violation is final. */
-async function insist<T>(world: World, tries: number, what: string, work: () => Promise<T>): Promise<T> {
+export async function insist<T>(world: World, tries: number, what: string, work: () => Promise<T>): Promise<T> {
   for (let left = tries; ; left--) {
     try {
       return await work();

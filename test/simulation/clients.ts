@@ -33,6 +33,8 @@ export async function actOnce(world: World, name: string): Promise<void> {
   else await write(world, { name, home, key, kind: 'put', sizeBytes: sizeOf(world), act: putWhole });
 }
 
+const anyKey = ({ dice }: World) => `secret-name-${dice.between(1, KEYS)}`;
+
 export function sizeOf({ dice }: World): number {
   return dice.chance(0.5) ? dice.between(MIN_BODY_BYTES, 900) : dice.between(65_537, 90_000);
 }
@@ -113,6 +115,20 @@ const putWhole: Act = async ({ bridge, process, world }, write) => {
   await bridge.objects.put(bucket, order, process.runtime.deadline(LIMIT_MS));
   return 'acknowledged';
 };
+
+/** A small object, where nothing else is said. */
+export async function putOne(
+  world: World,
+  name: string,
+  home: BridgeHome,
+  { key = anyKey(world), sizeBytes = world.dice.between(MIN_BODY_BYTES, 300) } = {},
+): Promise<void> {
+  await write(world, { name, home, key, kind: 'put', sizeBytes, act: putWhole });
+}
+
+export async function removeKey(world: World, name: string, home: BridgeHome, key: string): Promise<void> {
+  await write(world, { name, home, key, kind: 'delete', sizeBytes: 0, act: remove });
+}
 
 /** In two parts, perhaps one of them twice; some uploads are never completed. */
 const inParts: Act = async ({ bridge, process, world }, write) => {

@@ -3,7 +3,7 @@ import { ORPHAN_AFTER_MS } from '#node/core/id-ranges.ts';
 import { pieceId } from '#node/core/segments.ts';
 import { decodeAnswerHead, encodeCallHead } from '#node/wire/calls.ts';
 import { trashOrder } from '#node/wire/inventory.ts';
-import type { PieceId, SegmentPlacement } from '#node/wire/types.ts';
+import type { BucketId, PieceId, SegmentPlacement } from '#node/wire/types.ts';
 import { simAccount } from './clients.ts';
 import { Process } from './virtual-time.ts';
 import { BUCKET_NAME, Violation, type FarmerHome, type World } from './world.ts';
@@ -94,9 +94,12 @@ function namedPlacements(world: World): SegmentPlacement[] {
 }
 
 /** Of each bucket the last checkpoint, and the one that it names as the one before. */
-function checkpointPlacements({ bridge, checkpoints }: World): SegmentPlacement[] {
+function checkpointPlacements({ bridge, checkpoints, share }: World): SegmentPlacement[] {
   const { catalog } = bridge!.bridge;
-  const byBucket = Map.groupBy(checkpoints.values(), ({ bucketId }) => bucketId);
+  // Of a share that was ended nothing is needed.
+  const isOver = (bucketId: BucketId) => share?.isEnded === true && bucketId === share.shareId;
+  const needed = [...checkpoints.values()].filter(({ bucketId }) => !isOver(bucketId));
+  const byBucket = Map.groupBy(needed, ({ bucketId }) => bucketId);
   return [...byBucket.values()].flatMap((all) => {
     const last = Math.max(...all.map(({ entry }) => entry.number));
     const previous = Math.max(...all.map(({ entry }) => (entry.number === last ? entry.previous : 0)));

@@ -1,17 +1,17 @@
 // The life of one world, from its seed: clients that write, read and delete, and everything that goes wrong
 // meanwhile. Never more than f farmers lose what they had, or lie, within one repair window; beside that anything
 // may die at any moment, be cut off, come back, or come twice.
-import { bridgeStatus } from '#node/bridge/bridge-status.ts';
 import { wordsFromEntropy } from '#node/core/keys.ts';
-import { isProven, isQuiet } from '#operator/farm/drain.ts';
-import type { FarmerStatus } from '#node/interface/status.ts';
-import { checkDisks, checkFromWords, checkLogs, readThroughBridge } from './checks.ts';
-import { liars } from './liars.ts';
+import { checkDisks, checkFromWords, checkLogs, insist, readThroughBridge } from './checks.ts';
+import { isDrained } from './draining.ts';
 import { actOnce, mustWrite, simAccount } from './clients.ts';
 import { actDirectly, allowDevice, revokeDevice, startDevice } from './devices.ts';
-import { checkGarbage, trashEverything } from './garbage.ts';
-import { cheat } from './cheating-repairer.ts';
-import { BUCKET_NAME, SimSavedLogs, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
+import { checkGarbage } from './garbage.ts';
+import { misfortunes } from './misfortunes.ts';
+import { checkOver } from './refusals.ts';
+import { checkFed, checkShown, endShare, liveWithShare } from './shares.ts';
+import { PLOTS, setBackInTheRush, type Plot, type Stage } from './plots.ts';
+import { BUCKET_NAME, Violation, World, type BridgeHome, type FarmerHome } from './world.ts';
 
 /** A run that has fired so many timers isn't one. */
 const MAX_TIMERS = 400_000;
@@ -22,9 +22,6 @@ const LOUD = ['crash', 'blackout', 'partition', 'lose', 'leave', 'lie'];
 const QUIET = ['setBack', 'forget'];
 /** Sizes of farms, by seed. Small ones are cheap and have all the promises. */
 const FARMERS = [3, 4, 3, 5, 3, 4, 3, 6];
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 export interface Outcome {
   seed: number;
@@ -67,14 +64,16 @@ class Life {
   readonly #faulty = new Set<FarmerHome>();
   /** Farmers that nothing repairs: liars, and those whose disk rots unnoticed. */
   readonly #hopeless = new Set<FarmerHome>();
-  /** What a back-up of the bridge's volume would have. */
-  #backup: SimSavedLogs | null = null;
   #isCalm = false;
   /**
    * In some worlds farmers forget, or lie about what they know, and nothing else hides the truth: nobody is cut
    * off or away, because the promise there is that one honest farmer that knows more is heard.
    */
   readonly #isQuiet: boolean;
+  /** In some of those a farmer is set back, and the others are slow. */
+  readonly #isSlow: boolean;
+  /** In some worlds most misfortunes follow a plot, in each the same. */
+  readonly #plot: Plot | null;
   /** In some worlds time goes on at the end, until all garbage has to be gone. */
   readonly #hasGarbage: boolean;
   #leaving: Promise<void> | null = null;
@@ -83,6 +82,9 @@ class Life {
     this.#world = world;
     this.#hasGarbage = world.seed % 4 === 1;
     this.#isQuiet = world.seed % 5 === 2;
+    this.#isSlow = this.#isQuiet && world.seed % 3 === 1;
+    const isPlotted = !this.#isQuiet && world.seed % 7 === 2;
+    this.#plot = isPlotted ? PLOTS[Math.floor(world.seed / 7) % PLOTS.length]! : null;
   }
 
   async live(): Promise<void> {
@@ -97,12 +99,14 @@ class Life {
     const fate = this.#fate();
     const repairing = this.#repairRounds();
     const direct = this.#direct();
+    const showing = world.hasShares ? liveWithShare(world, () => this.#isCalm) : Promise.resolve();
     // What they find is told when their turn comes.
-    for (const one of [fate, repairing, direct]) one.catch(() => {});
+    for (const one of [fate, repairing, direct, showing]) one.catch(() => {});
     await Promise.all(clients);
     this.#isCalm = true;
     await fate;
     await direct;
+    await showing;
     await this.#settle();
     await repairing;
     await this.#judge();
@@ -149,7 +153,7 @@ class Life {
       await world.isOn();
       if (dice.chance(0.15)) world.killDevice();
       world.device ??= startDevice(world, kept);
-      if (dice.chance(0.1)) await revokeDevice(world, world.device);
+      if (dice.chance(world.hasShares ? 0.02 : 0.1)) await revokeDevice(world, world.device);
       else await actDirectly(world, world.device);
     }
     if (world.device && dice.chance(0.3)) {
@@ -163,117 +167,60 @@ class Life {
 
   async #fate(): Promise<void> {
     const { dice } = this.#world;
-    const kinds = Object.entries(this.#faults()).filter(([name]) => !(this.#isQuiet ? LOUD : QUIET).includes(name));
+    const kinds = Object.entries(misfortunes(this.#stage())).filter(([name]) => !this.#hidden().includes(name));
     // Some worlds know few misfortunes, so that each gets room.
     const known = kinds.filter(() => dice.chance(0.5));
     for (let left = dice.between(1, 9); left > 0 && !this.#isCalm; left--) {
       await this.#world.sleep(dice.chance(0.3) ? dice.between(1, 300) : dice.between(300, 8000));
       if (this.#isCalm) return;
-      const [, strike] = dice.pick(known.length > 0 ? known : kinds);
-      await strike();
+      if (this.#plot && dice.chance(0.6)) await this.#plot(this.#stage());
+      else if (this.#isSlow && dice.chance(0.7)) await setBackInTheRush(this.#stage());
+      else await dice.pick(known.length > 0 ? known : kinds)[1]();
     }
   }
 
-  #faults(): Record<string, () => void | Promise<void>> {
-    const world = this.#world;
-    const { dice } = world;
-    const up = () => world.farmers.filter(({ running }) => running);
+  /** Misfortunes that this world doesn't know. */
+  #hidden(): string[] {
+    // Where others are slow, one that lies about what it knows may be all that is heard in time.
+    return this.#isQuiet ? [...LOUD, ...(this.#isSlow ? ['forget'] : [])] : QUIET;
+  }
+
+  #stage(): Stage {
     return {
-      crash: () => {
-        const home = dice.pick(world.farmers);
-        world.killFarmer(home, { power: dice.chance(0.7) });
-        world.time.after(dice.between(50, 15_000), () => void this.#revive(home));
+      world: this.#world,
+      breakable: (options) => this.#breakable(options),
+      startBridge: (home) => this.#serve(home),
+      restartBridge: (on) => this.#restartBridge(on),
+      revive: (home) => this.#revive(home),
+      standStill: (ms) => this.#standStill(ms),
+      loseAny: () => this.#loseVolume(),
+      loseVolume: async (home) => {
+        const isThere = this.#world.stateOf(home.keyPair.publicKey) === 'Active' && this.#world.farmers.includes(home);
+        if (isThere && this.#mayBreak(home)) await this.#loseVolume(home);
       },
-      blackout: () => {
-        for (const home of up()) {
-          world.killFarmer(home, { power: true });
-          world.time.after(dice.between(50, 8000), () => void this.#revive(home));
-        }
-      },
-      partition: () => {
-        const names = [...world.farmers.map(({ name }) => name), world.bridge?.name ?? '', world.zombie?.name ?? ''];
-        const some = new Set(names.filter(() => dice.chance(0.4)));
-        world.note(`cut off from the others: ${[...some].join(', ')}`);
-        for (const a of names) for (const b of names) if (some.has(a) && !some.has(b)) world.net.cut(a, b);
-        world.time.after(dice.between(500, 25_000), () => {
-          world.note('the network is whole again');
-          world.net.heal();
-        });
-      },
-      skew: () => {
-        const processes = [...up().map(({ running }) => running!.process), ...(world.bridge ? [world.bridge.process] : [])];
-        if (processes.length === 0) return;
-        const process = dice.pick(processes);
-        process.skewMs = dice.between(-120_000, 120_000);
-        world.note(`the clock of ${process.name} is off by ${process.skewMs} ms`);
-      },
-      bridgeCrash: () =>
-        this.#restartBridge(() => ({
-          saved: world.bridge!.saved,
-          ...(dice.chance(0.5) ? { catalog: world.bridge!.catalog } : {}),
-        })),
-      bridgeLoss: () => this.#restartBridge(() => ({})),
-      bridgeBackup: () => {
-        if (!this.#backup || dice.chance(0.4)) this.#backup = world.bridge?.saved.copy() ?? null;
-        else this.#restartBridge(() => ({ saved: this.#backup!.copy() }));
-      },
-      zombie: () => {
-        if (!world.bridge || this.#leaving) return;
-        if (world.zombie) world.killBridge(world.zombie);
-        world.zombie = world.bridge;
-        const saved = dice.chance(0.5) ? world.bridge.saved.copy() : undefined;
-        world.bridge = world.startBridge(saved ? { saved } : {});
-        this.#serve(world.bridge);
-      },
-      repairerCrash: () => {
-        const repairer = world.repairer;
-        world.killRepairer();
-        world.startRepairer(repairer && dice.chance(0.5) ? { states: repairer.states } : {});
-      },
-      cheat: () => cheat(world),
-      trash: async () => {
-        const home = this.#breakable({ forGood: true });
-        if (home) await trashEverything(world, home);
-      },
-      lose: () => this.#loseVolume(),
-      setBack: () => this.#setBack(),
-      rot: () => {
-        const home = this.#breakable({ forGood: true });
-        if (!home) return;
-        world.note(`the disk of ${home.name} rots`);
-        home.disk.rot(dice.between(1, 4));
-      },
-      lie: () => this.#beginToLie(dice.pick(['wrong bytes', 'has nothing', 'false receipts'])),
-      forget: () => this.#beginToLie('old heads'),
-      standStill: () => this.#standStill(dice.pick([3 * HOUR_MS, 50 * HOUR_MS, 9 * DAY_MS, 9 * DAY_MS])),
-      cut: () => {
-        const home = dice.chance(0.3) ? world.zombie : world.bridge;
-        home?.bridge.upkeep.nudge();
-      },
-      leave: () => {
-        this.#leaving ??= this.#leave().finally(() => (this.#leaving = null));
-      },
+      leave: () => this.#leaveOnce(),
+      isLeaving: () => this.#leaving !== null,
     };
+  }
+
+  /** One at a time. */
+  #leaveOnce(): Promise<void> {
+    return (this.#leaving ??= this.#leave().finally(() => (this.#leaving = null)));
   }
 
   /** A farmer that may lose what it has: never more than f at once. */
   #breakable({ forGood = false } = {}): FarmerHome | null {
     const world = this.#world;
     const candidates = world.farmers.filter((home) => world.stateOf(home.keyPair.publicKey) === 'Active');
-    const home = world.dice.pick(candidates);
+    return this.#mayBreak(world.dice.pick(candidates), { forGood });
+  }
+
+  #mayBreak(home: FarmerHome, { forGood = false } = {}): FarmerHome | null {
+    const world = this.#world;
     if (!this.#faulty.has(home) && this.#faulty.size >= world.f) return null;
     this.#faulty.add(home);
     if (forGood) this.#hopeless.add(home);
     return home;
-  }
-
-  #beginToLie(how: string): void {
-    const world = this.#world;
-    const home = this.#breakable({ forGood: true });
-    if (!home?.running) return;
-    world.note(`${home.name} begins to lie: ${how}`);
-    home.lie = liars(world, home)[how]!;
-    world.net.attach(home.keyPair.publicKey, home.lie(home.running.service));
   }
 
   async #revive(home: FarmerHome): Promise<void> {
@@ -314,9 +261,8 @@ class Life {
   }
 
   /** A volume is gone; a new farmer takes the slot. */
-  async #loseVolume(): Promise<void> {
+  async #loseVolume(home = this.#breakable()): Promise<void> {
     const world = this.#world;
-    const home = this.#breakable();
     if (!home || world.farmers.some((one) => world.stateOf(one.keyPair.publicKey) === 'Lost')) return;
     world.killFarmer(home, { power: false });
     world.note(`the volume of ${home.name} is gone`);
@@ -335,21 +281,6 @@ class Life {
     else world.change({ roster: world.current().roster.filter(({ farmer }) => farmer !== home.keyPair.publicKey) });
   }
 
-  /** A snapshot of the volume is put back. */
-  async #setBack(): Promise<void> {
-    const world = this.#world;
-    // Nobody notices yet which pieces it lacks.
-    const home = this.#breakable({ forGood: true });
-    if (!home) return;
-    const snapshot = home.disk.copy();
-    await world.sleep(world.dice.between(1000, 30_000));
-    if (!world.farmers.includes(home)) return;
-    world.killFarmer(home, { power: false });
-    world.note(`${home.name} is set back to its snapshot`);
-    home.disk = snapshot;
-    await this.#revive(home);
-  }
-
   /** The operator drains a farmer, by its own rules, and takes its volume away when they let it. */
   async #leave(): Promise<void> {
     const world = this.#world;
@@ -359,32 +290,13 @@ class Life {
     await world.addFarmer();
     if (world.stateOf(farmer) !== 'Active') return;
     world.setState(farmer, 'Leaving');
-    const leavingSince = world.current().generation;
-    let floorMs: number | undefined;
-    for (let i = 0; i < 60 && world.farmers.includes(home); i++) {
-      await world.sleep(2000);
-      const { bridge, repairer } = world;
-      const report = repairer?.repair.report();
-      const about = { bridge: world.bridgeKey.publicKey, version: 'sim', startedMs: 0, s3Port: 1 };
-      const quiet = isQuiet(farmer, {
-        leavingSince,
-        hasBridge: true,
-        bridge: bridge ? bridgeStatus(about, world.current(), bridge.bridge) : undefined,
-        farmer: home.running ? ({ farmer, ...dutyOf(home) } as FarmerStatus) : undefined,
-        isReady: home.running !== null,
-        report,
-      });
-      if (quiet.done) floorMs ??= report?.atMs;
-      else floorMs = undefined;
-      if (!quiet.done || !isProven(farmer, { report, floorMs }).done || world.zombie) continue;
+    if (await isDrained(world, home)) {
       world.note(`${home.name} is drained, and its volume goes`);
       world.killFarmer(home, { power: false });
       this.#remove(home, 'drained');
       this.#faulty.delete(home);
       this.#hopeless.delete(home);
-      return;
-    }
-    if (world.farmers.includes(home)) world.setState(farmer, 'Active');
+    } else if (world.farmers.includes(home)) world.setState(farmer, 'Active');
   }
 
   // ---- repair -----------------------------------------------------------------------------------
@@ -453,6 +365,10 @@ class Life {
       if (world.bridge) world.killBridge(world.bridge);
       await this.#throughBridge();
     } else if (world.dice.chance(0.4)) await this.#repairRound();
+    const { share } = world;
+    const counts = share && (await checkFed(world, share, PAST_A_MINUTE));
+    if (share && (share.isEnding || world.dice.chance(0.4)))
+      await insist(world, PAST_A_MINUTE, 'the share can’t be ended', () => endShare(world, share));
     // The promise: as many more farmers as it leaves, and bridge and repairer, may be gone.
     if (world.bridge) world.killBridge(world.bridge);
     world.killRepairer();
@@ -463,6 +379,8 @@ class Life {
     }
     await checkFromWords(world, 'the words alone, at the end', PAST_A_MINUTE);
     await checkLogs(world, PAST_A_MINUTE);
+    if (share && counts && !share.isEnded) await checkShown(world, share, counts, PAST_A_MINUTE);
+    if (share) await checkOver(world, share, PAST_A_MINUTE);
     checkDisks(world);
     if (world.net.mostInFlight > 600) throw new Violation(`${world.net.mostInFlight} calls were under way at once`);
   }
@@ -487,10 +405,11 @@ class Life {
       }
     }
     await mustWrite(world, home);
+    if (!this.#plot) return;
+    await insist(world, 6, `${home.name} can't follow the logs any more`, async () => {
+      const { writers, signal } = home.bridge;
+      const { owner } = simAccount(world);
+      for (const { access, catchUp } of writers.all()) if (access.owner === owner) await catchUp(signal);
+    });
   }
-}
-
-function dutyOf({ running }: FarmerHome): Pick<FarmerStatus, 'cordonedMs' | 'transfersInFlight' | 'lastTransferMs'> {
-  const { cordonedMs, transfersInFlight, lastTransferMs } = running!.farmer.duty;
-  return { cordonedMs, transfersInFlight, lastTransferMs };
 }

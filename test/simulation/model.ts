@@ -17,7 +17,7 @@ export interface Write {
   readonly via: string;
   /** By a device, which read all there was before it decided; bridges hear of that a moment later. */
   readonly isDirect: boolean;
-  /** Begun under a grant that had been taken back: nobody may ever see it. */
+  /** Begun under a grant that had ended or doesn't name the key: nobody may ever see it. */
   readonly isVoid: boolean;
 }
 
@@ -58,6 +58,14 @@ export class Model {
     return [...new Set(this.writes.map(({ key }) => key))].sort();
   }
 
+  /** A bridge that has taken over has shown it: it is there for good, whatever its writer was told. */
+  shown(key: string, found: Uint8Array, atMs: number): void {
+    const id = writeIn(found);
+    const writes = this.writes.filter((one) => one.key === key && one.contentId === id && one.kind === 'put' && !one.isVoid);
+    const [write] = writes;
+    if (write && writes.length === 1 && !write.isDirect) write.ackMs ??= atMs;
+  }
+
   /**
    * Why `found` (an object's bytes, or null for nothing) can't be what is under the key; null where it can.
    * `counts`: acknowledged writes that the reader has to know of.
@@ -66,11 +74,11 @@ export class Model {
     const ours = this.writes.filter((write) => write.key === key);
     const counting = ours.filter((write) => write.ackMs !== null && counts(write));
     if (found !== null) {
-      const id = Number.parseInt(Buffer.from(found.subarray(0, 6)).toString('latin1'), 10);
+      const id = writeIn(found);
       // The same bytes may have been copied there more than once.
       const writes = ours.filter((one) => one.contentId === id && one.kind === 'put');
       const write = writes.find(({ isVoid }) => !isVoid);
-      if (writes[0] && !write) return `${key} is write ${id}, under a grant that was taken back before it`;
+      if (writes[0] && !write) return `${key} is write ${id}, which its writer's grant doesn't allow`;
       if (!write || Buffer.compare(found, contentOf(write)) !== 0) return `${key} has bytes that nobody wrote there`;
       const laters = writes.map((one) => counting.find((later) => overtakes(later, one)));
       const [later] = laters;
@@ -87,9 +95,17 @@ export class Model {
   }
 }
 
-/** A delete takes nothing that comes later; of what a device has just written a bridge may not know yet. */
+function writeIn(bytes: Uint8Array): number {
+  return Number.parseInt(Buffer.from(bytes.subarray(0, 6)).toString('latin1'), 10);
+}
+
+/**
+ * A delete takes nothing that comes later; of what a device has just written a bridge may not know yet. A device knows
+ * what was acknowledged before it began: what had no end then, as the last batch of a bridge that died, may come after.
+ */
 function overtakes(later: Write, earlier: Write): boolean {
   if (later.startMs <= earlier.endMs) return false;
+  if (later.isDirect && later.via !== earlier.via) return earlier.ackMs !== null && earlier.ackMs < later.startMs;
   return earlier.kind === 'delete' || later.isDirect || !earlier.isDirect;
 }
 

@@ -28,6 +28,8 @@ export class SimNetwork {
   readonly #note: (line: string) => void;
   readonly #nameOf: (peer: PublicKey) => string;
   weather: Weather = { lost: 0, slow: 0, replayed: 0 };
+  /** Names of processes far away: what goes to them or comes from them takes its time. */
+  readonly far = new Set<string>();
   inFlight = 0;
   /** The most calls that were under way at once. */
   mostInFlight = 0;
@@ -77,11 +79,12 @@ export class SimNetwork {
       const isLost = dice.chance(this.weather.lost);
       const losesAnswer = dice.chance(this.weather.lost);
       const sent = dice.chance(this.weather.replayed) ? await this.#recorded(by.self, to.farmer, call, line) : call;
-      await this.#travel(signal);
+      const isFar = this.far.has(name) || this.far.has(from.name);
+      await this.#travel(signal, isFar);
       if (isLost || this.#cuts.has(`${from.name}|${name}`)) return await this.#silence(`${line}: lost`, signal);
       const answer = await inner.call(to, sent, signal).catch((error: unknown) => asCallError(error));
       const outcome = answer instanceof CallError ? answer.code : 'ok';
-      await this.#travel(signal);
+      await this.#travel(signal, isFar);
       if (losesAnswer || this.#cuts.has(`${name}|${from.name}`)) {
         if (!(answer instanceof CallError)) void answer.body?.[Symbol.asyncIterator]().return?.();
         return await this.#silence(`${line}: ${outcome}, and the answer lost`, signal);
@@ -113,9 +116,10 @@ export class SimNetwork {
     return again();
   }
 
-  async #travel(signal: AbortSignal): Promise<void> {
+  async #travel(signal: AbortSignal, isFar: boolean): Promise<void> {
     const dice = this.#dice;
-    const ms = dice.chance(this.weather.slow) ? dice.between(200, 8000) : dice.between(1, 12);
+    const near = () => (dice.chance(this.weather.slow) ? dice.between(200, 8000) : dice.between(1, 12));
+    const ms = isFar ? dice.between(100, 1500) : near();
     await new Promise<void>((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       const stop = () => {

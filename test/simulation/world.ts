@@ -19,6 +19,7 @@ import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { signStatement } from '#node/wire/statements.ts';
 import type { BucketId, CheckpointEntry, Hash, OwnerEntry, PublicKey } from '#node/wire/types.ts';
 import type { DeviceHome } from './devices.ts';
+import type { ShareHome } from './shares.ts';
 import { Model } from './model.ts';
 import { SimDisk } from './sim-disk.ts';
 import { guarded, SimNetwork } from './sim-network.ts';
@@ -92,7 +93,9 @@ export class World {
   readonly contents = new Map<string, number>();
   readonly hasCheckpoints: boolean;
   readonly hasDevices: boolean;
+  readonly hasShares: boolean;
   device: DeviceHome | null = null;
+  share: ShareHome | null = null;
   readonly f: number;
   /** Nobody kills it: the clients, the operator, and fate. */
   readonly director: Process;
@@ -113,7 +116,8 @@ export class World {
   constructor(seed: number, farmers: number) {
     this.seed = seed;
     this.hasCheckpoints = seed % 2 === 1;
-    this.hasDevices = seed % 3 === 0;
+    this.hasShares = seed % 7 === 5;
+    this.hasDevices = seed % 3 === 0 || this.hasShares;
     this.dice = new Dice(seed);
     this.director = new Process('director', this.time, this.dice);
     this.net = new SimNetwork({

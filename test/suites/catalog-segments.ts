@@ -1,6 +1,7 @@
 // The part of the catalogs' exam about segments: what names them, where they lie, and when they may go.
 import { expect, it } from 'vitest';
-import type { Catalog } from '#node/catalog/catalog.ts';
+import { PORTIONS, type Catalog, type RestoreStep } from '#node/catalog/catalog.ts';
+import type { OwnerRecord, RepairRecord } from '#node/wire/checkpoints.ts';
 import type { OwnerEntry, PutEntry } from '#node/wire/types.ts';
 import {
   OWNER,
@@ -13,6 +14,7 @@ import {
   placement,
   upload,
   part,
+  batchOf,
   writer,
   cutOf,
 } from './catalog-entries.ts';
@@ -165,6 +167,43 @@ export function catalogSegmentsExam(fresh: () => Promise<Catalog>): void {
       await write([checkpoint(3, ['v'])], added('v'));
       expect(catalog.cut(OWNER, 10).dropped).toEqual(['x', 'y', 'z']);
     }
+  });
+
+  it('counts what restored versions name when their portion is counted, once', async () => {
+    const catalog = await fresh();
+    const [low, high] = ['07'.repeat(32), 'f7'.repeat(32)];
+    const restore = (step: RestoreStep['step']) => catalog.restore({ owner: OWNER, bucketId: BUCKET, step });
+    const version = (key: string, ...ids: string[]): OwnerRecord => {
+      return { kind: 'entry', logId: LOG, entry: put(key, { segments: ids.map(segmentKey) }) };
+    };
+    const record = (segmentId: string): RepairRecord => {
+      return { kind: 'segment', segmentId, live: true, placement: placement(segmentId) };
+    };
+    const all = { fromPortion: 0, toPortion: PORTIONS };
+    const counts = () => [low, high].map((segmentId) => catalog.references(BUCKET, segmentId));
+    const records = async () => {
+      await restore({ kind: 'begin' });
+      await restore({ kind: 'records', ownerRecords: [], repairRecords: [low, high].map(record) });
+      const ownerRecords = [version('a', low), version('b', low, high, high)];
+      await restore({ kind: 'records', ownerRecords, repairRecords: [] });
+    };
+    // Broken off before the end: the next restoring begins with nothing.
+    await records();
+    await records();
+    expect(counts()).toEqual([0, 0]);
+    await restore({ kind: 'references', fromPortion: 0, toPortion: 0xf7 });
+    expect(counts()).toEqual([2, 0]);
+    await restore({ kind: 'references', ...all });
+    expect(counts()).toEqual([2, 2]);
+    await restore({ kind: 'references', ...all });
+    await restore({ kind: 'end', positions: [{ logId: LOG, seq: 1, hash: 'd4'.repeat(32) }] });
+    expect(counts()).toEqual([2, 2]);
+    expect([catalog.schemes(BUCKET).length, catalog.cut(OWNER, 10).dropped]).toEqual([1, []]);
+    const b = catalog.current(BUCKET, 'b')!;
+    const gone: OwnerEntry = { kind: 'delete', key: 'b', clock: { wallMs: 9, counter: 9 }, names: [b.versionId] };
+    await catalog.apply(batchOf(2, [gone]));
+    expect(counts()).toEqual([1, 0]);
+    expect(catalog.cut(OWNER, 10).dropped).toEqual([high]);
   });
 
   it('holds a placement as long as anything names its segment', async () => {

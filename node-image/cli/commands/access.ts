@@ -14,17 +14,10 @@ export async function openFor(environment: Environment, flags: Flags): Promise<O
   const config = await loadConfig(configFolder(environment, flags));
   const named = farmersFrom(environment, flags);
   const farmers = named.length > 0 ? named : (config?.farmers ?? []);
-  const grant = await grantFrom(environment, flags);
-  if (words === null && grant !== null) {
-    const seed = environment.env['STORJ_GRANT_KEY'];
+  const grant = words === null ? await grantFrom(environment, flags) : null;
+  if (grant !== null) {
     const state = flags['state'] as string | undefined;
-    return await openStorj({
-      grant,
-      farmers: named,
-      signal,
-      ...(seed === undefined ? {} : { holderSeed: holderSeed(seed) }),
-      ...(state === undefined ? {} : { stateDir: state }),
-    });
+    return await openStorj({ ...grant, farmers: named, signal, ...(state === undefined ? {} : { stateDir: state }) });
   }
   if (farmers.length === 0 && words === null) {
     throw new UsageError(
@@ -63,10 +56,17 @@ export async function wordsFrom({ env, stdin }: Environment, flags: Flags): Prom
 }
 
 /** Null where none is given. */
-async function grantFrom({ env }: Environment, flags: Flags): Promise<string | null> {
-  const given = flags['grant'] as string | undefined;
-  if (given === undefined) return env['STORJ_GRANT'] ?? null;
-  return given.startsWith('sj-grant/') ? given : await namedFile(readFile(given, 'utf8'));
+export async function grantFrom({ env }: Pick<Environment, 'env'>, flags: Flags): Promise<HeldGrant | null> {
+  const given = (flags['grant'] as string | undefined) ?? env['STORJ_GRANT'];
+  if (given === undefined) return null;
+  const seed = env['STORJ_GRANT_KEY'];
+  const isText = flags['grant'] === undefined || given.startsWith('sj-grant/');
+  const grant = isText ? given : await namedFile(readFile(given, 'utf8'));
+  return { grant, ...(seed === undefined ? {} : { holderSeed: holderSeed(seed) }) };
+}
+interface HeldGrant {
+  grant: string;
+  holderSeed?: Uint8Array;
 }
 
 const tidy = (words: string): string => words.trim().toLowerCase().split(/\s+/).join(' ');

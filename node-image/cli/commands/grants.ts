@@ -1,8 +1,9 @@
 // storj grants
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
+import { askText, handOn, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
 import type { Storj } from '#node/device/open-storj.ts';
+import { grantFrom } from './access.ts';
 import { UsageError, type Command, type Context, type Flags } from './command.ts';
 import { namedFile } from './local-errors.ts';
 import { timeText } from './output.ts';
@@ -14,7 +15,7 @@ type Verb = (typeof VERBS)[number];
 
 export const grants: Command = {
   name: 'grants',
-  usage: 'grants key | ask BUCKET[/PREFIX] | approve ASK | create BUCKET | list | revoke GRANT-FILE|BUCKET KEY',
+  usage: 'grants key | ask BUCKET[/PREFIX] | approve ASK | create BUCKET | hand-on | list | revoke GRANT-FILE|BUCKET KEY',
   summary: 'Lets others use a bucket without the words, and takes it back',
   details: [
     '',
@@ -29,6 +30,8 @@ export const grants: Command = {
     '    --allow read,list           of read, list, write, delete, share',
     '    --prefix P                  of keys that may be written and deleted (reading below a prefix: storj share)',
     '    --days N                    1 to 30',
+    '  grants hand-on                a part of your own grant (--grant, STORJ_GRANT) for somebody else, with the same flags. The',
+    '                                owner need not be asked: he allowed "share"',
     '  grants list                   who wrote under a grant, and what was taken back. Grants themselves are kept nowhere',
     '  grants revoke FILE            a grant, by its text',
     '  grants revoke BUCKET KEY      everything that KEY was granted there until now',
@@ -44,8 +47,8 @@ export const grants: Command = {
   takes: [1, 3],
   async run(context) {
     const [what = '', ...rest] = context.args;
-    const work = { key, ask, approve, create, list, revoke }[what];
-    if (work === undefined) throw new UsageError(`grants key, ask, approve, create, list or revoke, not "${what}".`);
+    const work = { key, ask, approve, create, 'hand-on': pass, list, revoke }[what];
+    if (work === undefined) throw new UsageError(`grants key, ask, approve, create, hand-on, list or revoke, not "${what}".`);
     await work(context, rest);
   },
 };
@@ -93,6 +96,16 @@ async function create({ flags, out, open }: Context, [name]: string[]): Promise<
   const order = { bucketId, bucketName: remote(name).bucket, to, allow, forMs, ...(seed ? { seed } : {}) };
   const grant = await storj.permissions.issue(order);
   out.say({ grant, expiresMs: Date.now() + forMs }, grant);
+}
+
+async function pass(context: Context): Promise<void> {
+  const { flags, out } = context;
+  const own = await grantFrom(context, flags);
+  if (own === null) throw new UsageError('Hand on what? Give your own grant: --grant FILE or STORJ_GRANT.');
+  const { to, seed } = holderFrom(flags);
+  const order = { ...own, to, allow: allowanceFrom(flags), forMs: daysOf(flags) * DAY_MS, ...(seed ? { seed } : {}) };
+  const grant = handOn(order);
+  out.say({ grant }, grant);
 }
 
 async function list({ out, open }: Context): Promise<void> {

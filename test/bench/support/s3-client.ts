@@ -10,7 +10,7 @@ interface S3Order {
   /** Of a body that is a stream. */
   sizeBytes?: number;
 }
-type S3 = (method: 'GET' | 'PUT' | 'POST', path: string, order?: S3Order) => Promise<{ etag: string; text: string }>;
+export type S3 = (method: 'GET' | 'PUT' | 'POST', path: string, order?: S3Order) => Promise<{ etag: string; text: string }>;
 
 export function s3Client(to: {
   endpoint: string;

@@ -312,4 +312,31 @@ describe('a bridge', () => {
     const next = await startBridge();
     expect(next.bridge.catalog.buckets(first.owner)).toHaveLength(9);
   });
+
+  it('reads the root statements as often for an account of many buckets as for one of few', async () => {
+    const asked = async (buckets: number): Promise<number> => {
+      farm = await memoryFarm({ farmers: 3 });
+      const { bridge, owner, create, put, bucketOf } = await startBridge(`of ${buckets}`, createMemoryCatalog(), 1500);
+      for (let i = 0; i < buckets; i++) {
+        await create(`bucket-${i}`);
+        await put(`bucket-${i}`, 'key', 'a small one');
+      }
+      let calls = 0;
+      farm.net.faultOf = ({ operation }) => {
+        if (operation === 'roots.get') calls++;
+        return undefined;
+      };
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      const made = calls;
+      const ids = [ACCOUNT_BUCKET_ID, ...Array.from({ length: buckets }, (_, i) => bucketOf(`bucket-${i}`).bucketId)];
+      for (const bucketId of ids) expect(await numbers(bridge, owner, bucketId)).toEqual([1]);
+      await stopAll();
+      if (buckets > 4) return made;
+      await farm.stop();
+      return made;
+    };
+    const ofFew = await asked(4);
+    expect(ofFew).toBeGreaterThan(0);
+    expect(await asked(12)).toBe(ofFew);
+  });
 });

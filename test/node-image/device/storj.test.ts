@@ -4,10 +4,14 @@ import { passingState } from '#node/device/device-state.ts';
 import type { Bucket, ListItem } from '#node/device/bucket.ts';
 import type { Storj } from '#node/device/storj.ts';
 import { writerKeys } from '#node/client/account.ts';
+import { createClient } from '#node/client/client.ts';
 import { openGrant } from '#node/client/grants.ts';
-import { askText, holderText, parseAsk, parseHolder } from '#node/device/permissions.ts';
+import { rootQuorums } from '#node/core/rendezvous.ts';
+import { askText, handOn, holderText, parseAsk, parseHolder, permissionsOf } from '#node/device/permissions.ts';
+import { getStatements } from '#node/log/log-calls.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
+import { CallError, type Network } from '#node/net/net.ts';
 import type { Verb } from '#node/wire/types.ts';
 import { testKey } from '#test/support/memory-farmer.ts';
 import { chunked, readAll, seededBytes } from '../client/support/test-farm.ts';
@@ -89,6 +93,14 @@ describe('a device', () => {
     expect((await read(bucket, 'before')).equals(seededBytes(300_000, 2))).toBe(true);
     expect((await read(bucket, 'after')).equals(seededBytes(300_000, 3))).toBe(true);
     expect(await read(bucket, 'small')).toEqual(Buffer.from('s'));
+  });
+
+  it('ends in peace where too few farmers are left to end its log', async () => {
+    world = await startDeviceWorld(6);
+    const device = world.device();
+    await (await device.createBucket('photos')).put('small', text('s'));
+    for (const i of [0, 1, 2, 3, 4]) world.kill(world.name(i));
+    await device.close();
   });
 
   it('with its state goes on with its log; without it ends that one and begins another', async () => {
@@ -230,6 +242,70 @@ describe('by a grant', () => {
   });
 });
 
+describe('a grant handed on by its holder', () => {
+  it('allows a part of what his does, no longer than his, and nothing where he may not share', async () => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('a', text('1'));
+    const [seed, theirs] = [testKey('app').seed, testKey('worker').seed];
+    const holder = { bucketId: bucket.bucketId, bucketName: 'photos', to: parseHolder(holderText(seed)), forMs: 60_000 };
+    const grant = await owner.permissions.issue({ ...holder, allow: [{ verbs: ['read', 'list', 'write', 'share'] }] });
+    const to = parseHolder(holderText(theirs));
+    const part = handOn({ grant, holderSeed: seed, to, allow: [{ verbs: ['read', 'list'] }], forMs: 3_600_000, seed: theirs });
+    const worker = await world.granted(part).bucket('photos');
+    expect(await read(worker, 'a')).toEqual(Buffer.from('1'));
+    await expect(worker.put('b', text('2'))).rejects.toMatchObject({ code: 'NotAllowed' });
+    expect(openGrant(part).expiresMs).toBe(openGrant(grant, seed).expiresMs);
+    const more = { holderSeed: seed, to, allow: [{ verbs: ['delete'] as const }], forMs: 1000 };
+    expect(() => handOn({ ...more, grant })).toThrow(expect.objectContaining({ code: 'NotAllowed' }));
+    expect(() => handOn({ ...more, grant: part, holderSeed: theirs, allow: [{ verbs: ['read'] }] })).toThrow(
+      'without the verb share',
+    );
+    // With his goes what came of it.
+    await owner.permissions.revoke({ text: grant });
+    await expect(read(await world.granted(part).bucket('photos'), 'a')).rejects.toMatchObject({ code: 'NotAllowed' });
+  });
+});
+
+describe('a grant to write and not to read', () => {
+  it.each(['', 'in/'])('below "%s" fills the bucket, and shows its holder nothing', async (prefix) => {
+    world = await startDeviceWorld();
+    const owner = world.device();
+    const bucket = await owner.createBucket('photos');
+    await bucket.put('in/old', text('owner'));
+    const { seed } = testKey('app');
+    const allow = [{ verbs: ['write', 'delete'] as const, prefix }];
+    const order = {
+      bucketId: bucket.bucketId,
+      bucketName: 'photos',
+      to: parseHolder(holderText(seed)),
+      allow,
+      forMs: 60_000,
+      seed,
+    };
+    const grant = await owner.permissions.issue(order);
+    for (const [round, body] of [text('1'), new Uint8Array(200_000).fill(7)].entries()) {
+      const app = world.granted(grant);
+      const theirs = await app.bucket('photos');
+      await theirs.put('in/new', text('0'));
+      await theirs.put('in/new', body);
+      await theirs.put('in/old', text(`app ${round}`));
+      expect(await read(bucket, 'in/new')).toEqual(Buffer.from(body));
+      expect(await read(bucket, 'in/old')).toEqual(Buffer.from(`app ${round}`));
+      expect(await theirs.remove('in/new')).toBe(true);
+      await theirs.put('in/new', text('last'));
+      await expect(theirs.get('in/old')).rejects.toMatchObject({ code: 'NotAllowed' });
+      await expect(keys(theirs)).rejects.toMatchObject({ code: 'NotAllowed' });
+      await expect(theirs.remove('in/nothing')).rejects.toMatchObject({ message: expect.stringContaining('to list') as string });
+      await app.close();
+    }
+    expect(await keys(bucket)).toEqual(['in/new', 'in/old']);
+    expect(await bucket.remove('in/old')).toBe(true);
+    expect(await keys(bucket)).toEqual(['in/new']);
+  });
+});
+
 describe('permissions', () => {
   it('are taken back: what was written stays, and nothing more comes', async () => {
     world = await startDeviceWorld();
@@ -243,15 +319,17 @@ describe('permissions', () => {
     const grant = await permissions.issue(order);
     const theirs = await world.granted(grant).bucket('photos');
     await theirs.put('before', text('1'));
+    await expect(theirs.get('nothing')).rejects.toMatchObject({ code: 'NoSuchKey' });
     expect((await permissions.given()).writers).toMatchObject([{ holder: publicKey, bucketId: bucket.bucketId }]);
     expect(await permissions.revoke({ text: grant })).toBe(publicKey);
     expect((await permissions.given()).revoked).toMatchObject([{ revoked: publicKey, bucketId: bucket.bucketId }]);
-    await expect(
-      world
-        .granted(grant)
-        .bucket('photos')
-        .then((one) => one.put('after', text('2'))),
-    ).rejects.toThrow();
+    // Who writes already hears it from the log, who reads from the heads, and who comes anew before anything else.
+    const refused = { code: 'NotAllowed', message: expect.stringContaining('taken back') as string };
+    await expect(theirs.put('after', text('2'), { asKnown: true })).rejects.toMatchObject(refused);
+    await expect(theirs.put('after', text('2'))).rejects.toMatchObject(refused);
+    const anew = await world.granted(grant).bucket('photos');
+    await expect(anew.get('before')).rejects.toMatchObject(refused);
+    await expect(anew.put('after', text('2'))).rejects.toMatchObject(refused);
     expect(await keys(await world.device().bucket('photos'))).toEqual(['before']);
     // A grant of a later day is another one.
     await expect.poll(async () => keys(await world.granted(await permissions.issue(order)).bucket('photos'))).toEqual(['before']);
@@ -312,6 +390,36 @@ describe('permissions', () => {
     expect(() => parseAsk('sj-ask/1:AAAA')).toThrow(expect.objectContaining({ code: 'BadAddress' }));
   });
 
+  it('end a share in the second try, where the first has reached too few farmers', async () => {
+    world = await startDeviceWorld();
+    const storj = world.device();
+    const { bucketId } = await storj.createBucket('photos');
+    const to = parseHolder(holderText(testKey('app').seed));
+    const { shareId } = await storj.permissions.share({ bucketId, name: 'holiday', prefix: '', to, forMs: 60_000 });
+    const { access, owner } = world;
+    const [reached] = world.link().farmers();
+    const whole = world.farm.networkOf(owner.keyPair);
+    const network: Network = {
+      self: whole.self,
+      close: () => whole.close(),
+      call: async (farmer, call, signal) => {
+        if (call.operation === 'roots.put' && farmer.farmer !== reached!.farmer) throw new CallError('Unreachable', 'Not now.');
+        return await whole.call(farmer, call, signal);
+      },
+    };
+    const client = createClient({ network, farm: world.view, limits: { threads: 0 } });
+    const lame = permissionsOf({ client, access, signer: owner.keyPair, limit: () => within() });
+    await expect(lame.endShare(shareId)).rejects.toMatchObject({ code: 'NotEnoughRoots' });
+    await storj.permissions.endShare(shareId);
+    const hasEnd = async (farmer: string) => {
+      const { statements } = await getStatements(client.link, client.link.addressOf(farmer)!, access.owner, within());
+      return statements.some(({ body }) => body.kind === 'revocation' && body.bucketId === shareId);
+    };
+    const told = await Promise.all(client.link.farmers().map(({ farmer }) => hasEnd(farmer)));
+    expect(told.filter((has) => has).length).toBeGreaterThanOrEqual(rootQuorums(4, client.link.promise()).write);
+    await client.close();
+  });
+
   it('are given by the words alone, for a holder that is one', async () => {
     world = await startDeviceWorld(1);
     const owner = world.device();
@@ -327,7 +435,8 @@ describe('permissions', () => {
     expect(await owner.permissions.shares()).toMatchObject([{ shareId: made.shareId, name: 'holiday', prefix: '2026/' }]);
     await owner.permissions.endShare(made.shareId);
     expect(await owner.permissions.shares()).toEqual([]);
-    await expect(owner.permissions.endShare(made.shareId)).rejects.toMatchObject({ code: 'NoSuchKey' });
+    await owner.permissions.endShare(made.shareId);
+    await expect(owner.permissions.endShare('00'.repeat(16))).rejects.toMatchObject({ code: 'NoSuchKey' });
     await world.admitDevice(testKey('phone'));
     const phone = world.device({ writer: testKey('phone') });
     const holder = testKey('app').publicKey;

@@ -1,7 +1,7 @@
 // The store on a disk that fails: whatever was acknowledged is there afterwards, and whatever is there is whole.
 import { cpSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as fc from 'fast-check';
 import { folderDisk } from '#node/farmer/disk.ts';
 import { diskProbe } from '#node/farmer/disk-probe.ts';
@@ -257,6 +257,86 @@ describe('a disk that hangs', () => {
     expect(await Promise.all(waiting)).toEqual(['Ok', 'Ok']);
     await expectWhole(store, new Map([1, 2, 3].map((n) => [n, [1000, 2000, MIB + 5][n - 1]!])));
     await store.close();
+  });
+});
+
+describe('a group that is written while another one is made durable', () => {
+  /** Puts 1, and 2 to 4 behind it while its fdatasync hangs; then `before` happens, and the fdatasync goes on. */
+  async function behindEachOther(store: Store, before: () => void): Promise<string[]> {
+    await put(store, 0, 1000);
+    let goOn = () => {};
+    let writes = 0;
+    world.disk.beforeSync = () => new Promise((resolve) => (goOn = resolve));
+    world.disk.beforeChange = () => (writes += 1);
+    const first = put(store, 1, 600_000);
+    await vi.waitFor(() => expect(writes).toBe(2));
+    const others = [2, 3, 4].map((n) => put(store, n, 600_000));
+    await vi.waitFor(() => expect(writes).toBe(3));
+    world.disk.beforeSync = async () => {};
+    before();
+    goOn();
+    return await Promise.all([first, ...others]);
+  }
+  const expectAfter = async (store: Store, held: readonly number[]) => {
+    const pieces = new Map(held.map((n) => [n, n === 0 ? 1000 : 600_000]));
+    await expectWhole(store, pieces);
+    expect((await store.numbers()).pieces).toBe(held.length);
+    await store.close();
+    const again = await world.open();
+    await expectWhole(again, pieces);
+    expect((await again.numbers()).pieces).toBe(held.length);
+    await again.close();
+  };
+
+  it('is acknowledged like any other', async () => {
+    const store = await world.open();
+    expect(await behindEachOther(store, () => {})).toEqual(['Ok', 'Ok', 'Ok', 'Ok']);
+    await expectAfter(store, [0, 1, 2, 3, 4]);
+  });
+
+  it('goes to another file where that fails', async () => {
+    const store = await world.open();
+    const results = await behindEachOther(store, () => (world.disk.failNext.datasync = 1));
+    expect(results).toEqual(['Broken', 'Ok', 'Ok', 'Ok']);
+    const held = new Map([[0, 1000], ...[2, 3, 4].map((n) => [n, 600_000] as const)] as const);
+    await expectWhole(store, held);
+    await store.close();
+    await expectWhole(await world.open(), held);
+  });
+
+  it('is all that is refused where its own write fails', async () => {
+    const store = await world.open();
+    await put(store, 0, 1000);
+    let goOn = () => {};
+    world.disk.beforeSync = () => new Promise((resolve) => (goOn = resolve));
+    const first = put(store, 1, 600_000);
+    await vi.waitFor(() => expect(world.disk.failNext.write).toBe(0));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    world.disk.failNext.write = 1;
+    const second = put(store, 2, 600_000);
+    await vi.waitFor(() => expect(world.disk.failNext.write).toBe(0));
+    world.disk.beforeSync = async () => {};
+    goOn();
+
+    expect(await Promise.all([first, second])).toEqual(['Ok', 'Broken']);
+    expect(await put(store, 3, 600_000)).toBe('Ok');
+    await expectAfter(store, [0, 1, 3]);
+  });
+
+  it('is whole or away after a crash, like those before it', async () => {
+    let here = 0;
+    for (let seed = 1; seed <= 12; seed++) {
+      world.clear();
+      const store = await world.open();
+      expect(await behindEachOther(store, () => world.disk.crash(seededRandom(seed)))).not.toContain('Ok');
+      await store.close();
+      const again = await world.open();
+      const left = [1, 2, 3, 4].filter((n) => again.index.pieces.get(OWNER, idOf(n)));
+      here += left.length;
+      await expectWhole(again, new Map([[0, 1000], ...left.map((n): [number, number] => [n, 600_000])]));
+      await again.close();
+    }
+    expect(here).toBeGreaterThan(2);
   });
 });
 

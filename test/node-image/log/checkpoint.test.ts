@@ -33,8 +33,10 @@ async function start(farmers = 6) {
 }
 
 async function checkpoint(log: BucketLog, limits?: CheckpointLimits, more: Partial<CheckpointOrder> = {}) {
-  const { view } = await fetchRoots(world.link(), world.access.owner, within());
+  const roots = await fetchRoots(world.link(), world.access.owner, within());
+  const { view } = roots;
   return await makeCheckpoint({
+    roots,
     link: world.link(),
     store: segmentStore(world.client(), world.access.owner),
     owner: world.access.owner,

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import https from 'node:https';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, it } from 'vitest';
 import { keyPairFromSeed } from '#node/core/keys.ts';
 import { httpsNetwork, servePieces, type PieceServer } from '#node/net/https-pieces.ts';
@@ -59,6 +60,27 @@ it('checks identities once for each connection and keeps connections', async () 
   expect(connections.size).toBe(0);
   await network.close();
   await server.close(AbortSignal.abort());
+});
+
+it('gives up when told to, also at a peer that takes the connection and hangs', async () => {
+  const hung = createServer();
+  await new Promise<void>((resolve) => hung.listen(0, '127.0.0.1', resolve));
+  const url = `https://127.0.0.1:${(hung.address() as AddressInfo).port}`;
+  const network = httpsNetwork({ identity: await tlsIdentity(newKey()), connectTimeoutMs: 600_000 });
+  const call = { operation: 'farm.members', head: new Uint8Array(0) } as const;
+  const abort = new AbortController();
+  const [first, second] = [1, 2].map(() => network.call({ farmer: newKey().publicKey, url }, call, abort.signal));
+  const sockets: Socket[] = [];
+  hung.on('connection', (socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    abort.abort();
+  });
+  await expect(first).rejects.toMatchObject({ code: 'Aborted' });
+  await expect(second).rejects.toMatchObject({ code: 'Aborted' });
+  for (const socket of sockets) socket.destroy();
+  await network.close();
+  hung.close();
 });
 
 it('rejects a port that is taken', async () => {

@@ -18,6 +18,8 @@ interface Faults {
   /** Leaf at which reading this piece breaks, by farmer. */
   breaks?: Record<string, number>;
   hangs?: string[];
+  /** At the first leaf that is read of them. */
+  slow?: string[];
   refuses?: string[];
   stalls?: string[];
   lies?: string[];
@@ -38,6 +40,7 @@ function world(segment: TestSegment, faults: Faults = {}) {
       for (let leaf = firstLeaf; leaf * LEAF_BYTES < piece.length; leaf++) {
         if (faults.breaks?.[farmer] === leaf) throw new Error('broken');
         if (faults.hangs?.includes(farmer)) await never(signal);
+        if (faults.slow?.includes(farmer) && leaf === 0) await never(signal);
         await Promise.resolve();
         yield piece.subarray(leaf * LEAF_BYTES, (leaf + 1) * LEAF_BYTES);
       }
@@ -66,6 +69,7 @@ function world(segment: TestSegment, faults: Faults = {}) {
       spend: () => Promise.resolve(),
       runtime: systemRuntime,
       stallMs: 100,
+      lateMs: 100,
       signal: new AbortController().signal,
       onSourceFailed: ({ farmer }) => failed.push(`source ${farmer}`),
       onTargetFailed: ({ to }) => failed.push(`target ${to}`),
@@ -126,6 +130,21 @@ describe('rebuilding pieces', () => {
     );
     expectWhole(segment, 1, stored.get('x'));
     expect(failed.sort()).toEqual(['source f0', 'source f2', 'source f3']);
+  });
+
+  it('asks another beside a source that is late, blames nobody, and comes back to it where others fail', async () => {
+    const segment = testSegment(SIX, SIZES.several);
+    const { run, stored, failed } = world(segment, { hangs: ['f0', 'f2'] });
+    const patient = { stallMs: 60_000, lateMs: 5 };
+    let spent = 0;
+    const spend = (bytes: number) => Promise.resolve(void (spent += bytes));
+    await run([{ pieceNumber: 1, to: 'x' }], [...sourcesOf(0, 2, 3, 4, 5), ...sourcesOf(1)], { ...patient, spend });
+    expectWhole(segment, 1, stored.get('x'));
+    expect(failed).toEqual([]);
+    expect(spent).toBe(5 * segment.pieces[0]!.length + 2 * LEAF_BYTES);
+    const { run: again, failed: broken } = world(segment, { breaks: { f5: 1 }, slow: ['f0'] });
+    await again([{ pieceNumber: 1, to: 'x' }], sourcesOf(0, 2, 3, 4, 5), patient);
+    expect(broken).toEqual(['source f5']);
   });
 
   it('says so when too few pieces can be read, and nobody keeps half a piece', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -124,15 +124,34 @@ describe('segment index', () => {
     ]);
   });
 
+  it('brings released segments back a page at a time, each once', () => {
+    const index = new SegmentIndex(':memory:');
+    const names = Array.from({ length: 1100 }, (_, i) => `segment ${i}`);
+    for (const name of names) add(index, name);
+    for (const name of names) index.releaseSegment(OWNER, key(name), 500);
+    const revived: number[] = [];
+    for (let page = index.cuts.reviveReleased(OWNER, 501); page.length > 0;) {
+      expect(page.length).toBeLessThan(names.length);
+      revived.push(...page);
+      page = index.cuts.reviveReleased(OWNER, 501, revived.at(-1));
+    }
+    expect(new Set(revived).size).toBe(names.length);
+    expect([revived.length, index.figures.totals().segments]).toEqual([names.length, names.length]);
+    index.close();
+  });
+
   it('keeps cuts until they can be applied, and the newest one for farmers', () => {
     const index = new SegmentIndex(':memory:');
     const cut = (cutMs: number) => ({ statement: new Uint8Array([cutMs]), heads: [], dropped: [] });
     for (const cutMs of [3, 2, 4]) index.cuts.keep(OWNER, cutMs, cut(cutMs));
-    expect(index.cuts.waiting(OWNER).map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
+    expect([...index.cuts.waiting(OWNER)].map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
     expect(index.cuts.applied(OWNER)).toBeNull();
     index.cuts.forget(OWNER, cut(2).statement);
     for (const waiting of index.cuts.waiting(OWNER)) index.cuts.apply(OWNER, waiting);
-    expect([index.cuts.waiting(OWNER), index.cuts.applied(OWNER)]).toEqual([[], { cutMs: 4, statement: new Uint8Array([4]) }]);
+    expect([[...index.cuts.waiting(OWNER)], index.cuts.applied(OWNER)]).toEqual([
+      [],
+      { cutMs: 4, statement: new Uint8Array([4]) },
+    ]);
   });
 
   it('follows moves, and keeps those that come before their segment', () => {
@@ -246,5 +265,27 @@ describe('segment index', () => {
     expect(third.figures.totals().segments).toBe(0);
     add(third, 'one');
     third.close();
+  });
+
+  it('starts empty once a page turns out to be damaged', () => {
+    const path = join(folder, 'damaged.sqlite');
+    const first = new SegmentIndex(path);
+    first.transaction(() => {
+      for (let i = 0; i < 200; i++) add(first, `segment ${i}`);
+    });
+    first.close();
+    const pages = readFileSync(path);
+    // The tables' names lie before it.
+    writeFileSync(path, pages.fill(0xff, pages.length / 2));
+    const second = new SegmentIndex(path);
+    expect(() => second.allSegments(0, 1000).map((id) => second.segment(id))).toThrow('malformed');
+    second.close();
+    const third = new SegmentIndex(path);
+    add(third, 'one');
+    expect(third.figures.totals().segments).toBe(1);
+    third.close();
+    const fourth = new SegmentIndex(path);
+    expect(fourth.figures.totals().segments).toBe(1);
+    fourth.close();
   });
 });

@@ -1,10 +1,15 @@
 // What client-node gets wrong, against a server that misbehaves on purpose.
+import { once } from 'node:events';
+import { createSecureServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '#operator/runtime/clock.ts';
 import type { KubeMetrics } from '#operator/kube/kube-metrics.ts';
 import { KubeError } from '#operator/kube/errors.ts';
 import { configMaps } from '#operator/kube/resources.ts';
 import { systemClock } from '#operator/runtime/clock.ts';
+import { keyPairFromSeed } from '#node/core/keys.ts';
+import { tlsIdentity } from '#node/net/tls-identity.ts';
 import { answer, clientOf, configMap, refuse, startStub, until, type StubServer } from './stub-server.ts';
 
 let stub: StubServer;
@@ -36,6 +41,27 @@ describe('connections', () => {
     await Promise.all(Array.from({ length: 300 }, () => kube.get(configMaps, ref)));
     expect(stub.requests).toHaveLength(300);
     expect(stub.connections().made).toBeLessThanOrEqual(4);
+  });
+
+  test('are HTTP/1.1, also where the server prefers HTTP/2', async () => {
+    const versions: string[] = [];
+    const { cert, key } = await tlsIdentity(keyPairFromSeed(new Uint8Array(32)));
+    const server = createSecureServer({ cert, key, allowHTTP1: true }, (request, response) => {
+      versions.push(request.httpVersion);
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify(configMap('a')));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const tls = { rejectUnauthorized: false };
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const kube = clientOf({ ...stub, server: url }, {}, () => ({ headers: {}, tls }));
+
+    await kube.get(configMaps, ref);
+
+    expect(versions).toEqual(['1.1']);
+    await kube.close();
+    server.close();
   });
 
   test('watches have their own, so they can’t starve calls', async () => {
