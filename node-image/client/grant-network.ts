@@ -1,6 +1,6 @@
 // A network that shows the holder's grants to each farmer before the first call that needs them, and again
 // where a farmer has forgotten them (it was started anew) or doesn't take them any more.
-import { CallError, type Answer, type Call, type FarmerAddress, type Network, type Operation } from '#node/net/net.ts';
+import { CallError, GrantRefusedError, type Answer, type Call, type FarmerAddress, type Network, type Operation } from '#node/net/net.ts';
 import { encodeCallHead } from '#node/wire/calls.ts';
 import { encodeGrantChain, type GrantChain } from '#node/wire/grants.ts';
 import type { PublicKey } from '#node/wire/types.ts';
@@ -19,7 +19,7 @@ export function grantNetwork(network: Network, input: { owner: PublicKey; chains
       chains.map((chain) => network.call(to, { operation: 'grant.present', head, body: once(chain) }, signal)),
     );
     const refusals = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-    if (refusals.length === results.length) throw refusals[0];
+    if (refusals.length === results.length) throw refused(refusals[0]);
   };
   const showOnce = (to: FarmerAddress, signal: AbortSignal): Promise<void> => {
     const known = shown.get(to.farmer);
@@ -48,11 +48,15 @@ export function grantNetwork(network: Network, input: { owner: PublicKey; chains
         // A body that was begun can't be sent again: that call fails, the next one shows the grants first.
         if (call.body) throw error;
         await showOnce(to, signal);
-        return await network.call(to, call, signal);
+        return await network.call(to, call, signal).catch((cause: unknown) => Promise.reject(refused(cause)));
       }
     },
     close: () => network.close(),
   };
+}
+
+function refused(error: unknown): unknown {
+  return error instanceof CallError && error.code === 'Forbidden' ? new GrantRefusedError(error) : error;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

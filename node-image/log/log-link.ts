@@ -1,5 +1,5 @@
 // What logs and statements need of the farm: who is there, how to reach them, what is promised.
-import type { CallError, FarmerAddress, Network } from '#node/net/net.ts';
+import type { FarmerAddress, GrantRefusedError, Network } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -44,7 +44,7 @@ export class LogError extends Error {
 }
 
 /** What so many replicas refuse that the others don't matter. */
-export function notAllowed(refused: readonly CallError[]): LogError {
+export function notAllowed(refused: readonly GrantRefusedError[]): LogError {
   const [first] = refused;
   return new LogError('NotAllowed', `${refused.length} replicas refuse: ${first?.message ?? ''}`, { cause: first });
 }

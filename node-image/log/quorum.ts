@@ -1,5 +1,5 @@
 // One question to several farmers at once: as many answers as are needed, no waiting for the rest.
-import { CallError, type FarmerAddress } from '#node/net/net.ts';
+import { GrantRefusedError, type FarmerAddress } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { LogLink } from './log-link.ts';
 
@@ -80,7 +80,7 @@ export function reasons(errors: ReadonlyMap<PublicKey, unknown>): string {
     .join('; ');
 }
 
-/** Of those that refuse: what they say. */
-export function refusals(errors: ReadonlyMap<PublicKey, unknown>): CallError[] {
-  return [...errors.values()].filter((error): error is CallError => error instanceof CallError && error.code === 'Forbidden');
+/** Of those that refuse the caller's grants: what they say. Who has none may just not be known there yet. */
+export function refusals(errors: ReadonlyMap<PublicKey, unknown>): GrantRefusedError[] {
+  return [...errors.values()].filter((error) => error instanceof GrantRefusedError);
 }

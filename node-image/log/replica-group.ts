@@ -1,6 +1,6 @@
 // Sending one log's batches to all members of its replica set. Each member has its own pace: it gets what it
 // lacks, is asked again after failures, and the whole log is over when one says that it has been overtaken.
-import { CallError } from '#node/net/net.ts';
+import { CallError, GrantRefusedError } from '#node/net/net.ts';
 import type { ReplicaSet } from '#node/wire/root-view.ts';
 import type { Hash, PublicKey } from '#node/wire/types.ts';
 import { copyLog } from './copy-log.ts';
@@ -44,7 +44,7 @@ export class ReplicaGroup {
   /** By member: up to where it has the log, as far as known. */
   readonly #has = new Map<PublicKey, number>();
   /** By member: what it refused with, time after time. */
-  readonly #refused = new Map<PublicKey, CallError[]>();
+  readonly #refused = new Map<PublicKey, GrantRefusedError[]>();
   #newest: { seq: number; hash: Hash };
   #loops = new Map<PublicKey, { abort: AbortController; done: Promise<void>; wake: () => void }>();
   #onProgress: () => void = () => {};
@@ -197,7 +197,7 @@ export class ReplicaGroup {
 
   /** Where N − f refuse, nothing is acknowledged any more, and nobody has to wait for it. */
   #noteRefusal(member: PublicKey, error: unknown): void {
-    if (!(error instanceof CallError) || error.code !== 'Forbidden') return void this.#refused.delete(member);
+    if (!(error instanceof GrantRefusedError)) return void this.#refused.delete(member);
     this.#refused.set(member, [...(this.#refused.get(member) ?? []), error].slice(-MAX_REFUSALS));
     const { members, f } = this.#set;
     const refused = members.flatMap((one) => this.#refused.get(one)?.[MAX_REFUSALS - 1] ?? []);

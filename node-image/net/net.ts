@@ -102,3 +102,10 @@ export class CallError extends Error {
     this.detail = options.detail ?? new Uint8Array(0);
   }
 }
+
+/** Forbidden, and the caller's grants were shown just before: asking again changes nothing. */
+export class GrantRefusedError extends CallError {
+  constructor(cause: CallError) {
+    super('Forbidden', cause.message, { cause });
+  }
+}

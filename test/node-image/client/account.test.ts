@@ -89,7 +89,7 @@ describe('an empty laptop', () => {
     const access = { owner: other.keyPair.publicKey, accountSecret: other.accountSecret };
     expect(await listBuckets(world.client({}, other.keyPair.publicKey), access, within())).toEqual([]);
     const stranger = world.client({}, testKey('stranger').publicKey);
-    await expect(openBucket(stranger, world.access, BUCKET, within())).rejects.toMatchObject({ code: 'NotAllowed' });
+    await expect(openBucket(stranger, world.access, BUCKET, within())).rejects.toMatchObject({ code: 'NotEnoughReplicas' });
   });
 
   it('leaves out members that the farm’s control key did not sign', async () => {
