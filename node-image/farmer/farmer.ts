@@ -80,7 +80,21 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const stopped = new AbortController();
   const farmers = () => (config.current()?.roster ?? []).filter(({ state }) => state !== 'Lost');
   const promise = () => promiseOf(config.current()?.redundancy ?? NO_SCHEME);
-  const owners = ownerLookup({ roots, farmers, generation: () => config.current()?.generation ?? 0, promise, network, runtime });
+  const namesNow = () =>
+    farmers()
+      .map(({ farmer }) => farmer)
+      .toSorted()
+      .join(' ');
+  let roster = { names: namesNow(), sinceMs: nowMs() };
+  const owners = ownerLookup({
+    roots,
+    farmers,
+    generation: () => config.current()?.generation ?? 0,
+    rosterSinceMs: () => roster.sinceMs,
+    promise,
+    network,
+    runtime,
+  });
   const grants = presentedGrants({ owners, runtime });
   const addressOf = (farmer: string) => farmers().find((member) => member.farmer === farmer) ?? null;
   const behind = catchUp({ store, roots, logs, owners, network, addressOf, runtime });
@@ -110,6 +124,8 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   roots.onChange((owner) => handover.request(owner));
   const forget = config.onChange((next) => {
     duty.follow(next);
+    const names = namesNow();
+    if (names !== roster.names) roster = { names, sinceMs: nowMs() };
     handover.request(null);
   });
   await probe.probe();

@@ -17,6 +17,8 @@ const MAX_REMEMBERED = 1000;
 const ASK_MS = 3000;
 /** The dead among the others are waited for so long, once. */
 const COMPLETE_MS = 1000;
+/** After a change of the roster: by then holders have passed on what those need who became the nearest. */
+const SETTLED_MS = 60_000;
 
 export interface OwnerLookup {
   /** What is known of the owner here, else at the nearest farmers; an empty view where nobody knows it. */
@@ -43,13 +45,16 @@ export interface OwnerLookupOptions {
   farmers: () => FarmerAddress[];
   /** Of the roster. */
   generation: () => number;
+  /** When this farmer learned who is in the roster now; at the earliest its own start. */
+  rosterSinceMs: () => number;
   /** f of the farm's scheme. */
   promise: () => number;
   network: Network;
   runtime: Runtime;
 }
 
-export function ownerLookup({ roots, farmers, generation, promise, network, runtime }: OwnerLookupOptions): OwnerLookup {
+export function ownerLookup(options: OwnerLookupOptions): OwnerLookup {
+  const { roots, farmers, generation, rosterSinceMs, promise, network, runtime } = options;
   const remembered = new Map<PublicKey, { view: RootView; untilMs: number }>();
   const refreshed = new Map<PublicKey, number>();
   /** Owner → roster generation under which the others were asked. */
@@ -101,9 +106,11 @@ export function ownerLookup({ roots, farmers, generation, promise, network, runt
       const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
       const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
       if (given.some((statements) => statements.length > 0)) await roots.put(owner, given.flat());
-      // Whoever has nothing may be as new as we are, and counts only where everybody was heard.
-      const holders = given.filter((statements) => statements.length > 0).length + (roots.knows(owner) ? 1 : 0);
-      if (given.length < others.length && holders < near.length - promise())
+      // Whoever has nothing may be as new as we are, and counts only where everybody was heard, or nobody is that new.
+      const isSettled = runtime.nowMs() - rosterSinceMs() > SETTLED_MS;
+      const counted = isSettled ? given : given.filter((statements) => statements.length > 0);
+      const own = isSettled || roots.knows(owner) ? 1 : 0;
+      if (given.length < others.length && counted.length + own < near.length - promise())
         throw new CallError('Unavailable', "The farmer still takes the owner's statements from the others. Try again.");
       keep(completed, owner, asOf);
     },

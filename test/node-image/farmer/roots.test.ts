@@ -180,6 +180,18 @@ describe('a farm', () => {
     await expect.poll(missing, { timeout: 15_000 }).toBe(0);
   });
 
+  it('knows that nobody knows an owner, also while f farmers are silent, once its roster has stood for a while', async () => {
+    let aheadMs = 0;
+    farm = await memoryFarm({ farmers: 6, nowMs: () => Date.now() + aheadMs });
+    const [first, ...others] = farm.farmers;
+    for (const { keyPair } of others.slice(0, 2)) farm.net.detach(keyPair.publicKey);
+    expect(await refusal(get(first!.address))).toBe('Unavailable');
+    aheadMs = 61_000;
+    expect(await get(first!.address)).toMatchObject({ statements: [] });
+    farm.change({ roster: farm.current().roster.slice(0, 5) });
+    expect(await refusal(get(first!.address))).toBe('Unavailable');
+  });
+
   it("finds a stranger's right at the owner's nearest farmers", async () => {
     farm = await memoryFarm({ farmers: 12 });
     const keys = farm.farmers.map(({ keyPair }) => keyPair.publicKey);
