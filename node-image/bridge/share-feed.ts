@@ -65,16 +65,13 @@ export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, run
     const carried = bytes === null ? { segments: content.segments } : { inline: bytes };
     return { version: { ...version, ...(partSizes === null ? {} : { partSizes }), ...carried }, segments: content.segments };
   };
-  /** What a checkpoint has packed together with others is carried by the share itself. */
-  const fetchPacked = async (keys: readonly string[]): Promise<Map<string, Uint8Array>> => {
-    const fetched = new Map<string, Uint8Array>();
-    for (const key of keys.filter((one) => one.startsWith(prefix))) {
-      const row = catalog.current(bucketId, key);
-      const isMissing = row !== null && !catalog.liveVersions(shareId, key).includes(row.versionId);
-      if (isMissing && catalog.content(bucketId, key, row.versionId)?.packed) fetched.set(row.versionId, await read(row));
-    }
-    return fetched;
-  };
+  /** What a checkpoint has packed together with others is carried by the share itself, once its bytes are fetched. */
+  const toFetch = (keys: readonly string[], fetched: ReadonlyMap<string, Uint8Array>): VersionRow[] =>
+    keys
+      .filter((key) => key.startsWith(prefix))
+      .flatMap((key) => catalog.current(bucketId, key) ?? [])
+      .filter(({ key, versionId }) => !fetched.has(versionId) && !catalog.liveVersions(shareId, key).includes(versionId))
+      .filter(({ key, versionId }) => catalog.content(bucketId, key, versionId)?.packed !== undefined);
   const segmentIds = (key: string, versionId: string) =>
     catalog.content(shareId, key, versionId)?.segments.map(({ segmentId }) => segmentId) ?? [];
 
@@ -118,8 +115,13 @@ export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, run
   };
 
   const feedKeys = async (keys: readonly string[]): Promise<void> => {
-    const fetched = await fetchPacked(keys);
-    if (keys.some((key) => change(key, fetched) !== null)) await to.commit([LOCK], () => decide(keys, fetched));
+    const fetched = new Map<string, Uint8Array>();
+    // While bytes are fetched, or the share's log opens, a checkpoint may pack what was inline: those are fetched then.
+    do {
+      for (const key of keys) for (const row of toFetch([key], fetched)) fetched.set(row.versionId, await read(row));
+      if (keys.some((key) => change(key, fetched) !== null))
+        await to.commit([LOCK], () => (toFetch(keys, fetched).length > 0 ? null : decide(keys, fetched)));
+    } while (toFetch(keys, fetched).length > 0);
   };
 
   const compare = async (id: string, below: string): Promise<void> => {
