@@ -1,15 +1,21 @@
 // Cuts in the index: which wait for logs to be read, which segments they let go, and what pieces these had.
 import { fromHex } from '#node/core/ids.ts';
 import { pieceId } from '#node/core/segments.ts';
-import type { Cut, CutHead, PublicKey, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
+import type { BucketId, Cut, CutHead, PublicKey, SegmentId, SegmentPlacement } from '#node/wire/types.ts';
 import { bytes, num, type IndexDatabase } from './index-database.ts';
 import type { IndexNumbers } from './index-numbers.ts';
 
 /** A farmer that was away for longer keeps nothing in its trash any more; its orphans are old enough to go as such. */
 const REMEMBER_DROPPED_MS = 30 * 24 * 3_600_000;
 
+/** What a checkpoint names stands in no batch: it has a log of its own in the index, which holds just this batch. */
+export const IN_CHECKPOINT = { logId: '00'.repeat(32), seq: 1 };
+
 /** Segments that one transaction brings back. */
 const REVIVED_AT_ONCE = 500;
+
+/** Log id → its last batch that counts, Infinity while it is open. A log that isn't there has none. */
+export type LogEnds = ReadonlyMap<PublicKey, number>;
 
 interface Index {
   transaction<T>(work: () => T): T;
@@ -26,6 +32,15 @@ export class CutTable {
     this.#db = db;
     this.#numbers = numbers;
     this.#index = index;
+  }
+
+  /** How far the checkpoint that this bucket is read from covers each log. */
+  setCheckpoint(owner: PublicKey, bucketId: BucketId, vector: ReadonlyMap<PublicKey, { seq: number }>): void {
+    this.#db.run(
+      'INSERT INTO checkpoints (bucket_no, vector) VALUES (?, ?) ON CONFLICT DO UPDATE SET vector = excluded.vector',
+      this.#numbers.bucket(owner, bucketId),
+      JSON.stringify([...vector].map(([logId, { seq }]) => [logId, seq])),
+    );
   }
 
   /** Waits until all logs are read up to its heads. */
@@ -64,14 +79,20 @@ export class CutTable {
     return row ? { cutMs: num(row['cut_ms']), statement: bytes(row['statement']) } : null;
   }
 
-  /** Lets go what the cut drops, but for segments that batches above its heads brought in again. All logs are read up to them. */
-  apply(owner: PublicKey, { cutMs, statement, heads, dropped }: Cut & { cutMs: number }): void {
+  /**
+   * Lets go what the cut drops, but for segments that batches above its heads, or a checkpoint that knows more than
+   * they do, brought in again. All logs are read up to the heads. `ends`: of each log of the owner, how much of it counts.
+   */
+  apply(owner: PublicKey, { cutMs, statement, heads, dropped }: Cut & { cutMs: number }, ends: LogEnds): void {
     this.#index.transaction(() => {
       const ofOwner = 'bucket_no IN (SELECT bucket_no FROM buckets WHERE owner = ?)';
       this.#db.run(`UPDATE logs SET cut_seq = 0 WHERE cut_seq > 0 AND ${ofOwner}`, fromHex(owner));
-      for (const { bucketId, logId, seq } of heads) {
-        const logNo = this.#numbers.log(this.#numbers.bucket(owner, bucketId), logId);
-        this.#db.run('UPDATE logs SET cut_seq = ? WHERE log_no = ?', seq, logNo);
+      const cover = (bucketNo: number, logId: PublicKey, seq: number) =>
+        this.#db.run('UPDATE logs SET cut_seq = ? WHERE log_no = ?', seq, this.#numbers.log(bucketNo, logId));
+      for (const [bucketId, ofBucket] of Map.groupBy(heads, (head) => head.bucketId)) {
+        const bucketNo = this.#numbers.bucket(owner, bucketId);
+        for (const { logId, seq } of ofBucket) cover(bucketNo, logId, seq);
+        if (this.#knowsCheckpoint(bucketNo, ofBucket, ends)) cover(bucketNo, IN_CHECKPOINT.logId, IN_CHECKPOINT.seq);
       }
       for (const segmentId of dropped) this.#dropIfCovered(owner, segmentId, cutMs);
       const ownerNo = this.#numbers.owner(owner);
@@ -79,6 +100,15 @@ export class CutTable {
       this.#db.run('UPDATE cuts SET heads = NULL, dropped = NULL WHERE owner_no = ? AND statement = ?', ownerNo, statement);
       this.#db.run('DELETE FROM dropped_pieces WHERE owner_no = ? AND cut_ms < ?', ownerNo, cutMs - REMEMBER_DROPPED_MS);
     });
+  }
+
+  /** Whoever stated a cut with these heads had everything that the checkpoint covers. */
+  #knowsCheckpoint(bucketNo: number, heads: readonly CutHead[], ends: LogEnds): boolean {
+    const row = this.#db.get('SELECT vector FROM checkpoints WHERE bucket_no = ?', bucketNo);
+    if (!row) return false;
+    const known = new Map(heads.map(({ logId, seq }) => [logId, seq]));
+    const vector = JSON.parse(String(row['vector'])) as [PublicKey, number][];
+    return vector.every(([logId, seq]) => (known.get(logId) ?? 0) >= Math.min(seq, ends.get(logId) ?? 0));
   }
 
   #dropIfCovered(owner: PublicKey, segmentId: SegmentId, cutMs: number): void {

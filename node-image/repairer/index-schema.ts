@@ -1,6 +1,6 @@
 // Tables of the repairer's index. It is a view of the logs: a file of another version, or a damaged one,
 // is thrown away and read again from the farmers.
-export const INDEX_VERSION = 5;
+export const INDEX_VERSION = 6;
 
 export const INDEX_SCHEMA = `
 CREATE TABLE farmers (
@@ -28,6 +28,11 @@ CREATE TABLE logs (
   hash BLOB NOT NULL,
   cut_seq INTEGER NOT NULL DEFAULT 0,
   UNIQUE (bucket_no, log_id)
+) STRICT;
+-- The checkpoint that a bucket was read from: how far it covers each log, as JSON of log id and batch.
+CREATE TABLE checkpoints (
+  bucket_no INTEGER PRIMARY KEY,
+  vector TEXT NOT NULL
 ) STRICT;
 -- refs counts how often the logs brought a segment in, less how often they let it go (below zero while a
 -- release was read before what it releases). That is a hint: without references a segment isn't repaired,

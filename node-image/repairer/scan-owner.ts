@@ -24,6 +24,7 @@ import {
   type WarrantStatement,
 } from '#node/wire/types.ts';
 import type { ReplicaSetFacts } from './report.ts';
+import { IN_CHECKPOINT } from './index-cuts.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
 
 export class ScanError extends Error {
@@ -123,17 +124,16 @@ type TakeInput = Pick<ScanInput, 'index' | 'owner' | 'judge' | 'signal'>;
 /** All segments that live, with their moves. Where it stands in the logs is known when the last is in. */
 export async function takeCheckpoint(
   input: TakeInput,
-  state: Pick<BucketState, 'owner' | 'bucketId' | 'view' | 'logs'>,
+  { bucketId, view }: Pick<BucketState, 'bucketId' | 'view'>,
   checkpoint: Checkpoint,
   store: SegmentStore,
 ): Promise<void> {
   const { index, owner, signal } = input;
-  const { bucketId, view } = state;
   if (!checkpoint.repair)
     throw new ScanError('NoKey', `No repair key opens checkpoint ${checkpoint.number} of bucket ${bucketId}.`);
-  const from = behind(state, checkpoint);
+  index.cuts.setCheckpoint(owner, bucketId, checkpoint.vector);
   let records: RepairRecord[] = [];
-  const take = () => index.transaction(() => applyRecords(input, view, bucketId, from, records));
+  const take = () => index.transaction(() => applyRecords(input, view, bucketId, records));
   for await (const record of repairRecordsOf(checkpoint, { store, from: null, signal })) {
     if (records.push(record) < RECORDS_AT_ONCE) continue;
     take();
@@ -143,34 +143,12 @@ export async function takeCheckpoint(
   for (const [logId, head] of checkpoint.vector) index.setPosition(owner, bucketId, logId, head);
 }
 
-/**
- * The first batch behind the checkpoint in its maker's log (there is one: it told of it), or in that of the keeper who
- * followed: cuts that were stated before say nothing of its segments, and those that come later know that batch.
- */
-export function behind(
-  { logs, view, owner, bucketId }: Pick<BucketState, 'owner' | 'bucketId' | 'view' | 'logs'>,
-  { vector }: Checkpoint,
-): { logId: PublicKey; seq: number } {
-  const covered = (logId: PublicKey) => vector.get(logId)?.seq ?? 0;
-  const isKeeper = (key: PublicKey) => key !== owner && hasRole(view, key, 'keeper', bucketId);
-  const makers = logs.filter(({ log, seq }) => log.kind === 'entries' && isKeeper(log.writer) && seq > covered(log.logId));
-  const inOrder = makers.toSorted((a, b) => a.log.openedMs - b.log.openedMs);
-  const { log } = inOrder.find((one) => !one.log.closed) ?? inOrder.at(-1) ?? logs[0]!;
-  return { logId: log.logId, seq: covered(log.logId) + 1 };
-}
-
-function applyRecords(
-  input: TakeInput,
-  view: RootView,
-  bucketId: BucketId,
-  from: { logId: PublicKey; seq: number },
-  records: readonly RepairRecord[],
-): void {
+function applyRecords(input: TakeInput, view: RootView, bucketId: BucketId, records: readonly RepairRecord[]): void {
   const touched = new Set<number>();
   for (const record of records) {
     if (record.kind === 'moves') {
       for (const sealed of record.sealed) addMoves(input, view, bucketId, { tag: record.tag, sealed }, touched);
-    } else if (record.live && record.placement) takeSegment(input, view, bucketId, record.placement, from, touched);
+    } else if (record.live && record.placement) takeSegment(input, view, bucketId, record.placement, IN_CHECKPOINT, touched);
   }
   input.judge(touched);
 }
@@ -239,14 +217,14 @@ const TRUST_HINTS_MS = 2 * 3_600_000;
 
 /** Cuts whose heads are all read do their work, oldest first; then hints that they didn't confirm are forgotten. */
 async function applyCuts({ client, index, owner, judge, nowMs, signal }: ScanInput, view: RootView): Promise<void> {
-  const ends = new Map(view.logs.map(({ bucketId, logId, closed }) => [`${bucketId}/${logId}`, closed?.lastSeq ?? Infinity]));
+  const ends = new Map(view.logs.map(({ logId, closed }) => [logId, closed?.lastSeq ?? Infinity]));
   for (const cut of index.cuts.waiting(owner)) {
     // What it was stated upon doesn't count: neither does it.
-    const isVoid = cut.heads.some(({ bucketId, logId, seq }) => seq > (ends.get(`${bucketId}/${logId}`) ?? Infinity));
+    const isVoid = cut.heads.some(({ logId, seq }) => seq > (ends.get(logId) ?? Infinity));
     // Nothing that a deleted bucket's logs say counts: what of them wasn't read yet never will be.
     const heads = cut.heads.filter(({ bucketId }) => view.sets.get(bucketId)?.members.length !== 0);
     if (isVoid) index.cuts.forget(owner, cut.statement);
-    else if (isRead(index, owner, heads)) index.cuts.apply(owner, cut);
+    else if (isRead(index, owner, heads)) index.cuts.apply(owner, cut, ends);
     await client.runtime.turn();
     signal.throwIfAborted();
   }

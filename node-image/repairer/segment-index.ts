@@ -118,7 +118,7 @@ export class SegmentIndex {
       for (const table of ['cuts', 'dropped_pieces']) {
         this.#db.run(`DELETE FROM ${table} WHERE owner_no = ?`, this.#numbers.owner(owner));
       }
-      for (const table of ['logs', 'placements_waiting']) {
+      for (const table of ['logs', 'placements_waiting', 'checkpoints']) {
         this.#db.run(`DELETE FROM ${table} WHERE bucket_no IN ${ofBuckets}`, fromHex(owner));
       }
       this.#db.run('DELETE FROM segments WHERE owner = ?', fromHex(owner));

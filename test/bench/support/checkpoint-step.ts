@@ -84,7 +84,7 @@ const steps: Record<string, () => Promise<Record<string, number>>> = {
       progress(ids.size, objects / 2);
     };
     const input = { index, owner: OWNER, judge: (ids: Iterable<number>) => judgeAll(new Set(ids)), signal: never };
-    await takeCheckpoint(input, { owner: OWNER, bucketId: BUCKET, view, logs }, written(), store);
+    await takeCheckpoint(input, { bucketId: BUCKET, view }, written(), store);
     index.close();
     return { bytes: sizeOf(path) };
   },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { segmentHealth, type FarmerState } from '#node/core/segment-health.ts';
+import { IN_CHECKPOINT } from '#node/repairer/index-cuts.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import type { SegmentPlacement } from '#node/wire/types.ts';
 
@@ -80,7 +81,8 @@ describe('segment index', () => {
           const left = { A: written.filter(({ log }) => log === 'A'), B: written.filter(({ log }) => log === 'B') };
           const read = { A: 0, B: 0 };
           const applyDue = () => {
-            while (cuts[0]?.heads.every(({ seq }, i) => read[i === 0 ? 'A' : 'B'] >= seq)) index.cuts.apply(OWNER, cuts.shift()!);
+            while (cuts[0]?.heads.every(({ seq }, i) => read[i === 0 ? 'A' : 'B'] >= seq))
+              index.cuts.apply(OWNER, cuts.shift()!, new Map());
           };
           for (let turn = 0; left.A.length + left.B.length > 0; turn++) {
             applyDue();
@@ -107,6 +109,26 @@ describe('segment index', () => {
         },
       ),
     );
+  });
+
+  it('lets what a checkpoint names go by the first cut that knows all that it covers, as far as that counts', () => {
+    const ends = new Map([
+      [key('A'), Infinity],
+      [key('B'), 3],
+    ]);
+    const covered = new Map(Object.entries({ A: 2, B: 4, gone: 7 }).map(([log, seq]) => [key(log), { seq }]));
+    const livesAfter = (heads: Record<string, number>) => {
+      const index = new SegmentIndex(':memory:');
+      index.cuts.setCheckpoint(OWNER, BUCKET, covered);
+      const id = index.addSegment(OWNER, BUCKET, placement('one'), derived('one'), IN_CHECKPOINT);
+      const told = Object.entries(heads).map(([log, seq]) => ({ bucketId: BUCKET, logId: key(log), seq, hash: key('h') }));
+      index.cuts.apply(OWNER, { cutMs: 5, statement: Buffer.from('cut'), heads: told, dropped: [key('one')] }, ends);
+      return index.segment(id) !== null;
+    };
+    expect(livesAfter({})).toBe(true);
+    expect(livesAfter({ A: 1, B: 3 })).toBe(true);
+    expect(livesAfter({ A: 9, B: 2 })).toBe(true);
+    expect(livesAfter({ A: 2, B: 3 })).toBe(false);
   });
 
   it('leaves alone what an entry let go, until a cut or time says that it lives', () => {
@@ -147,7 +169,7 @@ describe('segment index', () => {
     expect([...index.cuts.waiting(OWNER)].map(({ cutMs }) => cutMs)).toEqual([2, 3, 4]);
     expect(index.cuts.applied(OWNER)).toBeNull();
     index.cuts.forget(OWNER, cut(2).statement);
-    for (const waiting of index.cuts.waiting(OWNER)) index.cuts.apply(OWNER, waiting);
+    for (const waiting of index.cuts.waiting(OWNER)) index.cuts.apply(OWNER, waiting, new Map());
     expect([[...index.cuts.waiting(OWNER)], index.cuts.applied(OWNER)]).toEqual([
       [],
       { cutMs: 4, statement: new Uint8Array([4]) },
