@@ -144,6 +144,7 @@ export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, run
     waiting = new Set();
     const whole = mustCompare;
     mustCompare = false;
+    const before = fed;
     try {
       if (whole) {
         await compare(bucketId, prefix);
@@ -158,6 +159,7 @@ export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, run
       await sayHeads(heads);
     } catch (error) {
       mustCompare = true;
+      fed = before;
       throw error;
     }
   };
