@@ -9,13 +9,15 @@ export interface Output {
   /** Something for people only. */
   note(text: string): void;
   progress(label: string, totalBytes: number | null): Progress;
+  /** The same for things that are counted: of how many isn't known. */
+  counting(label: string, things: string): Progress;
   /** Takes the progress line away. */
   end(): void;
 }
 export interface Progress {
-  /** Of this transfer, so far. */
-  to(doneBytes: number): void;
-  add(bytes: number): void;
+  /** Bytes of this transfer, or things, so far. */
+  to(done: number): void;
+  add(more: number): void;
   end(): void;
 }
 
@@ -30,6 +32,21 @@ export function createOutput({ stdout, stderr }: Environment, flags: Flags): Out
     if (isDrawn) stderr.write('\r\u001B[K');
     isDrawn = false;
   };
+  const lineOf = (text: (done: number, seconds: number) => string): Progress => {
+    const startedMs = performance.now();
+    let drawnMs = startedMs;
+    let done = 0;
+    const to = (next: number) => {
+      done = next;
+      const nowMs = performance.now();
+      if (!isSeen || nowMs - drawnMs < DRAW_EVERY_MS) return;
+      drawnMs = nowMs;
+      const line = text(done, (nowMs - startedMs) / 1000);
+      stderr.write(`\r\u001B[K${line.slice(0, Math.max(20, (stderr.columns || 80) - 1))}`);
+      isDrawn = true;
+    };
+    return { to, add: (more) => to(done + more), end: wipe };
+  };
   return {
     isJson,
     say(record, text) {
@@ -40,30 +57,8 @@ export function createOutput({ stdout, stderr }: Environment, flags: Flags): Out
       wipe();
       if (!isJson && flags['quiet'] !== true) stderr.write(`${text}\n`);
     },
-    progress(label, totalBytes) {
-      const startedMs = performance.now();
-      let drawnMs = startedMs;
-      let done = 0;
-      const draw = () => {
-        const nowMs = performance.now();
-        if (!isSeen || nowMs - drawnMs < DRAW_EVERY_MS) return;
-        drawnMs = nowMs;
-        const line = progressLine({ label, done, totalBytes, seconds: (nowMs - startedMs) / 1000 });
-        stderr.write(`\r\u001B[K${line.slice(0, Math.max(20, (stderr.columns || 80) - 1))}`);
-        isDrawn = true;
-      };
-      return {
-        to(doneBytes) {
-          done = doneBytes;
-          draw();
-        },
-        add(bytes) {
-          done += bytes;
-          draw();
-        },
-        end: wipe,
-      };
-    },
+    progress: (label, totalBytes) => lineOf((done, seconds) => progressLine({ label, done, totalBytes, seconds })),
+    counting: (label, things) => lineOf((done, seconds) => `${label}  ${done} ${things}  ${Math.round(done / seconds)}/s`),
     end: wipe,
   };
 }

@@ -21,7 +21,8 @@ export const rm: Command = {
     const storj = await open();
     if (isDeep) {
       for (const { bucket, key } of targets) {
-        const removed = await removeBelow(await storj.bucket(bucket), key);
+        const progress = out.counting(nameOf({ bucket, key }), 'objects deleted');
+        const removed = await removeBelow(await storj.bucket(bucket), key, () => progress.add(1));
         out.say({ removed, below: nameOf({ bucket, key }) }, `${removed} objects deleted below ${nameOf({ bucket, key })}`);
       }
       return;
@@ -42,10 +43,12 @@ async function* asyncOf<T>(items: readonly T[]): AsyncGenerator<T, void, undefin
   yield* items;
 }
 
-async function removeBelow(bucket: Bucket, prefix: string): Promise<number> {
+async function removeBelow(bucket: Bucket, prefix: string, onRemoved: () => void): Promise<number> {
   let removed = 0;
   await eachOf(bucket.list({ prefix }), AT_ONCE, async (item) => {
-    if (item.kind === 'object' && (await bucket.remove(item.object.key, { asKnown: true }))) removed++;
+    if (item.kind !== 'object' || !(await bucket.remove(item.object.key, { asKnown: true }))) return;
+    removed++;
+    onRemoved();
   });
   return removed;
 }

@@ -9,7 +9,7 @@ import { rangeOf } from '#node/cli/commands/get.ts';
 import { loadConfig, saveConfig } from '#node/cli/commands/device-config.ts';
 import { localMessage } from '#node/cli/commands/local-errors.ts';
 import { textOf } from '#node/cli/commands/reset.ts';
-import { progressLine, sizeText } from '#node/cli/commands/output.ts';
+import { createOutput, progressLine, sizeText } from '#node/cli/commands/output.ts';
 import { runStorj } from '#node/cli/commands/run.ts';
 import { keyInto, remote, remoteOrNull } from '#node/cli/commands/target.ts';
 import { parseFarmer } from '#node/device/farm-door.ts';
@@ -21,12 +21,12 @@ const folder = mkdtempSync(join(tmpdir(), 'storj-command-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const WORDS = wordsFromEntropy(new Uint8Array(32).fill(7));
 
+function sink() {
+  const chunks: Buffer[] = [];
+  const stream = new Writable({ write: (chunk: Buffer, _, done) => (chunks.push(chunk), done()) });
+  return { stream, text: () => Buffer.concat(chunks).toString() };
+}
 async function storj(argv: string[], env: Record<string, string> = {}, stdin = '') {
-  const sink = () => {
-    const chunks: Buffer[] = [];
-    const stream = new Writable({ write: (chunk: Buffer, _, done) => (chunks.push(chunk), done()) });
-    return { stream, text: () => Buffer.concat(chunks).toString() };
-  };
   const [stdout, stderr] = [sink(), sink()];
   const exit = await runStorj({
     argv,
@@ -172,6 +172,20 @@ describe('what people see', () => {
     expect(line).toBe(`x.jpg [${'='.repeat(6)}${' '.repeat(18)}]  25 %  50 B of 200 B  5 B/s  30 s left`);
     expect(progressLine({ label: '-', done: 2048, totalBytes: null, seconds: 1 })).toBe('-  2.0 KiB  2.0 KiB/s');
     expect([sizeText(0), sizeText(1023), sizeText(1536), sizeText(5 * 2 ** 40)]).toEqual(['0 B', '1023 B', '1.5 KiB', '5.0 TiB']);
+  });
+});
+
+describe('what a terminal shows of things that are counted', () => {
+  it('is how many are done, on one line that results take away', async () => {
+    const [out, err] = [sink(), sink()];
+    const rest = { argv: [], env: {}, stdin: Readable.from([]), signal: new AbortController().signal };
+    const output = createOutput({ ...rest, stdout: out.stream, stderr: Object.assign(err.stream, { isTTY: true }) }, {});
+    const progress = output.counting('photos/', 'objects deleted');
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    progress.add(3);
+    output.say({ removed: 3 }, 'done');
+    expect(err.text()).toMatch(/^\r\u001B\[Kphotos\/ {2}3 objects deleted {2}\d+\/s\r\u001B\[K$/);
+    expect(out.text()).toBe('done\n');
   });
 });
 
