@@ -28,6 +28,8 @@ export const logCalls: Record<LogOperation, Handler> = {
     try {
       const batches = await readBatches(body);
       const answer = await context.logs.append({ ...name, kind: log.kind, closing: log.closed }, batches);
+      // Whoever was told these heads under a newer set relies on it that nothing more is acknowledged under this one.
+      checkEpoch(context, context.owners.localView(name.owner), name);
       context.grants.charge(
         context.from,
         name.owner,

@@ -6,6 +6,10 @@
 // f − 1 members besides, gives so many answers at once. With f members missing N − f − 1 others are left: what they
 // and this farmer say is all that is left to read, and who was set back among them can't be told. So they are enough,
 // but only when the missing ones are known as lost or have had time to come: set back and away is f + 1 faults then.
+//
+// A new member does the same when its set begins: of what was acknowledged last under the set before, f of those that stay
+// may be the only ones that know, and where they are gone readers believe the others and the new one. So it answers
+// when it has heard N − f of the set before, each after it knew of the new set and acknowledged nothing more under the old.
 import { pause, type Runtime } from '#node/log/runtime.ts';
 import { CallError, type FarmerAddress, type Network } from '#node/net/net.ts';
 import { bucketHeads, encodeCallHead, type BucketHeads } from '#node/wire/calls.ts';
@@ -36,7 +40,7 @@ export interface CatchUp {
    * now: it may be new, or its first statement may have been lost with the rest when the store was set back.
    */
   isCaughtUp(owner: PublicKey, bucketId: BucketId): Promise<boolean>;
-  /** Goes on until every bucket that was known at the start is caught up or the signal fires. */
+  /** Goes on with the buckets that were known at the start, and with those of whose sets it becomes a member, until the signal fires. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -64,23 +68,65 @@ function answersNeeded({ members, f }: ReplicaSet, { hasWaited, known }: { hasWa
 export function catchUp(options: CatchUpOptions): CatchUp {
   const { store, roots, owners, network, runtime } = options;
   const pending = new Map<string, Bucket>();
-  const caughtUp = new Set<string>();
+  /** Buckets whose set began after the start and leaves this farmer to ask the set before. */
+  const joined = new Map<string, Bucket>();
+  /** By bucket: the epoch under which this farmer was a member and caught up; 0 = it was no member. */
+  const caughtUp = new Map<string, number>();
   const underWay = new Map<string, Promise<boolean>>();
   const stopped = new AbortController();
   let hasWaited = false;
   const nameOf = ({ owner, bucketId }: Bucket) => `${owner}/${bucketId}`;
   for (const bucket of bucketsOf(store, roots, network.self)) pending.set(nameOf(bucket), bucket);
-  const remember = (name: string) => {
+  const remember = (name: string, epoch: number) => {
     pending.delete(name);
-    caughtUp.add(name);
+    joined.delete(name);
+    caughtUp.delete(name);
+    caughtUp.set(name, epoch);
     if (caughtUp.size > MAX_REMEMBERED) caughtUp.delete(caughtUp.keys().next().value ?? '');
+  };
+  const isCurrent = (bucket: Bucket): boolean => {
+    const name = nameOf(bucket);
+    const epoch = caughtUp.get(name);
+    if (epoch === undefined) return false;
+    const { set, before } = setsOf(roots.view(bucket.owner), bucket.bucketId, network.self);
+    if (!set || set.epoch === epoch) return true;
+    if (before.isOwed || before.set?.epoch !== epoch) return false;
+    remember(name, set.epoch);
+    return true;
+  };
+  /** By bucket and epoch, of those that owe the set before a question: whether its members have had time to answer. */
+  const patience = new Map<string, { isOver: boolean }>();
+  const patienceOf = (name: string, signal: AbortSignal) => {
+    const known = patience.get(name);
+    if (known) return known;
+    const fresh = { isOver: false };
+    patience.set(name, fresh);
+    void pause(runtime, PATIENCE_MS, signal).then(() => (fresh.isOver = true));
+    return fresh;
   };
   // Whatever goes wrong with one bucket, it is tried again and the others go on.
   const attempt = async (bucket: Bucket, askMs: number, signal: AbortSignal) => {
-    const isDone = await catchUpBucket(options, bucket, { hasWaited, askMs }, signal).catch(() => false);
-    if (isDone) remember(nameOf(bucket));
-    return isDone;
+    const name = nameOf(bucket);
+    const { set, before } = setsOf(roots.view(bucket.owner), bucket.bucketId, network.self);
+    const asOf = `${name}/${set?.epoch}`;
+    const hasWaitedBefore = before.isOwed && patienceOf(asOf, signal).isOver;
+    const epoch = await catchUpBucket(options, bucket, { hasWaited, hasWaitedBefore, askMs }, signal).catch(() => null);
+    if (epoch === null) return false;
+    patience.delete(asOf);
+    remember(name, epoch);
+    return true;
   };
+  let wake = () => {};
+  roots.onChange((owner) => {
+    const view = roots.view(owner);
+    for (const bucketId of view.sets.keys()) {
+      const bucket = { owner, bucketId };
+      const name = nameOf(bucket);
+      if (!setsOf(view, bucketId, network.self).before.isOwed || pending.has(name) || isCurrent(bucket)) continue;
+      joined.set(name, bucket);
+      wake();
+    }
+  });
   const onDemand = async (bucket: Bucket) => {
     const { owner, bucketId } = bucket;
     if (!roots.view(owner).sets.has(bucketId)) {
@@ -93,7 +139,7 @@ export function catchUp(options: CatchUpOptions): CatchUp {
     async isCaughtUp(owner, bucketId) {
       const bucket = { owner, bucketId };
       const name = nameOf(bucket);
-      if (caughtUp.has(name)) return true;
+      if (isCurrent(bucket)) return true;
       if (pending.has(name) || stopped.signal.aborted) return false;
       const asking =
         underWay.get(name) ??
@@ -106,13 +152,20 @@ export function catchUp(options: CatchUpOptions): CatchUp {
     async run(signal) {
       signal.addEventListener('abort', () => stopped.abort(signal.reason), { once: true });
       void pause(runtime, PATIENCE_MS, signal).then(() => (hasWaited = true));
-      for (let pauseMs = FIRST_PAUSE_MS; pending.size > 0 && !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-        const todo = [...pending.values()];
+      for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+        if (pending.size + joined.size === 0) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            signal.addEventListener('abort', () => resolve(), { once: true });
+          });
+          pauseMs = FIRST_PAUSE_MS;
+        }
+        const todo = [...pending.values(), ...joined.values()];
         const worker = async () => {
           for (let bucket = todo.pop(); bucket && !signal.aborted; bucket = todo.pop()) await attempt(bucket, ASK_MS, signal);
         };
         await Promise.all(Array.from({ length: AT_ONCE }, worker));
-        if (pending.size > 0) await pause(runtime, pauseMs, signal);
+        if (pending.size + joined.size > 0) await pause(runtime, pauseMs, signal);
       }
     },
   };
@@ -129,30 +182,66 @@ function bucketsOf(store: Store, roots: RootsStore, self: PublicKey): Bucket[] {
   }
 }
 
-/** Whether enough members have answered and everything newer is here. */
+interface SetsOf {
+  /** Null where this farmer is no member. */
+  set: ReplicaSet | null;
+  before: { set: ReplicaSet | null; isOwed: boolean };
+}
+
+/**
+ * Pure: the bucket's set, the one before it, and whether what was acknowledged last under that one may be unknown to
+ * N − f of this set as long as this farmer hasn't asked. Where a new member asks, that is enough: who leaves out f of
+ * the others believes it. Where nobody is new, or more may be left out than before, all have to.
+ */
+function setsOf(view: RootView, bucketId: BucketId, self: PublicKey): SetsOf {
+  const set = view.sets.get(bucketId) ?? null;
+  if (!set?.members.includes(self)) return { set: null, before: { set: null, isOwed: false } };
+  const before = view.setsBefore.get(bucketId) ?? null;
+  const isNew = (member: PublicKey) => before?.members.includes(member) === false;
+  const isOwed = before !== null && (isNew(self) || !set.members.some(isNew) || set.f > before.f);
+  return { set, before: { set: before, isOwed } };
+}
+
+/** Of the set before: those that have answered are enough, `heard` among them. Who left and isn't lost is waited for. */
+function hasHeardBefore(
+  { members, f }: ReplicaSet,
+  { heard, isKnown, mayStillCome }: Record<'heard' | 'isKnown' | 'mayStillCome', (member: PublicKey) => boolean>,
+): boolean {
+  const needed = Math.min(members.length - f, members.filter(isKnown).length);
+  return members.filter((member) => heard(member) || (isKnown(member) && !mayStillCome(member))).length >= needed;
+}
+
+/** The epoch under which enough members have answered and everything newer is here, 0 where this farmer is no member; else null. */
 async function catchUpBucket(
   options: CatchUpOptions,
   { owner, bucketId }: Bucket,
-  { hasWaited, askMs }: { hasWaited: boolean; askMs: number },
+  { hasWaited, hasWaitedBefore, askMs }: { hasWaited: boolean; hasWaitedBefore: boolean; askMs: number },
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<number | null> {
   const { roots, logs, network, runtime, addressOf } = options;
-  const set = roots.view(owner).sets.get(bucketId);
-  if (!set?.members.includes(network.self)) return true;
-  const others = set.members
-    .filter((member) => member !== network.self)
+  const { self } = network;
+  const { set, before } = setsOf(roots.view(owner), bucketId, self);
+  if (!set) return 0;
+  const owed = before.isOwed ? before.set : null;
+  const others = [...new Set([...set.members, ...(owed?.members ?? [])])]
+    .filter((member) => member !== self)
     .map(addressOf)
     .filter((to) => to !== null);
   const answers = await Promise.allSettled(
     others.map(async (to) => {
       const limit = runtime.deadline(askMs, signal);
       const ask = () => askHeads(network, to, { owner, bucketId }, limit);
-      const heads = await ask().catch(async (error: unknown) => {
-        if (!(error instanceof CallError) || error.code !== 'Forbidden') throw error;
-        // It hasn't been told yet that we are fellows.
+      const teach = async () => {
         await putStatements(network, to, owner, roots.statements(owner), limit);
         return await ask();
+      };
+      let heads = await ask().catch(async (error: unknown) => {
+        if (!(error instanceof CallError) || error.code !== 'Forbidden') throw error;
+        // It hasn't been told yet that we are fellows.
+        return await teach();
       });
+      // What it acknowledges under the set before from now on it would not have told us.
+      if (heads.epoch < set.epoch) heads = await teach();
       if (namesUnknown(roots.view(owner), bucketId, heads)) {
         await roots.put(owner, await fetchStatements(network, to, owner, limit));
       }
@@ -171,8 +260,18 @@ async function catchUpBucket(
     });
   const now = roots.view(owner).sets.get(bucketId);
   // Another set than was asked: the next attempt asks its members.
-  if (now?.epoch !== set.epoch) return now !== undefined && !now.members.includes(network.self);
-  return good.filter((answered) => !isBehind(answered)).length >= answersNeeded(set, { hasWaited, known: others.length });
+  if (now?.epoch !== set.epoch) return now !== undefined && !now.members.includes(self) ? 0 : null;
+  const heard = good.filter((answered) => !isBehind(answered));
+  const ofSet = (farmers: readonly FarmerAddress[]) => farmers.filter(({ farmer }) => set.members.includes(farmer)).length;
+  const isEnough = ofSet(heard.map(({ to }) => to)) >= answersNeeded(set, { hasWaited, known: ofSet(others) });
+  const isEnoughBefore =
+    !owed ||
+    hasHeardBefore(owed, {
+      heard: (member) => member === self || heard.some(({ to, heads }) => to.farmer === member && heads.epoch >= set.epoch),
+      isKnown: (member) => member === self || others.some(({ farmer }) => farmer === member),
+      mayStillCome: (member) => !hasWaitedBefore || !set.members.includes(member),
+    });
+  return isEnough && isEnoughBefore ? set.epoch : null;
 }
 
 /** A member knows a newer set, or a log that isn't known here: statements are missing. */

@@ -58,6 +58,8 @@ export interface RootView {
   logs: LogView[];
   /** The highest epoch of each bucket. */
   sets: Map<BucketId, ReplicaSet>;
+  /** The epoch below that one: what was acknowledged last under it, its members know. */
+  setsBefore: Map<BucketId, ReplicaSet>;
   /** Those of the highest repair epoch: who may act now. */
   warrantSet: WarrantStatement[];
   /** All, oldest first: whose placements still count, and which repair keys there were. */
@@ -87,6 +89,7 @@ export function rootView(owner: PublicKey, statements: Iterable<Signed<RootState
     roles: [],
     logs: [],
     sets: new Map(),
+    setsBefore: new Map(),
     warrants: [],
     warrantSet: [],
     revocations: [],
@@ -251,9 +254,14 @@ function closing({ lastSeq, lastHash, closedMs }: LogClosedStatement): Closing {
 function takeSet(view: RootView, { body, signer }: Signed<RootStatement>): string | null {
   if (body.kind !== 'replica-set') return null;
   if (!mayKeep(view, signer, body.bucketId)) return 'Only the owner or a keeper of the bucket places its logs.';
-  const before = view.sets.get(body.bucketId);
+  const { bucketId, epoch } = body;
+  const newest = view.sets.get(bucketId);
+  const before = view.setsBefore.get(bucketId);
   // Statements come in the order of their bytes, so that of two of one epoch all readers take the same.
-  if (!before || body.epoch > before.epoch) view.sets.set(body.bucketId, replicaSetOf(body));
+  if (!newest || epoch > newest.epoch) {
+    view.sets.set(bucketId, replicaSetOf(body));
+    if (newest) view.setsBefore.set(bucketId, newest);
+  } else if (epoch < newest.epoch && epoch > (before?.epoch ?? 0)) view.setsBefore.set(bucketId, replicaSetOf(body));
   return null;
 }
 

@@ -208,8 +208,15 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `if (sealed && !closing && number < 0) throw`,
   },
   {
-    name: 'the epoch is not checked',
+    name: 'a new replica asks nobody of the set before',
     foundBy: 268,
+    file: 'node-image/farmer/log-catch-up.ts',
+    find: `const isOwed = before !== null && (`,
+    replace: `const isOwed = before !== null && before.epoch < 0 && (`,
+  },
+  {
+    name: 'the epoch is not checked',
+    foundBy: 100,
     file: 'node-image/farmer/log-calls.ts',
     find: `  if (set.epoch !== name.epoch) {`,
     replace: `  if (set.epoch < name.epoch) {`,

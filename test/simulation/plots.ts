@@ -118,8 +118,11 @@ async function movesApart(stage: Stage): Promise<void> {
   world.net.cut(bridge.name, leaver.name);
   const before = epoch();
   await world.addFarmer();
+  // Where the bridge knew no set yet the writer goes on while the change is under way, else behind it, and the farmer that
+  // is replaced hears no more of it than the writer.
+  if (before > 0) for (const { name } of world.farmers) if (name !== leaver.name) world.net.cut(leaver.name, name);
   world.setState(leaver.keyPair.publicKey, 'Leaving');
-  for (let left = 40; left > 0 && epoch() <= before && bridge.process.isAlive; left--) await world.sleep(1000);
+  for (let left = 90; left > 0 && epoch() <= before && bridge.process.isAlive; left--) await world.sleep(1000);
   // What it knew is all that it needs: nobody else writes there.
   await putDirectly(world, visitor, { key, asKnown: true });
   world.note('the visitor is killed, and never comes back');

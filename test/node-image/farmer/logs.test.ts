@@ -222,11 +222,19 @@ describe('epochs', () => {
     epoch = 2;
     expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
     await putRoots(farmer(0), set([farmer(1).farmer, farmer(2).farmer], 2));
-
     expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
     epoch = 1;
     expect(await refusal(append(chain(1)))).toBe('WrongEpoch');
     expect(await heads()).toMatchObject({ epoch: 2, setMember: false });
+  });
+
+  it('acknowledges nothing any more that the set has changed under', async () => {
+    async function* body() {
+      await putRoots(farmer(), set([farmer(1).farmer, farmer(2).farmer], 2));
+      yield frameAll([chain(1)[0]!.bytes]);
+    }
+    const head = encodeCallHead('log.append', { owner, bucketId, logId, epoch, firstSeq: 0 });
+    expect(await refusal(network.call(farmer(), { operation: 'log.append', head, body: body() }, signal))).toBe('WrongEpoch');
   });
 
   it('lets a new member be filled under the new epoch', async () => {

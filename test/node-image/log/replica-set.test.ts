@@ -1,5 +1,5 @@
 // Replica sets on real farmers: one member changes at a time, while writing goes on, and nothing is lost.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import * as fc from 'fast-check';
 import { replicaCount } from '#node/core/schemes.ts';
 import type { LogFarmer } from '#node/log/log-link.ts';
@@ -27,47 +27,58 @@ afterEach(async () => {
 });
 
 describe('a member that is replaced', () => {
-  it('hands over what others acknowledged at the last moment, also where f of those that stay are lost then', async () => {
-    const w = (world = await startLogWorld({ farmers: 7 }));
-    const log = await opened(w.open());
-    await put(log, 'first');
-    const [one, two, , , leaver] = log.set().members as [string, string, string, string, string];
-    const reached = new Set([one, two, leaver]);
-    const only = (network: Network): Network => ({
-      self: network.self,
-      close: () => network.close(),
-      call: async (to, call, signal) => {
-        if (call.operation === 'log.append' && !reached.has(to.farmer)) throw new CallError('Unreachable', 'Not now.');
-        return await network.call(to, call, signal);
-      },
-    });
-    // A writer that the change doesn't hold.
-    const { keyPair } = w.owner;
-    const other = await opened(w.open({ writer: keyPair, link: w.link(keyPair, only) }));
-    let before: Promise<void> | null = null;
-    const atLast = async () => {
-      await put(other, 'last');
-      await other.close();
-      for (const lost of [one, two]) {
-        w.kill(lost);
-        w.farm.setState(lost, 'Lost');
-      }
-    };
-    const late = (network: Network): Network => ({
-      self: network.self,
-      close: () => network.close(),
-      call: async (to, call, signal) => {
-        if (call.operation === 'roots.put') await (before ??= atLast());
-        return await network.call(to, call, signal);
-      },
-    });
-    w.farm.setState(leaver, 'Leaving');
-    const change = nextMemberChange({ set: log.set(), farmers: w.view.current().members, bucketId: BUCKET, promise: 2 })!;
-    expect(change.remove).toBe(leaver);
-    await changeMember(w.link(w.farm.bridge, late), { ...input(w), change, logs: [log] });
-    w.kill(leaver);
-    expect(await w.readKeys()).toEqual(['first', 'last']);
-  });
+  it.each([
+    ['', false],
+    [', though whoever changes it is gone as soon as the new set is known', true],
+  ])(
+    'hands over what others acknowledged at the last moment, also where f of those that stay are lost then%s',
+    async (_, isGone) => {
+      const w = (world = await startLogWorld({ farmers: 7 }));
+      const log = await opened(w.open());
+      await put(log, 'first');
+      const [one, two, , , leaver] = log.set().members as [string, string, string, string, string];
+      const reached = new Set([one, two, leaver]);
+      const only = (network: Network): Network => ({
+        self: network.self,
+        close: () => network.close(),
+        call: async (to, call, signal) => {
+          if (call.operation === 'log.append' && !reached.has(to.farmer)) throw new CallError('Unreachable', 'Not now.');
+          return await network.call(to, call, signal);
+        },
+      });
+      // A writer that the change doesn't hold.
+      const { keyPair } = w.owner;
+      const other = await opened(w.open({ writer: keyPair, link: w.link(keyPair, only) }));
+      let before: Promise<void> | null = null;
+      const atLast = async () => {
+        await put(other, 'last');
+        await other.close();
+        for (const lost of [one, two]) {
+          w.kill(lost);
+          w.farm.setState(lost, 'Lost');
+        }
+      };
+      const late = (network: Network): Network => ({
+        self: network.self,
+        close: () => network.close(),
+        call: async (to, call, signal) => {
+          if (call.operation === 'roots.put') await (before ??= atLast());
+          else if (before && isGone) throw new CallError('Aborted', 'It is gone.');
+          return await network.call(to, call, signal);
+        },
+      });
+      w.farm.setState(leaver, 'Leaving');
+      const change = nextMemberChange({ set: log.set(), farmers: w.view.current().members, bucketId: BUCKET, promise: 2 })!;
+      expect(change.remove).toBe(leaver);
+      const changed = changeMember(w.link(w.farm.bridge, late), { ...input(w), change, logs: [log] });
+      if (isGone) await expect(changed).rejects.toThrow();
+      else await changed;
+      const { set } = await vi.waitFor(() => readHeads(w.link(), input(w)), 10_000);
+      expect(set.epoch).toBe(2);
+      w.kill(leaver);
+      expect(await w.readKeys()).toEqual(['first', 'last']);
+    },
+  );
 
   it('hands over everything while writing goes on, also when it is dead', async () => {
     for (const dead of [false, true]) {

@@ -178,6 +178,19 @@ describe('of several', () => {
     const later = signRootStatement(keeper, { ...rootBodies.set, epoch: 2, members: [id(4)], issuedMs: 0 });
     expect(view(role, set, later).sets.get(bucketId)).toEqual({ epoch: 2, f: 1, members: [id(4)] });
   });
+
+  it('the epoch below the highest is known too, as far as it is told', () => {
+    const [second, third, fifth] = [2, 3, 5].map((epoch) =>
+      signRootStatement(keeper, { ...rootBodies.set, epoch, members: [id(epoch)], issuedMs: 0 }),
+    ) as [Signed<RootStatement>, Signed<RootStatement>, Signed<RootStatement>];
+    expect(view(role, third).setsBefore.get(bucketId)).toBeUndefined();
+    for (const all of [
+      [second, third, fifth],
+      [fifth, third, second],
+      [third, second, fifth],
+    ])
+      expect(view(role, set, ...all).setsBefore.get(bucketId)).toEqual({ epoch: 3, f: 1, members: [id(3)] });
+  });
 });
 
 describe('roles', () => {
