@@ -80,6 +80,7 @@ export function catchUp(options: CatchUpOptions): CatchUp {
   const remember = (name: string, epoch: number) => {
     pending.delete(name);
     joined.delete(name);
+    patience.delete(name);
     caughtUp.delete(name);
     caughtUp.set(name, epoch);
     if (caughtUp.size > MAX_REMEMBERED) caughtUp.delete(caughtUp.keys().next().value ?? '');
@@ -94,12 +95,12 @@ export function catchUp(options: CatchUpOptions): CatchUp {
     remember(name, set.epoch);
     return true;
   };
-  /** By bucket and epoch, of those that owe the set before a question: whether its members have had time to answer. */
-  const patience = new Map<string, { isOver: boolean }>();
-  const patienceOf = (name: string, signal: AbortSignal) => {
+  /** By bucket, of those that have to ask the set before: whether its members have had time to answer under this epoch. */
+  const patience = new Map<string, { epoch: number; isOver: boolean }>();
+  const patienceOf = (name: string, epoch: number, signal: AbortSignal) => {
     const known = patience.get(name);
-    if (known) return known;
-    const fresh = { isOver: false };
+    if (known?.epoch === epoch) return known;
+    const fresh = { epoch, isOver: false };
     patience.set(name, fresh);
     void pause(runtime, PATIENCE_MS, signal).then(() => (fresh.isOver = true));
     return fresh;
@@ -107,12 +108,14 @@ export function catchUp(options: CatchUpOptions): CatchUp {
   // Whatever goes wrong with one bucket, it is tried again and the others go on.
   const attempt = async (bucket: Bucket, askMs: number, signal: AbortSignal) => {
     const name = nameOf(bucket);
+    const known = setsOf(roots.view(bucket.owner), bucket.bucketId, network.self);
+    // Epochs are counted without a gap: the set before has to be heard of before anybody can be asked.
+    const isGap = known.set !== null && known.set.epoch > (known.before.set?.epoch ?? 0) + 1;
+    if (isGap) await owners.refresh(bucket.owner, signal).catch(() => {});
     const { set, before } = setsOf(roots.view(bucket.owner), bucket.bucketId, network.self);
-    const asOf = `${name}/${set?.epoch}`;
-    const hasWaitedBefore = before.isOwed && patienceOf(asOf, signal).isOver;
+    const hasWaitedBefore = set !== null && before.isOwed && patienceOf(name, set.epoch, signal).isOver;
     const epoch = await catchUpBucket(options, bucket, { hasWaited, hasWaitedBefore, askMs }, signal).catch(() => null);
     if (epoch === null) return false;
-    patience.delete(asOf);
     remember(name, epoch);
     return true;
   };
@@ -150,14 +153,15 @@ export function catchUp(options: CatchUpOptions): CatchUp {
       return await asking;
     },
     async run(signal) {
-      signal.addEventListener('abort', () => stopped.abort(signal.reason), { once: true });
+      const stop = () => {
+        stopped.abort(signal.reason);
+        wake();
+      };
+      signal.addEventListener('abort', stop, { once: true });
       void pause(runtime, PATIENCE_MS, signal).then(() => (hasWaited = true));
       for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
         if (pending.size + joined.size === 0) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-            signal.addEventListener('abort', () => resolve(), { once: true });
-          });
+          await new Promise<void>((resolve) => (wake = resolve));
           pauseMs = FIRST_PAUSE_MS;
         }
         const todo = [...pending.values(), ...joined.values()];
