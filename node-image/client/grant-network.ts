@@ -1,6 +1,14 @@
 // A network that shows the holder's grants to each farmer before the first call that needs them, and again
 // where a farmer has forgotten them (it was started anew) or doesn't take them any more.
-import { CallError, GrantRefusedError, type Answer, type Call, type FarmerAddress, type Network, type Operation } from '#node/net/net.ts';
+import {
+  CallError,
+  GrantRefusedError,
+  type Answer,
+  type Call,
+  type FarmerAddress,
+  type Network,
+  type Operation,
+} from '#node/net/net.ts';
 import { encodeCallHead } from '#node/wire/calls.ts';
 import { encodeGrantChain, type GrantChain } from '#node/wire/grants.ts';
 import type { PublicKey } from '#node/wire/types.ts';

@@ -13,7 +13,7 @@ import { repairManifestKey, type RepairRecord } from '#node/wire/checkpoints.ts'
 import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
-import { hasRole, isRepairer, type RootView } from '#node/wire/root-view.ts';
+import { isRepairer, type RootView } from '#node/wire/root-view.ts';
 import {
   ACCOUNT_BUCKET_ID,
   type BucketId,

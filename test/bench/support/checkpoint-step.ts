@@ -77,8 +77,6 @@ const steps: Record<string, () => Promise<Record<string, number>>> = {
     watch.configure(farmConfig({ states: FARMERS.map(() => 'Active') }));
     const judge = new Judge(index, watch, systemRuntime);
     const view = rootView(OWNER, []);
-    const log = { bucketId: BUCKET, logId: LOG, writer: OWNER, kind: 'entries' as const, openedMs: 1 };
-    const logs = [{ log, seq: 1, hash: LOG, sealed: false, holders: [], firstSeq: 1 }];
     const judgeAll = (ids: ReadonlySet<number>) => {
       judge.judgeAll(ids);
       progress(ids.size, objects / 2);

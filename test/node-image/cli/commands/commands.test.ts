@@ -184,7 +184,7 @@ describe('what a terminal shows of things that are counted', () => {
     await new Promise((resolve) => setTimeout(resolve, 150));
     progress.add(3);
     output.say({ removed: 3 }, 'done');
-    expect(err.text()).toMatch(/^\r\u001B\[Kphotos\/ {2}3 objects deleted {2}\d+\/s\r\u001B\[K$/);
+    expect(err.text().replace(/\d+\/s/, 'N/s')).toBe('\r\u001B[Kphotos/  3 objects deleted  N/s\r\u001B[K');
     expect(out.text()).toBe('done\n');
   });
 });
