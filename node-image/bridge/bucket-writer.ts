@@ -1,13 +1,13 @@
 // Everything that changes one bucket goes through here: decide under a lock (conditions, quota, the versions
 // that go) → log acknowledged on f + 1 farmers → visible in the catalog → answer. The log is opened when it
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
-import { nextClock, writtenAt } from '#node/core/log-merge.ts';
+import { compareClocks, nextClock, writtenAt } from '#node/core/log-merge.ts';
 import type { Access } from '#node/client/account.ts';
 import { CatalogError, takeNews, type Catalog, type CatalogNews } from '#node/catalog/catalog.ts';
 import { LogError, type LogErrorCode } from '#node/log/log-link.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { Runtime } from '#node/log/runtime.ts';
-import type { BucketId, Clock, OwnerEntry, RepairPart } from '#node/wire/types.ts';
+import { MAX_CLOCK_SKEW_MS, type BucketId, type Clock, type OwnerEntry, type RepairPart } from '#node/wire/types.ts';
 import type { FarmPort } from './farm-port.ts';
 import { createKeyLocks, LockError } from './key-locks.ts';
 import { ObjectsError } from './objects.ts';
@@ -42,7 +42,7 @@ export interface BucketWriter {
    * between it and the log; it throws ObjectsError, or returns null where there is nothing to write.
    */
   commit<Result>(names: readonly string[], decide: () => Decision<Result> | null): Promise<Result | null>;
-  /** A clock above all before it. */
+  /** A clock above all before it, and above those of the entries that were read (unless they are far ahead of ours). */
   clock(): Clock;
   /** Growth that is decided and not yet visible. */
   reserved(): Growth;
@@ -100,12 +100,21 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
     reserved = { objects: reserved.objects + sign * growth.objects, bytes: reserved.bytes + sign * growth.bytes };
   };
 
+  /** Hybrid: what is written upon an entry comes after it, however late our own clock is. */
+  const follow = (entries: readonly OwnerEntry[]): void => {
+    for (const entry of entries) {
+      const at = writtenAt(entry);
+      if (at.wallMs <= runtime.nowMs() + MAX_CLOCK_SKEW_MS && compareClocks(at, lastClock) > 0) lastClock = at;
+    }
+  };
+
   const readNew = async (signal: AbortSignal, onProgress: () => void): Promise<void> => {
     const since = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
     for await (const news of farm.readNew(access, bucketId, since, signal)) {
       // Taken over from a checkpoint, the bucket isn't whole before its end.
       if ('step' in news) isReady = false;
       await takeNews(catalog, news);
+      follow(entriesOf(news));
       options.onNews?.(news);
       onProgress();
     }
@@ -301,6 +310,13 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       await closeLog();
     },
   };
+}
+
+/** Those of a batch, or of one step of a checkpoint. */
+function entriesOf(news: CatalogNews): readonly OwnerEntry[] {
+  if (!('step' in news)) return news.entries;
+  if (news.step.kind !== 'records') return [];
+  return news.step.ownerRecords.flatMap((record) => (record.kind === 'entry' ? [record.entry] : []));
 }
 
 const clockName = ({ wallMs, counter }: Clock): string => `${wallMs}.${counter}`;

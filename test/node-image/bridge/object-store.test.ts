@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { compareClocks } from '#node/core/log-merge.ts';
 import type { ObjectsError } from '#node/bridge/objects.ts';
 import type { BucketRow, Catalog } from '#node/catalog/catalog.ts';
 import { bodyOf, memoryBridge, never, textOf, type MemoryBridge } from './memory-bridge.ts';
@@ -57,6 +58,23 @@ describe('objects', () => {
     };
     await next.objects.completeUpload(bucket, order, never);
     expect(await get(next, bucket, 'parts')).toBe('part one');
+  });
+
+  it('come after what was read before them, however late the clock is, unless that lies far ahead', async () => {
+    const bridge = await memoryBridge();
+    const bucket = await bridge.bucket();
+    const clockOf = ({ catalog }: typeof bridge, key: string) => catalog.current(bucket.bucketId, key)!.clock;
+    bridge.runtime.now += 200_000;
+    await put(bridge, bucket, 'early', 'x');
+    const next = await memoryBridge({ farm: bridge.farm });
+    await put(next, bucket, 'late', 'x');
+    expect(compareClocks(clockOf(next, 'late'), clockOf(next, 'early'))).toBeGreaterThan(0);
+    bridge.runtime.now += 1_000_000;
+    await put(bridge, bucket, 'mad', 'x');
+    const last = await memoryBridge({ farm: bridge.farm });
+    await put(last, bucket, 'sane', 'x');
+    expect(compareClocks(clockOf(last, 'sane'), clockOf(last, 'mad'))).toBeLessThan(0);
+    expect(compareClocks(clockOf(last, 'sane'), clockOf(last, 'late'))).toBeGreaterThan(0);
   });
 
   it('are not stored where the body turns out wrong, and the segments are not announced', async () => {
