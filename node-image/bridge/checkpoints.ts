@@ -76,6 +76,17 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     }
   };
 
+  /** A cut may know a batch that is on too few replicas to be in a checkpoint. Sooner or later it is on more, or counts no more. */
+  const mustHaveAll = ({ owner, bucketId, logs }: BucketState): void => {
+    const positions = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+    const left = logs.find(({ log, seq }) => (positions.get(log.logId) ?? 0) > seq);
+    if (!left) return;
+    throw new LogError(
+      'NotEnoughReplicas',
+      `Log ${left.log.logId} of bucket ${bucketId} has batches on too few replicas to be in a checkpoint: the account's waits for them.`,
+    );
+  };
+
   const record = async (writer: BucketWriter, ...[entry, repair]: Parameters<CheckpointOrder['record']>): Promise<void> => {
     await writer.commit(['checkpoint'], () => ({
       entries: [{ ...entry, clock: writer.clock() }],
@@ -88,7 +99,8 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 
   /**
    * Whoever starts from a checkpoint of the account doesn't read the cuts that it covers. No batch that such a reader
-   * still takes from the other logs may bring in what they dropped: checkpoints of these buckets come first.
+   * still takes from the other logs may bring in what they dropped: checkpoints of these buckets come first, of all
+   * that the cuts knew.
    */
   const makeOthers = async (owner: PublicKey): Promise<void> => {
     const roots = await accounts.roots(owner, signal);
@@ -126,6 +138,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       always,
       follow: async (state) => {
         await follow(writer, state);
+        if (always) mustHaveAll(state);
         if (bucketId === ACCOUNT_BUCKET_ID) await makeOthers(owner);
       },
       isLive: (segmentId) => catalog.references(bucketId, segmentId) > 0,

@@ -221,6 +221,22 @@ describe('a bridge', () => {
     expect(seen.filter((id) => bridge.catalog.references(ACCOUNT_BUCKET_ID, id) === 0)).toEqual(live);
   });
 
+  it("lets the account's wait for batches that a cut may know and that are on too few replicas for a checkpoint", async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const real = createMemoryCatalog();
+    let ahead = 0;
+    const positions: Catalog['positions'] = (owner, bucketId) =>
+      real.positions(owner, bucketId).map((one) => ({ ...one, seq: one.seq + (bucketId === ACCOUNT_BUCKET_ID ? 0 : ahead) }));
+    const { bridge, owner, troubles, create, put } = await startBridge('waits', { ...real, positions }, 3000);
+    await create('photos');
+    await put('photos', 'key', text('key', 30_000));
+    for (let i = 0; i < 12; i++) await create(`bucket-${i}`);
+    ahead = 1;
+    expect(await bridge.checkpoints.makeDue()).toBe(0);
+    expect(JSON.stringify(troubles)).toContain('on too few replicas to be in a checkpoint');
+    expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toEqual([]);
+  });
+
   it('makes them anew under another scheme, packs and all', async () => {
     farm = await memoryFarm({ farmers: 6 });
     const first = await startBridge('renewed');
