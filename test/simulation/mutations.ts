@@ -243,6 +243,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `  if (entry.piecesToMove < 0) return held(`,
   },
   {
+    name: 'a clock follows nothing that was read',
+    foundBy: 548,
+    file: 'node-image/bridge/bucket-writer.ts',
+    find: `      follow(entriesOf(news));`,
+    replace: `      follow(entriesOf(news).slice(0, 0));`,
+  },
+  {
     name: 'the end of a sealed log is not filled',
     foundBy: 548,
     file: 'node-image/log/seal-log.ts',
