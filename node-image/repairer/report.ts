@@ -11,6 +11,8 @@ import type { FarmerCounts, IndexTotals } from './index-figures.ts';
 export interface ReplicaSetFacts {
   f: number;
   members: readonly PublicKey[];
+  /** Members no more, but somebody still has to take from them what they knew last. */
+  former: readonly PublicKey[];
 }
 /** What a farmer said of itself when it was asked last. */
 interface HoldingsFacts {
@@ -102,7 +104,7 @@ function farmerFacts(farmer: PublicKey, facts: ReportFacts): FarmReport['farmers
     state: facts.stateOf(farmer),
     lastSeenMs: facts.lastSeenMs(farmer),
     ...facts.countsOf(farmer),
-    replicaSets: facts.replicaSets.filter(({ members }) => members.includes(farmer)).length,
+    replicaSets: facts.replicaSets.filter(({ members, former }) => [...members, ...former].includes(farmer)).length,
     unwarrantedPieces: foreign.reduce((sum, { pieces }) => sum + pieces, 0),
     cordonedMs: holdings?.cordonedMs ?? null,
     audits: facts.trustOf(farmer),

@@ -13,7 +13,7 @@ import { repairManifestKey, type RepairRecord } from '#node/wire/checkpoints.ts'
 import { readCut } from '#node/wire/cuts.ts';
 import { WireError } from '#node/wire/codec.ts';
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
-import { isRepairer, type RootView } from '#node/wire/root-view.ts';
+import { isRepairer, type ReplicaSet, type RootView } from '#node/wire/root-view.ts';
 import {
   ACCOUNT_BUCKET_ID,
   type BucketId,
@@ -70,10 +70,29 @@ export async function scanOwner(input: ScanInput): Promise<OwnerFacts | null> {
   }
   const keys = repairKeys(view, self);
   const sets = [...view.sets].filter(([, { members }]) => members.length > 0);
-  for (const [bucketId] of sets) await scanBucket(input, roots, keys, bucketId);
+  const replicaSets: ReplicaSetFacts[] = [];
+  for (const [bucketId, set] of sets) {
+    const answered = await scanBucket(input, roots, keys, bucketId);
+    replicaSets.push({ ...set, former: stillAsked(set, view.setsBefore.get(bucketId) ?? null, answered) });
+  }
   await applyCuts(input, view);
   const repairers = [...new Set(view.warrantSet.map(({ repairer }) => repairer))];
-  return { warrants: view.warrants, repairers, replicaSets: sets.map(([, set]) => set) };
+  return { warrants: view.warrants, repairers, replicaSets };
+}
+
+/**
+ * Pure: members of the set before that have left, until every new member (where there is none, every member) has
+ * answered, and so has taken from them what was acknowledged last.
+ */
+export function stillAsked(
+  { members }: Pick<ReplicaSet, 'members'>,
+  before: Pick<ReplicaSet, 'members'> | null,
+  answered: { has(farmer: PublicKey): boolean },
+): PublicKey[] {
+  if (!before) return [];
+  const fresh = members.filter((one) => !before.members.includes(one));
+  if ((fresh.length > 0 ? fresh : members).every((one) => answered.has(one))) return [];
+  return before.members.filter((one) => !members.includes(one));
 }
 
 /** Of all warrants for this repairer, newest first; what doesn't open isn't for it. */
@@ -91,7 +110,13 @@ function repairKeys(view: RootView, self: KeyPair): Uint8Array[] {
     });
 }
 
-async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[], bucketId: BucketId): Promise<void> {
+/** Answers who told its heads. */
+async function scanBucket(
+  input: ScanInput,
+  roots: Roots,
+  epochKeys: Uint8Array[],
+  bucketId: BucketId,
+): Promise<BucketState['answers']> {
   const { client, index, owner, signal } = input;
   const state = await readHeads(client.link, { owner, bucketId, signal, view: roots.view });
   const positions = index.positions(owner, bucketId);
@@ -113,6 +138,7 @@ async function scanBucket(input: ScanInput, roots: Roots, epochKeys: Uint8Array[
   }
   if (checkpoint) await takeCheckpoint(input, state, checkpoint, store);
   for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);
+  return state.answers;
 }
 
 /** Records that are taken in one transaction. */

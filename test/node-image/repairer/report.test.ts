@@ -73,7 +73,7 @@ describe('farm report', () => {
       segmentsQueued: 2,
       segmentsByScheme: { '4/5/6/6': 9 },
     });
-    const replicaSets = [{ f: 2, members: [0, 1, 2, 3, 4].map(key) }];
+    const replicaSets = [{ f: 2, members: [0, 1, 2, 3, 4].map(key), former: [] }];
     expect(farmReport(facts({ totals, replicaSets, lost: [0, 1] }))).toMatchObject({ state: 'AtRisk', margin: 0 });
     expect(farmReport(facts({ totals, replicaSets, lost: [0, 1, 2] }))).toMatchObject({ state: 'Unreadable', margin: -1 });
     const byState = { Healthy: 7, Degraded: 0, AtRisk: 0, Unreadable: 2 };
@@ -88,8 +88,8 @@ describe('farm report', () => {
     const report = farmReport(
       facts({
         replicaSets: [
-          { f: 1, members: [key(0), key(1), key(2)] },
-          { f: 1, members: [key(2), key(3), key(4)] },
+          { f: 1, members: [key(0), key(1), key(2)], former: [] },
+          { f: 1, members: [key(2), key(3), key(4)], former: [key(1)] },
         ],
         countsOf: (farmer) =>
           farmer === key(2) ? { pieces: 8, pieceBytes: 800, piecesToMove: 3 } : { pieces: 0, pieceBytes: 0, piecesToMove: 0 },
@@ -119,6 +119,7 @@ describe('farm report', () => {
       unwarrantedPieces: 6,
       cordonedMs: 44,
     });
+    expect([0, 1, 3].map((i) => report.farmers[i]?.replicaSets)).toEqual([1, 2, 1]);
     expect(report.farmers[5]).toMatchObject({ replicaSets: 0, unwarrantedPieces: 0, cordonedMs: null });
     expect(report.ownersWithoutWarrant).toBe(2);
   });
