@@ -1,11 +1,13 @@
 // HTTP to the API server: kept connections, one deadline for each call, and patience where the server asks
 // for it. client-node opens a connection per request, has no timeout and never retries.
+import type { SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Clock, Random } from '../runtime/clock.ts';
 import type { Access, Credentials } from './credentials.ts';
 import type { StatusBody } from './errors.ts';
 import type { KubeMetrics } from './kube-metrics.ts';
+import { createSecureContext } from 'node:tls';
 import { Agent, ProxyAgent, request as send } from 'undici';
 import { backoffMs } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -142,13 +144,15 @@ function deadlineError(call: Call): KubeError {
   return new KubeError('Timeout', `${call.what}: no answer within ${call.deadlineMs} ms; is the API server there and well?`);
 }
 
+type SharedTls = Pick<Access['tls'], 'servername' | 'rejectUnauthorized'> & { secureContext: SecureContext };
+
 /** Kept connections, anew whenever certificates change. */
 function createPools(options: TransportOptions) {
   const { clock, credentials, userAgent } = options;
   let access: { value: Promise<Access>; atMs: number } | undefined;
   let agents: { key: string; calls: Dispatcher; watches: Dispatcher } | undefined;
 
-  const agent = (tls: Access['tls'], connections: number | null): Dispatcher => {
+  const agent = (tls: SharedTls, connections: number | null): Dispatcher => {
     // HTTP/1.1: a connection for each watch. Go servers would choose HTTP/2, where all share one and end with it.
     const common = { allowH2: false, connections, headersTimeout: headersTimeoutMs, bodyTimeout: 0, keepAliveTimeout: idleMs };
     const connect = { ...tls, timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
@@ -166,7 +170,10 @@ function createPools(options: TransportOptions) {
     const key = [tls.ca, tls.cert, tls.key, tls.servername, tls.rejectUnauthorized].map(String).join('\n');
     if (agents?.key !== key) {
       closeAgents(agents);
-      agents = { key, calls: agent(tls, options.connections ?? defaultConnections), watches: agent(tls, null) };
+      // One context for all: each connection would keep the authority's certificates for itself.
+      const { ca, cert, key: privateKey, ...rest } = tls;
+      const shared: SharedTls = { ...rest, secureContext: createSecureContext({ ca, cert, key: privateKey }) };
+      agents = { key, calls: agent(shared, options.connections ?? defaultConnections), watches: agent(shared, null) };
     }
     return { headers: { 'user-agent': userAgent, ...headers }, agents };
   };

@@ -210,7 +210,7 @@ describe('patience', () => {
 
   test('what isn’t an API server is Unavailable', async () => {
     stub.handler = (_request, response) => void response.writeHead(200).end('<html>');
-    expect(await failure(client().get(configMaps, ref, { deadlineMs: 300 }))).toMatchObject({ code: 'Unavailable' });
+    expect(await failure(client().get(configMaps, ref, { deadlineMs: 2000 }))).toMatchObject({ code: 'Unavailable' });
   });
 
   test('calls are counted by what came of them', async () => {
