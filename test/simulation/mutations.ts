@@ -107,7 +107,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a lost farmer's pieces count",
-    foundBy: 549,
+    foundBy: 30,
     file: 'node-image/core/segment-health.ts',
     find: `  match.grow(holders, (farmer) => stateOf(farmer) === 'Online');`,
     replace: `  match.grow(holders, () => true);`,
@@ -174,7 +174,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a member of any farm may be a holder',
-    foundBy: 205,
+    foundBy: 66,
     file: 'node-image/wire/placements.ts',
     find: `warrant.farms.includes(signed.body.farm) && verifyMembership`,
     replace: `verifyMembership`,
@@ -222,13 +222,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: `  if (set.epoch < name.epoch) {`,
   },
   {
-    name: 'what a write replaces stays',
-    foundBy: 42,
-    file: 'node-image/catalog/apply-batch.ts',
-    find: `remove(tables, bucketId, entry.key, entry.replaces);`,
-    replace: `remove(tables, bucketId, entry.key, []);`,
-  },
-  {
     name: 'a farmer that was set back answers at once',
     foundBy: 37,
     file: 'node-image/farmer/log-calls.ts',
@@ -236,25 +229,11 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: ``,
   },
   {
-    name: 'a volume goes while pieces are to be moved',
-    foundBy: 156,
-    file: 'operator/farm/drain.ts',
-    find: `  if (entry.piecesToMove > 0) return held(`,
-    replace: `  if (entry.piecesToMove < 0) return held(`,
-  },
-  {
     name: 'a clock follows nothing that was read',
     foundBy: 548,
     file: 'node-image/bridge/bucket-writer.ts',
     find: `      follow(entriesOf(news));`,
     replace: `      follow(entriesOf(news).slice(0, 0));`,
-  },
-  {
-    name: 'the end of a sealed log is not filled',
-    foundBy: 548,
-    file: 'node-image/log/seal-log.ts',
-    find: `  if (end.seq > 0) await fill(link, input, heads, end);`,
-    replace: `  if (end.seq < 0) await fill(link, input, heads, end);`,
   },
   {
     name: 'an upload is done at required',
@@ -265,7 +244,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a grant that has ended is taken',
-    foundBy: 75,
+    foundBy: 5,
     file: 'node-image/core/grants.ts',
     find: `>= rights.notBeforeMs && nowMs <= rights.expiresMs;`,
     replace: `>= rights.notBeforeMs;`,
