@@ -32,7 +32,7 @@ function compare(want: unknown, have: unknown, path: string[], found: Difference
     compareLists(want, have, path, found);
     return;
   } else if (isObject(want) && isObject(have)) {
-    for (const [field, value] of Object.entries(want)) compare(value, have[field], [...path, field], found);
+    for (const [field, value] of Object.entries(want)) compare(value, ownField(have, field), [...path, field], found);
     return;
   } else if (sameScalar(want, have, path)) return;
   found.push({ path: path.join('.'), want, have });
@@ -49,6 +49,11 @@ function compareLists(want: unknown[], have: unknown[], path: string[], found: D
   }
   if (want.length !== have.length) found.push({ path: path.join('.'), want, have });
   else for (const [index, item] of want.entries()) compare(item, have[index], [...path, String(index)], found);
+}
+
+/** What every object inherits is no field of it. */
+function ownField(object: Record<string, unknown>, field: string): unknown {
+  return Object.hasOwn(object, field) ? object[field] : undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -2,21 +2,21 @@
 // them, and replaces all others as a whole. The table has what the kinds of the operator use.
 
 /** Field → what names an item; for builtin kinds and for our own. */
-const keyFields: Record<string, readonly string[]> = {
-  conditions: ['type'],
-  containers: ['name'],
-  env: ['name'],
-  ephemeralContainers: ['name'],
-  farmers: ['name'],
-  imagePullSecrets: ['name'],
-  initContainers: ['name'],
-  ownerReferences: ['uid'],
-  topologySpreadConstraints: ['topologyKey', 'whenUnsatisfiable'],
-  volumeDevices: ['devicePath'],
-  volumeMounts: ['mountPath'],
-  volumes: ['name'],
-  zones: ['name'],
-};
+const keyFields = new Map<string, readonly string[]>([
+  ['conditions', ['type']],
+  ['containers', ['name']],
+  ['env', ['name']],
+  ['ephemeralContainers', ['name']],
+  ['farmers', ['name']],
+  ['imagePullSecrets', ['name']],
+  ['initContainers', ['name']],
+  ['ownerReferences', ['uid']],
+  ['topologySpreadConstraints', ['topologyKey', 'whenUnsatisfiable']],
+  ['volumeDevices', ['devicePath']],
+  ['volumeMounts', ['mountPath']],
+  ['volumes', ['name']],
+  ['zones', ['name']],
+]);
 
 /** Lists of plain values that are sets. */
 const sets = new Set(['finalizers']);
@@ -32,7 +32,7 @@ function itemKey(path: readonly string[], field: string, item: unknown): string 
   if (sets.has(field)) return JSON.stringify(item);
   if (typeof item !== 'object' || item === null) return undefined;
   const values = item as Record<string, unknown>;
-  const fields = field === 'ports' ? portFields(path, values) : keyFields[field];
+  const fields = field === 'ports' ? portFields(path, values) : keyFields.get(field);
   if (fields === undefined) return undefined;
   return JSON.stringify(fields.map((name) => values[name] ?? (name === 'protocol' ? 'TCP' : null)));
 }

@@ -60,6 +60,12 @@ describe('drift', () => {
     expect(sameContent({ a: 1 }, { a: 1, b: 2 })).toBe(false);
   });
 
+  test('fields may be called as what every object inherits', () => {
+    const object: unknown = JSON.parse('{"a": {"__proto__": [[1]], "constructor": {}, "toString": "x"}}');
+    expect(drift(object, structuredClone(object))).toEqual([]);
+    expect(paths(object, { a: {} })).toEqual(['a.__proto__', 'a.toString']);
+  });
+
   test('whatever an object is, it is what it should be; with a changed leaf it is not', () => {
     const json = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 4 }), { minKeys: 1 });
     fc.assert(
