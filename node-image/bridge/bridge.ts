@@ -108,8 +108,9 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     bridge.desired.restore();
     const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run(), bridge.checkpoints.run()]);
     const tlsDir = settings.s3TlsDir ?? '';
+    const certificate = tlsDir === '' ? null : await readCertificate(tlsDir);
     const server = await startS3Server({
-      ...(tlsDir === '' ? {} : { certificate: await readCertificate(tlsDir) }),
+      ...(certificate === null ? {} : { certificate }),
       objects: bridge.objects,
       findKey: bridge.keys.find,
       region: settings.s3Region,
@@ -123,9 +124,13 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
     });
     about.s3Port = server.port;
     const renewing =
-      tlsDir === ''
+      certificate === null
         ? undefined
-        : watchCertificate(tlsDir, (renewed) => server.setCertificate(renewed), { log, signal: ends, runtime: systemRuntime });
+        : watchCertificate({ folder: tlsDir, inForce: certificate }, (renewed) => server.setCertificate(renewed), {
+            log,
+            signal: ends,
+            runtime: systemRuntime,
+          });
     log.info({ port: server.port }, 'the bridge serves S3');
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();

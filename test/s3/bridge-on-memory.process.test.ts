@@ -106,7 +106,7 @@ describe('S3 over HTTPS', () => {
     const warned: string[] = [];
     const log = { debug() {}, info() {}, error() {}, warn: (_: object, text: string) => void warned.push(text) };
     const watching = watchCertificate(
-      folder,
+      { folder, inForce: one },
       ({ cert }) => {
         if (cert === 'nonsense') throw new Error('no certificate');
         taken.push(cert);

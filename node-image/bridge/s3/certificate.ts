@@ -19,11 +19,11 @@ export async function readCertificate(folder: string): Promise<Certificate> {
 
 /** Hands on each new one that can be used; what can't be leaves the last one in force. Runs until the signal aborts. */
 export async function watchCertificate(
-  folder: string,
+  { folder, inForce }: { folder: string; inForce: Certificate },
   onRenewed: (certificate: Certificate) => void,
   { log, signal, runtime }: { log: Log; signal: AbortSignal; runtime: Runtime },
 ): Promise<void> {
-  let seen = await readCertificate(folder);
+  let seen = inForce;
   for (;;) {
     await pause(runtime, POLL_MS, signal);
     if (signal.aborted) return;
