@@ -5,7 +5,14 @@ import { defineConfig } from 'vitest/config';
 // server) and cluster (a real node).
 // The limits end what hangs; they are wide, since machines differ and are shared.
 const level = (name: string, include: string[], testTimeoutMs: number, extra: object = {}) => ({
-  test: { name, include, testTimeout: testTimeoutMs, hookTimeout: testTimeoutMs, ...extra },
+  test: {
+    name,
+    include,
+    testTimeout: testTimeoutMs,
+    hookTimeout: testTimeoutMs,
+    expect: { poll: { timeout: 30_000 } },
+    ...extra,
+  },
 });
 
 export default defineConfig({
