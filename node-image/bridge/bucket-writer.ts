@@ -2,6 +2,7 @@
 // that go) → log acknowledged on f + 1 farmers → visible in the catalog → answer. The log is opened when it
 // is first needed and again after it ended; before each opening the catalog reads what it doesn't know yet.
 import { compareClocks, nextClock, writtenAt } from '#node/core/log-merge.ts';
+import { raceAbort } from '#node/core/race-abort.ts';
 import type { Access } from '#node/client/account.ts';
 import { CatalogError, takeNews, type Catalog, type CatalogNews } from '#node/catalog/catalog.ts';
 import { LogError, type LogErrorCode } from '#node/log/log-link.ts';
@@ -334,13 +335,4 @@ function unavailable(error: unknown): never {
   }
   const why = error instanceof Error ? error.message : String(error);
   throw new ObjectsError('SlowDown', `Too few farmers answer to keep the promise for this write: ${why}; try again`, error);
-}
-
-function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

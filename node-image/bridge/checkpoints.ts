@@ -65,10 +65,13 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     return runtime.nowMs() - (failedMs.get(`${owner}/${bucketId}`) ?? 0) > RETRY_MS;
   };
 
+  const positionsOf = (owner: PublicKey, bucketId: BucketId) =>
+    new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+
   /** The catalog has everything that these heads name. */
   const follow = async (writer: BucketWriter, { owner, bucketId, logs }: BucketState): Promise<void> => {
     for (let reading = 0; ; reading++) {
-      const positions = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+      const positions = positionsOf(owner, bucketId);
       if (logs.every(({ log, seq }) => (positions.get(log.logId) ?? 0) >= seq)) return;
       if (reading === MAX_READINGS)
         throw new LogError('Damaged', `The catalog doesn't come up to the logs of bucket ${bucketId}.`);
@@ -78,7 +81,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 
   /** A cut may know a batch that is on too few replicas to be in a checkpoint. Sooner or later it is on more, or counts no more. */
   const mustHaveAll = ({ owner, bucketId, logs }: BucketState): void => {
-    const positions = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+    const positions = positionsOf(owner, bucketId);
     const left = logs.find(({ log, seq }) => (positions.get(log.logId) ?? 0) > seq);
     if (!left) return;
     throw new LogError(

@@ -1,6 +1,7 @@
 // The real network: HTTPS with mutual TLS on libp2p certificates. POST /v1/<operation>, the head in a
 // header, the body streamed. The peer's identity is checked once for each connection, on both ends.
 import { createServer } from 'node:https';
+import { raceAbort } from '#node/core/race-abort.ts';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -206,17 +207,12 @@ async function exchange(pool: Pool, to: FarmerAddress, call: Call, signal: Abort
 
 /** Undici looks at the signal when the request has a connection: whoever gives up doesn't wait for one. */
 async function untilAborted(request: Promise<Dispatcher.ResponseData>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-  const aborted = Promise.withResolvers<never>();
-  const stop = () => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', stop, { once: true });
   try {
-    return await Promise.race([request, aborted.promise]);
+    return await raceAbort(request, signal);
   } catch (error) {
     // Its answer, should there be one, is nobody's.
     request.then(({ body }) => body.destroy()).catch(() => {});
     throw error;
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }
 

@@ -104,7 +104,7 @@ function farmerFacts(farmer: PublicKey, facts: ReportFacts): FarmReport['farmers
     state: facts.stateOf(farmer),
     lastSeenMs: facts.lastSeenMs(farmer),
     ...facts.countsOf(farmer),
-    replicaSets: facts.replicaSets.filter(({ members, former }) => [...members, ...former].includes(farmer)).length,
+    replicaSets: facts.replicaSets.filter(({ members, former }) => members.includes(farmer) || former.includes(farmer)).length,
     unwarrantedPieces: foreign.reduce((sum, { pieces }) => sum + pieces, 0),
     cordonedMs: holdings?.cordonedMs ?? null,
     audits: facts.trustOf(farmer),

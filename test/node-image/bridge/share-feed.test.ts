@@ -75,3 +75,21 @@ it('… nor does one that packs it while the bytes of others are fetched', async
   await world.feed.feed();
   expect([world.shown('a/1'), world.shown('a/2')]).toEqual(['bytes of a/1', 'bytes of a/2']);
 });
+
+it('says that it has reached what it couldn’t write only once it is written', async () => {
+  const before: { commit?(): Promise<void> } = {};
+  const world = await start(before);
+  await world.put('a/1');
+  await world.feed.feed();
+  const reached = world.feed.heads();
+  await world.put('a/2');
+  const entry = { kind: 'delete' as const, key: 'a/2', clock: { wallMs: 1, counter: 0 }, names: [] };
+  const about = { owner: 'aa'.repeat(32), bucketId: 'bb'.repeat(16), logId: 'ee'.repeat(32), seq: 9, hash: 'ff'.repeat(32) };
+  world.feed.take({ ...about, entries: [entry], repair: null, placements: [] });
+  before.commit = () => Promise.reject(new Error('the log has ended'));
+  await expect(world.feed.feed()).rejects.toThrow('the log has ended');
+  expect(world.feed.heads()).toEqual(reached);
+  await world.feed.feed();
+  expect(world.shown('a/2')).toBe('bytes of a/2');
+  expect(world.feed.heads()).not.toEqual(reached);
+});

@@ -160,6 +160,8 @@ describe('repair on a farm', () => {
     const leaving = written[0]!.placement.farmers[3]!;
     const held = written.filter(({ placement }) => placement.farmers.includes(leaving)).length;
     const of = () => handle.repair.report().farmers.find(({ farmer }) => farmer === leaving)!;
+    const replicas = () => handle.repair.report().farmers.flatMap((one) => (one.replicaSets > 0 ? [one.farmer] : []));
+    const before = replicas();
     world.farm.setState(leaving, 'Leaving');
     // From the first moment on, also before its segments are judged anew: nobody may take it for drained.
     expect(of()).toMatchObject({ state: 'Leaving', pieces: held, piecesToMove: held });
@@ -169,6 +171,13 @@ describe('repair on a farm', () => {
     await handle.round();
     expect(of()).toMatchObject({ piecesToMove: 0 });
     await world.upkeep();
+    const others = world.farm.farmers.filter(({ keyPair }) => !before.includes(keyPair.publicKey));
+    expect(before).toContain(leaving);
+    // As long as the new replica doesn't answer, the one that leaves may know what nobody else does.
+    for (const { keyPair } of others) world.farm.net.detach(keyPair.publicKey);
+    await handle.round();
+    expect(of()).toMatchObject({ replicaSets: 1 });
+    for (const { keyPair, farmer } of others) world.farm.net.attach(keyPair.publicKey, farmer.service);
     await handle.round();
     expect(of()).toMatchObject({ piecesToMove: 0, replicaSets: 0 });
     expect(handle.repaired).toEqual(Array.from({ length: held }, () => ({ pieces: 1, copied: true })));
