@@ -7,6 +7,7 @@ import { segmentStore } from '#node/client/segment-store.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { CHECKPOINT_LIMITS, makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
+import { spreadLog } from '#node/log/copy-log.ts';
 import { LogError } from '#node/log/log-link.ts';
 import type { BucketState } from '#node/log/log-reader.ts';
 import type { Roots } from '#node/log/roots.ts';
@@ -79,14 +80,25 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     }
   };
 
-  /** A cut may know a batch that is on too few replicas to be in a checkpoint. Sooner or later it is on more, or counts no more. */
-  const mustHaveAll = ({ owner, bucketId, logs }: BucketState): void => {
+  /**
+   * A cut may know a batch that is on too few replicas to be in a checkpoint. Its writer may be gone for good: the batch
+   * is brought to the others, for the next time.
+   */
+  const mustHaveAll = async ({ owner, bucketId, set, logs, answers }: BucketState): Promise<void> => {
     const positions = positionsOf(owner, bucketId);
-    const left = logs.find(({ log, seq }) => (positions.get(log.logId) ?? 0) > seq);
-    if (!left) return;
+    const left = logs.filter(({ log, seq }) => (positions.get(log.logId) ?? 0) > seq);
+    for (const { log } of left) {
+      const name = { owner, bucketId, logId: log.logId };
+      const toSeq = positions.get(log.logId)!;
+      const hasIt = ({ logId, seq }: { logId: PublicKey; seq: number }) => logId === log.logId && seq >= toSeq;
+      const sources = [...answers].flatMap(([farmer, heads]) => (heads.logs.some(hasIt) ? [farmer] : []));
+      await spreadLog(client.link, { name, set, sources, toSeq, signal });
+    }
+    if (left.length === 0) return;
+    const logIds = left.map(({ log }) => log.logId).join(', ');
     throw new LogError(
       'NotEnoughReplicas',
-      `Log ${left.log.logId} of bucket ${bucketId} has batches on too few replicas to be in a checkpoint: the account's waits for them.`,
+      `Of bucket ${bucketId} these logs had batches on too few replicas to be in a checkpoint, and have them on enough now: ${logIds}. The account's is made next time.`,
     );
   };
 
@@ -141,7 +153,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       always,
       follow: async (state) => {
         await follow(writer, state);
-        if (always) mustHaveAll(state);
+        if (always) await mustHaveAll(state);
         if (bucketId === ACCOUNT_BUCKET_ID) await makeOthers(owner);
       },
       isLive: (segmentId) => catalog.references(bucketId, segmentId) > 0,

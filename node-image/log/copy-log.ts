@@ -5,6 +5,8 @@ import { CallError } from '#node/net/net.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import { appendBatches, headOf, readLog, type LogName } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
+import { gather, reasons } from './quorum.ts';
+import type { ReplicaSet } from '#node/wire/root-view.ts';
 
 export interface CopyOrder {
   name: LogName;
@@ -71,4 +73,24 @@ export async function copyLog(link: LogLink, { name, epoch, sources, to, toSeq, 
       throw error;
     }
   }
+}
+
+export interface SpreadOrder extends Omit<CopyOrder, 'epoch' | 'to'> {
+  set: ReplicaSet;
+}
+
+/** Resolves when more than f members have all up to `toSeq`; the others get it if they answer. Rejects with LogError NotEnoughReplicas. */
+export async function spreadLog(link: LogLink, { set, ...order }: SpreadOrder): Promise<void> {
+  const { answers, errors } = await gather(link, {
+    farmers: set.members,
+    needed: set.f + 1,
+    ask: ({ farmer }, signal) => copyLog(link, { ...order, epoch: set.epoch, to: farmer, signal }),
+    signal: order.signal,
+    finish: true,
+  });
+  if (answers.size > set.f) return;
+  throw new LogError(
+    'NotEnoughReplicas',
+    `The end of log ${order.name.logId} is on ${answers.size} of ${set.f + 1} needed replicas (${reasons(errors)}). Try again.`,
+  );
 }

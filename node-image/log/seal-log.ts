@@ -6,7 +6,7 @@ import { NO_HASH } from '#node/wire/batch.ts';
 import { signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
 import { signStatement } from '#node/wire/statements.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
-import { copyLog } from './copy-log.ts';
+import { spreadLog } from './copy-log.ts';
 import { putStatements, sealLog, type LogName } from './log-calls.ts';
 import { LogError, type LogLink } from './log-link.ts';
 import { gather, reasons } from './quorum.ts';
@@ -83,16 +83,5 @@ async function fill(link: LogLink, input: SealInput, heads: ReadonlyMap<PublicKe
   const { set, signal } = input;
   const name: LogName = { owner: input.owner, bucketId: input.bucketId, logId: input.logId };
   const sources = [...heads].filter(([, head]) => head.seq === end.seq && head.hash === end.hash).map(([farmer]) => farmer);
-  const { answers, errors } = await gather(link, {
-    farmers: set.members,
-    needed: set.f + 1,
-    ask: ({ farmer }, inner) => copyLog(link, { name, epoch: set.epoch, sources, to: farmer, toSeq: end.seq, signal: inner }),
-    signal,
-    finish: true,
-  });
-  if (answers.size > set.f) return;
-  throw new LogError(
-    'NotEnoughReplicas',
-    `The end of log ${input.logId} is on ${answers.size} of ${set.f + 1} needed replicas (${reasons(errors)}). Try again.`,
-  );
+  await spreadLog(link, { name, set, sources, toSeq: end.seq, signal });
 }

@@ -5,17 +5,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Bridge } from '#node/bridge/assembly.ts';
+import { writerKeys } from '#node/client/account.ts';
+import { farmSnapshot, logLink, settableFarmView } from '#node/client/farm-view.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { defaultScheme } from '#node/core/schemes.ts';
+import { openBucketLog } from '#node/log/log-writer.ts';
+import { fetchRoots } from '#node/log/roots.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
+import { CallError, type Network } from '#node/net/net.ts';
 import { FarmRepair } from '#node/repairer/farm-repair.ts';
 import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
-import { accountOf, introduceOwner, startFarmBridge } from './farm-bridge.ts';
+import { putEntry } from '#test/node-image/log/support/log-world.ts';
+import { accountOf, introduceOwner, ownerOf, startFarmBridge } from './farm-bridge.ts';
 import { bodyOf, never, textOf } from './memory-bridge.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'bridge-checkpoints-'));
@@ -98,6 +104,35 @@ async function everything({ bridge, bucketOf }: Awaited<ReturnType<typeof startB
   }
   return found;
 }
+const keys = (bridge: Bridge, bucketId: string) => {
+  const { items } = bridge.catalog.list(bucketId, { prefix: '', delimiter: '', after: '', limit: 1000 });
+  return items.flatMap((item) => (item.kind === 'object' ? [item.object.key] : []));
+};
+
+/** Writes to one farmer only, and is gone for good then. */
+async function dyingDevice(bucketId: string, key: string): Promise<void> {
+  const { keyPair, accountSecret } = ownerOf(9);
+  const access = { owner: keyPair.publicKey, accountSecret };
+  const network = farm.networkOf(keyPair);
+  const reached = farm.farmers[0]!.keyPair.publicKey;
+  const onlyOne: Network = {
+    self: network.self,
+    close: () => network.close(),
+    call: async (to, call, signal) => {
+      if (call.operation === 'log.append' && to.farmer !== reached) throw new CallError('Unreachable', 'Not now.');
+      return await network.call(to, call, signal);
+    },
+  };
+  const farmView = settableFarmView(farmSnapshot(farm.current()));
+  const link = logLink({ network: onlyOne, farm: farmView, runtime: systemRuntime, answerTimeoutMs: 3000 });
+  const { view } = await fetchRoots(link, access.owner, never);
+  const order = { link, owner: access.owner, bucketId, writer: keyPair, kind: 'entries', signal: never } as const;
+  const state = { load: async () => null, save: async () => {} };
+  const log = await openBucketLog({ ...order, keys: writerKeys(access, view, bucketId), state, patienceMs: 300 });
+  await expect(log.append([putEntry(key)], { added: [], released: [] })).rejects.toMatchObject({ code: 'NotEnoughReplicas' });
+  await log.close();
+}
+
 const numbers = (bridge: Bridge, owner: string, bucketId: string) =>
   bridge.accounts.refresh(owner, never).then((view) => view.checkpoints.get(bucketId)?.map(({ number }) => number) ?? []);
 
@@ -221,20 +256,25 @@ describe('a bridge', () => {
     expect(seen.filter((id) => bridge.catalog.references(ACCOUNT_BUCKET_ID, id) === 0)).toEqual(live);
   });
 
-  it("lets the account's wait for batches that a cut may know and that are on too few replicas for a checkpoint", async () => {
+  it("lets the account's wait for batches that are on too few replicas for a checkpoint, and brings them to the others", async () => {
     farm = await memoryFarm({ farmers: 3 });
-    const real = createMemoryCatalog();
-    let ahead = 0;
-    const positions: Catalog['positions'] = (owner, bucketId) =>
-      real.positions(owner, bucketId).map((one) => ({ ...one, seq: one.seq + (bucketId === ACCOUNT_BUCKET_ID ? 0 : ahead) }));
-    const { bridge, owner, troubles, create, put } = await startBridge('waits', { ...real, positions }, 3000);
-    await create('photos');
-    await put('photos', 'key', text('key', 30_000));
-    for (let i = 0; i < 12; i++) await create(`bucket-${i}`);
-    ahead = 1;
+    const another = () => startBridge(undefined, createMemoryCatalog(), 3000);
+    const first = await another();
+    await first.create('photos');
+    await first.put('photos', 'key', text('key', 30_000));
+    for (let i = 0; i < 12; i++) await first.create(`bucket-${i}`);
+    const { bucketId } = first.bucketOf('photos');
+    await dyingDevice(bucketId, 'half done');
+    const { bridge, owner, troubles } = await another();
+    expect(keys(bridge, bucketId)).toEqual(['half done', 'key']);
     expect(await bridge.checkpoints.makeDue()).toBe(0);
-    expect(JSON.stringify(troubles)).toContain('on too few replicas to be in a checkpoint');
+    expect(JSON.stringify(troubles)).toContain('had batches on too few replicas to be in a checkpoint');
     expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toEqual([]);
+    // One that hasn't failed yet doesn't wait for its next try.
+    expect(await (await another()).bridge.checkpoints.makeDue()).toBe(1);
+    expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toEqual([1]);
+    await farm.restart(0, { empty: true });
+    expect(keys((await another()).bridge, bucketId)).toEqual(['half done', 'key']);
   });
 
   it('makes them anew under another scheme, packs and all', async () => {
