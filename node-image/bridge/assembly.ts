@@ -2,7 +2,8 @@
 import type { Log } from '#node/admin/log.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import { createClient, type Client, type ClientLimits } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView } from '#node/client/farm-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import type { Runtime } from '#node/log/runtime.ts';

@@ -1,5 +1,4 @@
 // The farm as clients see it: its farmers, their addresses, the scheme for new writes.
-import { rosterForWriters, type FarmConfig } from '#node/interface/config.ts';
 import { promiseOf } from '#node/core/schemes.ts';
 import type { LogLink } from '#node/log/log-link.ts';
 import type { Runtime } from '#node/log/runtime.ts';
@@ -33,26 +32,6 @@ export interface FarmView {
   current(): FarmSnapshot;
   /** Calls back after each change, until the returned function is called. */
   changed(callback: (snapshot: FarmSnapshot) => void): () => void;
-}
-
-/** What the operator (or `npm run farm`) says. */
-export function farmSnapshot(config: FarmConfig): FarmSnapshot {
-  return {
-    epoch: config.epoch,
-    generation: config.generation,
-    scheme: config.redundancy,
-    rewrite: config.rewrite ?? false,
-    controlKey: config.controlKey,
-    repairers: config.repairers,
-    members: rosterForWriters(config).map(({ farmer, url, domain, zone, state, membership }) => ({
-      farmer,
-      url,
-      domain,
-      zone,
-      state,
-      membership: new Uint8Array(Buffer.from(membership, 'base64')),
-    })),
-  };
 }
 
 /** What one farmer says: enough for a laptop that knows its address. */

@@ -7,7 +7,7 @@ import { build, type Plugin } from 'esbuild';
 import type { TarEntry } from './tar.ts';
 
 /** N-API packages; each has a package `NAME-linux-ARCH-gnu` with the binary. */
-const NATIVE_ADDONS = ['@napi-rs/blake-hash', '@node-rs/crc32'];
+export const NATIVE_ADDONS = ['@napi-rs/blake-hash', '@node-rs/crc32'];
 
 const WORKER = /new URL\(\s*'(\.{1,2}\/[^']+)\.ts'\s*,\s*import\.meta\.url\s*\)/g;
 /** Packages in CommonJS call require() for Node's own modules. */

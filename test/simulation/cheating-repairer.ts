@@ -1,7 +1,8 @@
 // A repairer that has a warrant and lies: its log says that pieces are where they aren't. Nobody may believe it.
 import { openBucket } from '#node/client/account.ts';
 import { createClient } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView } from '#node/client/farm-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import { pieceId, segmentGeometry } from '#node/core/segments.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';

@@ -3,7 +3,8 @@
 import { ObjectsError } from '#node/bridge/objects.ts';
 import { bucketKeys, openBucket } from '#node/client/account.ts';
 import { createClient, type Client } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView } from '#node/client/farm-view.ts';
 import { grantNetwork } from '#node/client/grant-network.ts';
 import { holderOf, openGrant } from '#node/client/grants.ts';
 import { GetError } from '#node/client/segment-reader.ts';

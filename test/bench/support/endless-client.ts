@@ -1,7 +1,8 @@
 // A client that puts or gets one object of so many GiB; its farmers live in this process too and keep one
 // segment at most: `node endless-client.ts put|get GIB`.
 import { createClient } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView } from '#node/client/farm-view.ts';
 import { getRange } from '#node/client/segment-reader.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
 import { memoryFarm } from '#test/support/memory-farmer.ts';

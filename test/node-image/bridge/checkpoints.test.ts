@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Bridge } from '#node/bridge/assembly.ts';
 import { writerKeys } from '#node/client/account.ts';
-import { farmSnapshot, logLink, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { logLink, settableFarmView } from '#node/client/farm-view.ts';
 import { createMemoryCatalog } from '#node/catalog/memory-catalog.ts';
 import { openSqliteCatalog } from '#node/catalog/sqlite-catalog.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
@@ -275,6 +276,28 @@ describe('a bridge', () => {
     expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toEqual([1]);
     await farm.restart(0, { empty: true });
     expect(keys((await another()).bridge, bucketId)).toEqual(['half done', 'key']);
+  });
+
+  it('reads a bucket anew of which it took a batch that never counted', async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const first = await startBridge();
+    await first.create('photos');
+    const { bucketId } = first.bucketOf('photos');
+    for (const key of ['a', 'b']) await first.put('photos', key, text(key, 500));
+    const real = createMemoryCatalog();
+    let lies = 0;
+    /** As if another batch had been read in the place of the last but one. */
+    const positions: Catalog['positions'] = (owner, id) => {
+      const isLie = id === bucketId && lies-- > 0;
+      return real.positions(owner, id).map((one) => (isLie ? { ...one, seq: one.seq - 1 } : one));
+    };
+    const { bridge, owner, bucketOf } = await startBridge(undefined, { ...real, positions });
+    expect(keys(bridge, bucketId)).toEqual(['a', 'b']);
+    await bridge.objects.delete(bucketOf('photos'), 'a', {}, never);
+    lies = 2;
+    await bridge.cuts.state(owner, never);
+    expect(lies).toBeLessThan(1);
+    expect(keys(bridge, bucketId)).toEqual(['b']);
   });
 
   it('makes them anew under another scheme, packs and all', async () => {

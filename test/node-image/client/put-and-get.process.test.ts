@@ -1,7 +1,8 @@
 // The same over real sockets: TLS, backpressure, connections that break in the middle.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type Client } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView } from '#node/client/farm-view.ts';
 import { getRange } from '#node/client/segment-reader.ts';
 import { putSegments } from '#node/client/segment-writer.ts';
 import { httpsNetwork, servePieces, type PieceServer } from '#node/net/https-pieces.ts';

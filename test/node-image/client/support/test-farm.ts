@@ -1,7 +1,8 @@
 // A farm of real farmers on the memory network as clients see it, with what can go wrong: farmers that die,
 // come back, hang, lie or are slow.
 import { createClient, type Client, type ClientLimits } from '#node/client/client.ts';
-import { farmSnapshot, settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { settableFarmView, type SettableFarmView } from '#node/client/farm-view.ts';
 import type { FarmConfig } from '#node/interface/config.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { memoryNet, type MemoryFault } from '#node/net/memory-network.ts';

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { farmSnapshot, logLink, settableFarmView } from '#node/client/farm-view.ts';
+import { farmSnapshot } from '#node/client/farm-snapshot.ts';
+import { logLink, settableFarmView } from '#node/client/farm-view.ts';
 import {
   boxPublicKey,
   bucketRepairKey,
