@@ -110,7 +110,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   };
 
   const readNew = async (signal: AbortSignal, onProgress: () => void): Promise<void> => {
-    const since = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+    const since = new Map(catalog.positions(owner, bucketId).map((position) => [position.logId, position]));
     for await (const news of farm.readNew(access, bucketId, since, signal)) {
       // Taken over from a checkpoint, the bucket isn't whole before its end.
       if ('step' in news) isReady = false;

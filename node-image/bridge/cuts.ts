@@ -93,7 +93,7 @@ export function createCuts(options: CutsOptions): Cuts {
     const served = writers.all().find((one) => one.bucketId === bucketId && one.access.owner === access.owner);
     if (served) return served.catchUp(signal);
     // Deleted, or another bridge's: its logs count all the same.
-    const since = new Map(catalog.positions(access.owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+    const since = new Map(catalog.positions(access.owner, bucketId).map((position) => [position.logId, position]));
     for await (const news of farm.readNew(access, bucketId, since, signal)) await takeNews(catalog, news);
   };
 

@@ -16,6 +16,7 @@ import {
   readHeads,
   type BucketState,
   type LogState,
+  type SeenHead,
 } from '#node/log/log-reader.ts';
 import { openBucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey } from '#node/wire/types.ts';
@@ -67,11 +68,34 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
   };
 
   /** What whoever may only write needs: the log that he goes on with, as far as he hasn't got it. */
-  const readOwn = (state: BucketState, since: ReadonlyMap<PublicKey, number>, keys: ReadKeys, signal: AbortSignal) => {
-    const isNext = ({ log, firstSeq }: LogState) => firstSeq <= (since.get(log.logId) ?? 0) + 1;
+  const readOwn = (state: BucketState, since: ReadonlyMap<PublicKey, SeenHead>, keys: ReadKeys, signal: AbortSignal) => {
+    const isNext = ({ log, firstSeq }: LogState) => firstSeq <= (since.get(log.logId)?.seq ?? 0) + 1;
     const logs = state.logs.filter((one) => one.log.writer === writer.publicKey && !one.log.closed && isNext(one));
     return readBatches(link, { state: { ...state, logs }, since, keys, signal });
   };
+
+  /** What counts after `since`. */
+  async function* newsAfter(
+    state: BucketState,
+    access: Access,
+    since: ReadonlyMap<PublicKey, SeenHead>,
+    signal: AbortSignal,
+  ): AsyncGenerator<CatalogNews> {
+    const { owner, bucketId } = state;
+    const keys = bucketKeys(access, state.view, bucketId);
+    const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
+    const { checkpoint, isAnew, batches } =
+      'mayRead' in access && !access.mayRead
+        ? { checkpoint: null, isAnew: false, batches: readOwn(state, since, keys, signal) }
+        : await readSince(link, { state, since, keys, store, signal });
+    if (isAnew && checkpoint === null) for (const step of FORGET) yield { owner, bucketId, step };
+    if (checkpoint !== null)
+      for await (const step of restoreSteps(checkpoint, { store, from: null, signal })) yield { owner, bucketId, step };
+    for await (const { header, hash, entries, heads: named, repair, placements } of batches) {
+      for (const { logId, seq } of named) if (seq > (told.get(logId) ?? 0)) told.set(logId, seq);
+      yield { owner, bucketId, logId: header.logId, seq: header.seq, hash, entries: entries ?? [], repair, placements };
+    }
+  }
 
   const oldest = (): number | null => (running.size === 0 ? null : Math.min(...running.values()));
 
@@ -104,20 +128,14 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       const { owner } = access;
       const state = await heads(owner, bucketId, signal);
       if (state === null) return;
-      const keys = bucketKeys(access, state.view, bucketId);
-      const store = segmentStore(client, owner, (placement, wait) => movesInLogs(link, state, keys, placement, wait));
       checkNotRolledBack(state, (logId) => told.get(logId));
       noteSure(bucketId, state);
-      const { checkpoint, isAnew, batches } =
-        'mayRead' in access && !access.mayRead
-          ? { checkpoint: null, isAnew: false, batches: readOwn(state, since, keys, signal) }
-          : await readSince(link, { state, since, keys, store, signal });
-      if (isAnew && checkpoint === null) for (const step of FORGET) yield { owner, bucketId, step };
-      if (checkpoint !== null)
-        for await (const step of restoreSteps(checkpoint, { store, from: null, signal })) yield { owner, bucketId, step };
-      for await (const { header, hash, entries, heads: named, repair, placements } of batches) {
-        for (const { logId, seq } of named) if (seq > (told.get(logId) ?? 0)) told.set(logId, seq);
-        yield { owner, bucketId, logId: header.logId, seq: header.seq, hash, entries: entries ?? [], repair, placements };
+      try {
+        yield* newsAfter(state, access, since, signal);
+      } catch (error) {
+        if (!(error instanceof LogError && error.code === 'Forked')) throw error;
+        for (const step of FORGET) yield { owner, bucketId, step };
+        yield* newsAfter(state, access, new Map(), signal);
       }
     },
 

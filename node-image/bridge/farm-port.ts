@@ -4,6 +4,7 @@ import type { Access } from '#node/client/account.ts';
 import type { GetOrder } from '#node/client/segment-reader.ts';
 import type { PutOrder, PutResult } from '#node/client/segment-writer.ts';
 import type { CatalogNews } from '#node/catalog/catalog.ts';
+import type { SeenHead } from '#node/log/log-reader.ts';
 import type { AcknowledgedBatch, BucketLog } from '#node/log/log-writer.ts';
 import type { BucketId, PublicKey, Scheme } from '#node/wire/types.ts';
 
@@ -28,13 +29,13 @@ export interface FarmPort {
   /** Throws GetError. */
   getRange(order: GetOrder): AsyncIterable<Uint8Array>;
   /**
-   * Every batch that counts after `since` (sequence by log); before them the newest checkpoint, where there is
+   * Every batch that counts after `since` (what was read last of each log); before them the newest checkpoint, where there is
    * one and the batches are not all there any more. Nothing for a bucket that was never written. Throws LogError.
    */
   readNew(
     access: Access,
     bucketId: BucketId,
-    since: ReadonlyMap<PublicKey, number>,
+    since: ReadonlyMap<PublicKey, SeenHead>,
     signal: AbortSignal,
   ): AsyncIterable<CatalogNews>;
   /** This bridge's log of the bucket, taken up again or begun. Rejects with LogError. */

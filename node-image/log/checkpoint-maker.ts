@@ -124,11 +124,16 @@ export async function makeCheckpoint(order: CheckpointOrder): Promise<Checkpoint
   return await making.finish(state);
 }
 
-/** Of each log what f + 1 members say that they have: what fewer have may yet turn out not to count. */
+/**
+ * Of each log what f + 1 members say that they have: what fewer have may yet turn out not to count. Who has another
+ * batch of that number (two copies of a writer's state were in use) has what lies before it.
+ */
 function acknowledgedOnly(state: BucketState): BucketState {
   const logs = state.logs.map((one): LogState => {
     const heads = [...state.answers].flatMap(([farmer, { logs: told }]) =>
-      told.filter(({ logId }) => logId === one.log.logId).map(({ seq }) => ({ farmer, seq })),
+      told
+        .filter(({ logId }) => logId === one.log.logId)
+        .map(({ seq, hash }) => ({ farmer, seq: seq === one.seq && hash !== one.hash ? seq - 1 : seq })),
     );
     const enough = heads.map(({ seq }) => seq).sort((a, b) => b - a)[state.set.f] ?? 0;
     const seq = Math.min(one.seq, enough);

@@ -147,13 +147,15 @@ export function newestCheckpoint({ view, bucketId }: Pick<BucketState, 'view' | 
   return view.checkpoints.get(bucketId)?.[0] ?? null;
 }
 
-/** More was read of some log than counts: than its closing, or the owner's reset, leaves of it. */
-function wasCutBack({ view, bucketId, logs }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
+/** What was read of some log doesn't count: its closing, or the owner's reset, leaves less; or its newest batch is another one. */
+function wasCutBack({ view, bucketId, logs, set }: BucketState, since: ReadonlyMap<PublicKey, SeenHead | number>): boolean {
   const resets = view.resets.get(bucketId);
-  return logs.some(({ log: { logId, closed } }) => {
+  return logs.some(({ log: { logId, closed }, seq, hash, holders }) => {
     const seen = since.get(logId) ?? 0;
     const end = Math.min(resets?.get(logId)?.seq ?? Infinity, closed?.lastSeq ?? Infinity);
-    return (typeof seen === 'number' ? seen : seen.seq) > end;
+    if (typeof seen === 'number') return seen > end;
+    const isSure = closed !== undefined || holders.length > set.f;
+    return seen.seq > end || (isSure && seen.seq === seq && seen.hash !== hash);
   });
 }
 

@@ -32,6 +32,7 @@ export type LogErrorCode =
   | 'NotAllowed' // by the statements and the grant: N − f replicas refuse, or this writer's log would not count
   | 'TooLarge' // entries don't fit into one batch
   | 'RolledBack' // replicas have less than was acknowledged: only the owner can accept that
+  | 'Forked' // the log has another batch than the one that was read: read all anew
   | 'Damaged'; // no replica gives what its head promises
 
 export class LogError extends Error {

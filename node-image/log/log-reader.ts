@@ -164,7 +164,8 @@ export function logState(log: LogView, answers: ReadonlyMap<PublicKey, BucketHea
 /**
  * Batches after `since` (newest seen head by log id, or its number alone), log by log, each log in order. A log whose head lies
  * below `since` gives nothing: older heads are never believed. `state` comes from readHeads, so the caller
- * knows up to where it reads. Throws LogError Damaged where no replica gives what follows on `since`.
+ * knows up to where it reads. Throws LogError Damaged where no replica gives what follows on `since`, Forked where
+ * what does follows on another batch of that number (two copies of a writer's state were in use).
  */
 export async function* readBatches(
   link: LogLink,
@@ -197,6 +198,7 @@ async function* readRaw(
   while (head.seq < log.seq) {
     const source = sources[0];
     if (source === undefined) {
+      if (lastError instanceof LogError) throw lastError;
       throw new LogError('Damaged', `No replica gives batch ${head.seq + 1} of log ${head.logId}: ${String(lastError)}`, {
         cause: lastError,
       });
@@ -240,7 +242,10 @@ async function readSome(
     const batch = { ...verifyBatch(bytes), bytes };
     if (batch.header.seq > lastSeq) break;
     const expected = { ...before, hash: before.hash ?? batch.header.prevHash };
-    if (!follows(batch, expected)) throw new Error(`Batch ${batch.header.seq} doesn't follow on batch ${before.seq}.`);
+    if (!follows(batch, expected)) {
+      const message = `Batch ${batch.header.seq} of log ${head.logId} doesn't follow on the batch ${before.seq} that was read.`;
+      throw batch.header.seq === before.seq + 1 ? new LogError('Forked', message) : new Error(message);
+    }
     before = { ...before, seq: batch.header.seq, hash: batch.hash };
     batches.push(batch);
   }

@@ -6,6 +6,7 @@ import { movesInLogs } from '#node/client/bucket-reader.ts';
 import type { Client } from '#node/client/client.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
 import { readSince, repairRecordsOf, type Checkpoint } from '#node/log/checkpoint-reader.ts';
+import { LogError } from '#node/log/log-link.ts';
 import { readHeads, type BucketState, type ReadBatch } from '#node/log/log-reader.ts';
 import type { SegmentStore } from '#node/log/segment-store.ts';
 import { fetchRoots, type Roots } from '#node/log/roots.ts';
@@ -30,8 +31,8 @@ import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
 export class ScanError extends Error {
   /** NoStatements: known by its pieces, but no farmer has its statements. NoKey: a batch that no repair key opens. */
   readonly code: 'NoStatements' | 'NoKey' | 'Unsteady';
-  constructor(code: ScanError['code'], message: string) {
-    super(message);
+  constructor(code: ScanError['code'], message: string, options?: { cause?: unknown }) {
+    super(message, options);
     this.name = 'ScanError';
     this.code = code;
   }
@@ -120,11 +121,6 @@ async function scanBucket(
   const { client, index, owner, signal } = input;
   const state = await readHeads(client.link, { owner, bucketId, signal, view: roots.view });
   const positions = index.positions(owner, bucketId);
-  if (wasCutBack(state, positions)) {
-    // What was applied doesn't count any more: read all of this owner again, the next time round.
-    index.forgetOwner(owner);
-    throw new ScanError('Unsteady', 'A log was closed below what was read of it: reading again.');
-  }
   const bucketKeys = epochKeys.map((key) => bucketRepairKey(key, bucketId));
   const keys = {
     repairPartKeys: (logId: PublicKey) => bucketKeys.map((key) => repairPartKey(key, logId)),
@@ -132,12 +128,19 @@ async function scanBucket(
   };
   const store = segmentStore(client, owner, (placement, wait) => movesInLogs(client.link, state, keys, placement, wait));
   const { checkpoint, isAnew, batches } = await readSince(client.link, { state, since: positions, keys, store, signal });
-  if ((checkpoint || isAnew) && positions.size > 0) {
+  // What was applied doesn't count any more: all of this owner is read again, the next time round.
+  const forget = (cause?: unknown): never => {
     index.forgetOwner(owner);
-    throw new ScanError('Unsteady', 'What was read is no longer where the logs begin: reading again.');
-  }
+    throw new ScanError('Unsteady', 'What was read is no longer what the logs say, or where they begin: reading again.', { cause });
+  };
+  if ((checkpoint || isAnew) && positions.size > 0) forget();
   if (checkpoint) await takeCheckpoint(input, state, checkpoint, store);
-  for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);
+  try {
+    for await (const batch of batches) applyBatch(input, state.view, bucketId, batch);
+  } catch (error) {
+    if (error instanceof LogError && error.code === 'Forked') forget(error);
+    throw error;
+  }
   return state.answers;
 }
 
@@ -177,15 +180,6 @@ function applyRecords(input: TakeInput, view: RootView, bucketId: BucketId, reco
     } else if (record.live && record.placement) takeSegment(input, view, bucketId, record.placement, IN_CHECKPOINT, touched);
   }
   input.judge(touched);
-}
-
-/** A log that was closed, or goes on, below what was applied of it held a batch that never counted. */
-function wasCutBack(state: BucketState, positions: ReturnType<SegmentIndex['positions']>): boolean {
-  return state.logs.some(({ log, seq, hash }) => {
-    const applied = positions.get(log.logId);
-    if (!applied) return false;
-    return applied.seq > (log.closed?.lastSeq ?? Infinity) || (applied.seq === seq && applied.hash !== hash);
-  });
 }
 
 function applyBatch(input: ScanInput, view: RootView, bucketId: BucketId, batch: ReadBatch): void {

@@ -83,7 +83,7 @@ export function createMemoryFarm(): MemoryFarm {
 
     async *readNew({ owner }: AccountAccess, bucketId, since) {
       if (farm.away) throw new LogError('NotEnoughReplicas', 'nobody answers');
-      for (const batch of logs.get(`${owner}/${bucketId}`) ?? []) if (batch.seq > (since.get(batch.logId) ?? 0)) yield batch;
+      for (const batch of logs.get(`${owner}/${bucketId}`) ?? []) if (batch.seq > (since.get(batch.logId)?.seq ?? 0)) yield batch;
     },
 
     async openLog({ owner }, bucketId, onAcknowledged) {

@@ -120,7 +120,7 @@ describe('reading', () => {
     expect(await world.read(new Map([[log.logId, second.seq]]))).toEqual([]);
     expect(await world.read(new Map([[log.logId, 7]]))).toEqual([]);
     const forked = { seq: 1, hash: 'f'.repeat(64) };
-    await expect(world.read(new Map([[log.logId, forked]]))).rejects.toMatchObject({ code: 'Damaged' });
+    await expect(world.read(new Map([[log.logId, forked]]))).rejects.toMatchObject({ code: 'Forked' });
   });
 
   it('reads around a replica that sends changed bytes', async () => {
