@@ -5,7 +5,7 @@
 //   npm test -- --context NAME         the cluster level on an existing cluster of the kubeconfig
 // A level that this machine can't host is said loudly and counts as failed. The last line is
 // `N passed, N failed, N skipped`; the exit code is 1 if anything failed or was skipped.
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -42,6 +42,18 @@ if (process.env['CI'] === 'true' && (without.length > 0 || only.length > 0)) {
   die('With CI=true every level runs: drop --without and --only.');
 }
 
+/** Each level is a process group of its own: told to end, all that it has started hears it, and is killed where it doesn't. */
+const underWay = new Set<ChildProcess>();
+const GRACE_MS = 30_000;
+let isEnding = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    isEnding = true;
+    for (const child of underWay) tell(child, 'SIGINT');
+    setTimeout(() => underWay.forEach((child) => tell(child, 'SIGKILL')), GRACE_MS).unref();
+  });
+}
+
 const total: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
 const notes = new Map<Level, string>();
 await runLevel('check', true);
@@ -49,13 +61,15 @@ const last = ROWS.findLast((row) => row.some((level) => !isLeftOut(level) && obs
 await Promise.all(ROWS.map((row) => runRow(row, row === last)));
 console.log(`\n${[...total.failures, ...LEVELS.map((level) => notes.get(level))].join('\n')}`);
 console.log(line(total));
-process.exit(total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
+if (isEnding) console.log('Ended before all levels had run.');
+process.exit(isEnding || total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);
 
 async function runRow(row: readonly Level[], isLive: boolean): Promise<void> {
   for (const level of row) await runLevel(level, isLive);
 }
 
 async function runLevel(level: Level, isLive: boolean): Promise<void> {
+  if (isEnding) return;
   if (isLeftOut(level)) {
     notes.set(level, `LEFT OUT: ${level} (by your word)`);
     return;
@@ -74,6 +88,14 @@ async function runLevel(level: Level, isLive: boolean): Promise<void> {
   total.skipped += counts.skipped;
   total.failures.push(...counts.failures.map((text) => `FAILED: ${level}: ${text}`));
   notes.set(level, `${level}: ${line(counts)} (${Math.round((Date.now() - startMs) / 1000)} s)`);
+}
+
+function tell({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {
+    // All of it has ended.
+  }
 }
 
 function isLeftOut(level: Level): boolean {
@@ -109,9 +131,14 @@ async function runVitest(level: Level, isLive: boolean): Promise<Counts> {
       cwd: root,
       stdio: ['ignore', output, output],
       env,
+      detached: true,
     });
+    underWay.add(child);
     child.on('error', reject);
-    child.on('close', (exitCode) => resolve(exitCode ?? 1));
+    child.on('close', (exitCode) => {
+      underWay.delete(child);
+      resolve(exitCode ?? 1);
+    });
   });
   if (output !== 'inherit') {
     closeSync(output);
