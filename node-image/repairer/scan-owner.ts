@@ -131,7 +131,9 @@ async function scanBucket(
   // What was applied doesn't count any more: all of this owner is read again, the next time round.
   const forget = (cause?: unknown): never => {
     index.forgetOwner(owner);
-    throw new ScanError('Unsteady', 'What was read is no longer what the logs say, or where they begin: reading again.', { cause });
+    throw new ScanError('Unsteady', 'What was read is no longer what the logs say, or where they begin: reading again.', {
+      cause,
+    });
   };
   if ((checkpoint || isAnew) && positions.size > 0) forget();
   if (checkpoint) await takeCheckpoint(input, state, checkpoint, store);
