@@ -106,6 +106,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
     catalog,
     writers,
     moves,
+    farm,
     read: (bucket, version, range, until) => objects.read(bucket, version, range, until),
     signal,
     onTrouble,

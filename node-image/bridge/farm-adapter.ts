@@ -139,6 +139,8 @@ export function createFarmAdapter({ client, writer, accounts, saved, knownHeads 
       }
     },
 
+    named: (logId) => told.get(logId) ?? 0,
+
     async openLog(access: Access, bucketId, onAcknowledged, signal) {
       const { owner } = access;
       const view = await accounts.refresh(owner, signal);

@@ -38,6 +38,8 @@ export interface FarmPort {
     since: ReadonlyMap<PublicKey, SeenHead>,
     signal: AbortSignal,
   ): AsyncIterable<CatalogNews>;
+  /** The newest batch of a log that batches of others named, as far as they were read; 0 = none. */
+  named(logId: PublicKey): number;
   /** This bridge's log of the bucket, taken up again or begun. Rejects with LogError. */
   openLog(
     access: Access,

@@ -17,6 +17,8 @@ const MAX_WAITING = 10_000;
 const PAGE = 1000;
 /** While nothing changes below the prefix the app still learns that it is up to date, this often. */
 const HEADS_EVERY_MS = 60_000;
+/** What is fed is looked at again where something changed under it. */
+const MAX_TRIES = 8;
 const LOCK = 'feed';
 
 export interface ShareFeed {
@@ -40,10 +42,14 @@ export interface ShareFeedOptions {
   read(version: VersionRow): Promise<Uint8Array>;
   /** False while the catalog is still reading the bucket or the share: what isn't there yet isn't gone. */
   isWhole(): boolean;
+  /** Whether somebody has fed the share from more of the bucket than the catalog has read: `catchUp` reads it. */
+  isBehind(): boolean;
+  catchUp(): Promise<void>;
   runtime: Runtime;
 }
 
-export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, runtime }: ShareFeedOptions): ShareFeed {
+export function shareFeed(options: ShareFeedOptions): ShareFeed {
+  const { share, owner, to, catalog, moves, read, isWhole, isBehind, runtime } = options;
   const { shareId, bucketId, prefix } = share;
   let waiting = new Set<string>();
   let mustCompare = true;
@@ -117,11 +123,15 @@ export function shareFeed({ share, owner, to, catalog, moves, read, isWhole, run
   const feedKeys = async (keys: readonly string[]): Promise<void> => {
     const fetched = new Map<string, Uint8Array>();
     // While bytes are fetched, or the share's log opens, a checkpoint may pack what was inline: those are fetched then.
-    do {
+    // And what others have fed meanwhile comes in.
+    const isUnready = () => isBehind() || toFetch(keys, fetched).length > 0;
+    for (let tries = 0; tries === 0 || isUnready(); tries++) {
+      if (tries === MAX_TRIES) throw new ObjectsError('SlowDown', 'The share goes on changing');
+      if (isBehind()) await options.catchUp();
       for (const key of keys) for (const row of toFetch([key], fetched)) fetched.set(row.versionId, await read(row));
       if (keys.some((key) => change(key, fetched) !== null))
-        await to.commit([LOCK], () => (toFetch(keys, fetched).length > 0 ? null : decide(keys, fetched)));
-    } while (toFetch(keys, fetched).length > 0);
+        await to.commit([LOCK], () => (isUnready() ? null : decide(keys, fetched)));
+    }
   };
 
   const compare = async (id: string, below: string): Promise<void> => {

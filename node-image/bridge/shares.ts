@@ -7,10 +7,12 @@ import type { LogLink } from '#node/log/log-link.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import { sealAndClose } from '#node/log/seal-log.ts';
 import type { KnownHead } from '#node/wire/batch.ts';
+import type { LogView } from '#node/wire/root-view.ts';
 import { collect } from '#node/wire/framing.ts';
 import { MAX_INLINE_BYTES, type BucketId, type PublicKey } from '#node/wire/types.ts';
 import type { Accounts } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
+import type { FarmPort } from './farm-port.ts';
 import type { HolderMoves } from './holder-moves.ts';
 import type { Objects } from './objects.ts';
 import type { OpenWriters } from './open-writers.ts';
@@ -38,13 +40,14 @@ export interface SharesOptions {
   catalog: Catalog;
   writers: OpenWriters;
   moves: HolderMoves;
+  farm: Pick<FarmPort, 'named'>;
   read: Objects['read'];
   signal: AbortSignal;
   onTrouble: (what: string, error: unknown) => void;
 }
 
 export function createShares(options: SharesOptions): Shares {
-  const { link, keeper, accounts, catalog, writers, moves } = options;
+  const { link, keeper, accounts, catalog, writers, moves, farm } = options;
   const { runtime } = link;
   const feeds = new Map<BucketId, ShareFeed>();
   /** Those too that were ended. */
@@ -64,7 +67,15 @@ export function createShares(options: SharesOptions): Shares {
       return await collect(bytes, MAX_INLINE_BYTES);
     };
     const isWhole = () => writers.isReady(owner, bucketId) && to.isReady();
-    const feed = shareFeed({ share, owner, to, catalog, moves, read, isWhole, runtime });
+    const isBehind = () => {
+      const positions = new Map(catalog.positions(owner, bucketId).map(({ logId, seq }) => [logId, seq]));
+      const isMissed = ({ logId, closed }: LogView) =>
+        Math.min(farm.named(logId), closed?.lastSeq ?? Infinity) > (positions.get(logId) ?? 0);
+      const logs = accounts.view(owner)?.logs ?? [];
+      return logs.some((log) => log.bucketId === bucketId && log.kind === 'entries' && isMissed(log));
+    };
+    const catchUp = () => writers.ready(owner, bucketId).catchUp(options.signal);
+    const feed = shareFeed({ share, owner, to, catalog, moves, read, isWhole, isBehind, catchUp, runtime });
     feeds.set(share.shareId, feed);
     shareIds.add(share.shareId);
     return feed;

@@ -122,6 +122,7 @@ export function storjOn(parts: StorjParts): Storj {
     catalog,
     writers,
     moves,
+    farm,
     read: objects.read,
     signal,
     onTrouble: () => {},

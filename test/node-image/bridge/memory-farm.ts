@@ -86,6 +86,8 @@ export function createMemoryFarm(): MemoryFarm {
       for (const batch of logs.get(`${owner}/${bucketId}`) ?? []) if (batch.seq > (since.get(batch.logId)?.seq ?? 0)) yield batch;
     },
 
+    named: () => 0,
+
     async openLog({ owner }, bucketId, onAcknowledged) {
       if (farm.away) throw new LogError('NotEnoughReplicas', 'nobody answers');
       farm.openedLogs++;

@@ -17,6 +17,8 @@ async function start(before: { fetch?(): Promise<void>; commit?(): Promise<void>
     await act?.();
   };
   const commits: string[][] = [];
+  /** `readings`: how many batches were written before each. */
+  const behind = { is: false, stays: false, readings: [] as number[] };
   const feed = shareFeed({
     share: { shareId: SHARE_ID, bucketId, name: 'shown', prefix: 'a/', to: { publicKey: 'cc'.repeat(32), box: 'dd'.repeat(32) } },
     owner,
@@ -39,6 +41,11 @@ async function start(before: { fetch?(): Promise<void>; commit?(): Promise<void>
       return Buffer.from(`bytes of ${key}`);
     },
     isWhole: () => true,
+    isBehind: () => behind.is,
+    async catchUp() {
+      behind.readings.push(commits.length);
+      behind.is = behind.stays;
+    },
     runtime,
   });
   const put = (key: string) => objects.put(photos, { key, headers: {}, body: bodyOf(`bytes of ${key}`), conditions: {} }, never);
@@ -54,7 +61,7 @@ async function start(before: { fetch?(): Promise<void>; commit?(): Promise<void>
     const inline = version && catalog.content(SHARE_ID, key, version.versionId)?.inline;
     return inline ? Buffer.from(inline).toString() : null;
   };
-  return { feed, put, pack, shown, commits };
+  return { feed, put, pack, shown, commits, behind };
 }
 
 it('a checkpoint that packs an object while the share’s log opens keeps it from no share', async () => {
@@ -92,4 +99,22 @@ it('says that it has reached what it couldn’t write only once it is written', 
   await world.feed.feed();
   expect(world.shown('a/2')).toBe('bytes of a/2');
   expect(world.feed.heads()).not.toEqual(reached);
+});
+
+it('writes nothing as long as somebody has fed the share from more of the bucket than was read here', async () => {
+  const before: { commit?(): Promise<void> } = {};
+  const world = await start(before);
+  await world.put('a/1');
+  world.behind.is = true;
+  // The share's own log brings in more of it when it opens.
+  before.commit = async () => void (world.behind.is = true);
+  await world.feed.feed();
+  expect(world.behind.readings).toEqual([0, 0]);
+  expect(world.commits).toEqual([['put a/1']]);
+  world.behind.stays = world.behind.is = true;
+  await world.put('a/2');
+  const feedAnew = { owner: 'aa'.repeat(32), bucketId: 'bb'.repeat(16), step: { kind: 'begin' as const } };
+  world.feed.take(feedAnew);
+  await expect(world.feed.feed()).rejects.toMatchObject({ code: 'SlowDown' });
+  expect(world.commits).toEqual([['put a/1']]);
 });
