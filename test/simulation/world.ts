@@ -423,18 +423,10 @@ export function living(world: World, catalog: Catalog, process: Process): Catalo
     ...catalog,
     async apply(batch) {
       await process.guard(catalog.apply(batch));
-      for (const e of batch.entries)
-        if ('key' in e && e.key === 'secret-name-4')
-          world.note(
-            `DBG ${process.name} ${batch.logId.slice(0, 6)}:${batch.seq} ${e.kind} ${JSON.stringify(e, (k, v) => (v instanceof Uint8Array ? Buffer.from(v).toString('latin1').slice(0, 7) : k === 'segments' ? undefined : v))}`,
-          );
       for (const entry of batch.entries) note(batch.bucketId, entry);
     },
     async restore(order) {
       await process.guard(catalog.restore(order));
-      world.note(
-        `DBG ${process.name} restore ${JSON.stringify(order.step, (k, v) => (v instanceof Uint8Array ? Buffer.from(v).toString('latin1').slice(0, 7) : k === 'segments' ? undefined : v)).slice(0, 600)}`,
-      );
       if (order.step.kind !== 'records') return;
       for (const record of order.step.ownerRecords) if (record.kind === 'entry') note(order.bucketId, record.entry);
     },
