@@ -57,7 +57,7 @@ export function createClient(input: {
   const { network, farm } = input;
   const runtime = input.runtime ?? systemRuntime;
   const limits: ClientLimits = { ...DEFAULTS, threads: Math.min(2, availableParallelism()), ...input.limits };
-  const health = farmerHealth(() => runtime.nowMs());
+  const health = farmerHealth(() => runtime.elapsedMs());
   const stripes = stripePipeline(limits.threads);
   const unwatch = farm.changed(({ members }) => {
     const named = new Set(members.map(({ farmer }) => farmer));

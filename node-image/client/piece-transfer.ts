@@ -28,10 +28,10 @@ export class PieceTransfer {
 
   constructor(input: { client: Client; pieceNumber: number; farmer: PublicKey; meant: PieceMeant; signal: AbortSignal }) {
     this.#client = input.client;
-    this.feed = new PieceFeed(() => input.client.runtime.nowMs());
+    this.feed = new PieceFeed(() => input.client.runtime.elapsedMs());
     this.pieceNumber = input.pieceNumber;
     this.farmer = input.farmer;
-    this.#progressMs = input.client.runtime.nowMs();
+    this.#progressMs = input.client.runtime.elapsedMs();
     this.done = this.#run(input.meant, input.signal);
   }
 
@@ -43,7 +43,7 @@ export class PieceTransfer {
 
   /** Cancels a farmer that has taken nothing, though there was something to take, for too long. */
   checkStall(limitMs: number): void {
-    const nowMs = this.#client.runtime.nowMs();
+    const nowMs = this.#client.runtime.elapsedMs();
     const isWaitingForUs = this.feed.waiting === 0 && !this.feed.isEnded;
     const moved = this.feed.taken !== this.#lastTaken || (this.#lastWaiting === 0 && this.feed.waiting > 0);
     this.#lastTaken = this.feed.taken;

@@ -71,12 +71,12 @@ export class SegmentAttempt {
   /** Rejects with AttemptFailed, with the source's error, or with the signal's reason. */
   async run(): Promise<StoredSegment> {
     const watch = this.#watch();
-    const startMs = this.#input.client.runtime.nowMs();
+    const startMs = this.#input.client.runtime.elapsedMs();
     try {
       this.#start();
       await this.#stream();
       await this.#untilOptimal();
-      await this.#tail(this.#input.client.runtime.nowMs() - startMs);
+      await this.#tail(this.#input.client.runtime.elapsedMs() - startMs);
       return this.#stored();
     } finally {
       this.#abort.abort(new Error('The attempt is over.'));

@@ -70,7 +70,7 @@ class WindowFetch {
     this.#input = input;
     this.#signal = AbortSignal.any([input.signal, this.#abort.signal]);
     this.#ready = this.#inOrder();
-    this.#lastHedgeMs = input.client.runtime.nowMs();
+    this.#lastHedgeMs = input.client.runtime.elapsedMs();
   }
 
   async run(): Promise<FetchedWindow> {
@@ -123,7 +123,7 @@ class WindowFetch {
     const next = this.#ready.find((holder) => !this.#tried.has(holder) && !known.has(holder.pieceNumber));
     if (!next) return false;
     this.#tried.add(next);
-    this.#running.set(next, { startMs: this.#input.client.runtime.nowMs() });
+    this.#running.set(next, { startMs: this.#input.client.runtime.elapsedMs() });
     void this.#fetch(next).finally(() => {
       this.#running.delete(next);
       this.#changed();
@@ -135,7 +135,7 @@ class WindowFetch {
     const { client, owner, placement, geometry, firstStripe, endStripe, signal } = this.#input;
     const abort = new AbortController();
     const progress = stallWatch(client, abort);
-    const startMs = client.runtime.nowMs();
+    const startMs = client.runtime.elapsedMs();
     try {
       const address = addressOf(client.farm.current(), holder.farmer);
       if (!address) throw new CallError('NotFound', 'The farm does not know this farmer (any more).');
@@ -151,14 +151,14 @@ class WindowFetch {
       const both = AbortSignal.any([this.#signal, abort.signal]);
       const memory = new LeafMemory(client.blocks, wanted.leafCount * LEAF_BYTES);
       for await (const leaf of getLeaves(client.network, address, wanted, memory, both, progress.moved)) leaves.push(leaf);
-      const tookMs = client.runtime.nowMs() - startMs;
+      const tookMs = client.runtime.elapsedMs() - startMs;
       client.health.good(holder.farmer, 'read', tookMs / leaves.length);
       this.#fastestMs ??= tookMs;
       this.#got.set(holder.pieceNumber, { leaves, memory });
     } catch (error) {
       if (this.#abort.signal.aborted || signal.aborted) {
         // Not needed any more. What it took so far says that it isn't faster.
-        client.health.slow(holder.farmer, (client.runtime.nowMs() - startMs) / (endStripe - firstStripe));
+        client.health.slow(holder.farmer, (client.runtime.elapsedMs() - startMs) / (endStripe - firstStripe));
         return;
       }
       this.#lastError = error;
@@ -199,11 +199,11 @@ class WindowFetch {
     const tailMs = client.health.tailMs();
     const usualMs = tailMs === null ? hedgeMs : Math.min(stallMs, tailMs * (endStripe - firstStripe));
     const limitMs = Math.max(MIN_HEDGE_MS, Math.min(usualMs, HEDGE_FACTOR * (this.#fastestMs ?? Infinity)));
-    return Math.max(1, this.#lastHedgeMs + limitMs - client.runtime.nowMs());
+    return Math.max(1, this.#lastHedgeMs + limitMs - client.runtime.elapsedMs());
   }
 
   #hedge(): void {
-    this.#lastHedgeMs = this.#input.client.runtime.nowMs();
+    this.#lastHedgeMs = this.#input.client.runtime.elapsedMs();
     const known = new Set([...this.#got.keys(), ...[...this.#running.keys()].map(({ pieceNumber }) => pieceNumber)]);
     // A piece on its way from a slow holder may also come from another of the same piece: last resort.
     if (!this.#startNext(known)) this.#startNext(new Set(this.#got.keys()));
@@ -213,18 +213,18 @@ class WindowFetch {
 /** Aborts what has brought no byte for the stall limit. */
 function stallWatch(client: Client, abort: AbortController): { moved: () => void; stop: () => void } {
   const over = new AbortController();
-  let lastMs = client.runtime.nowMs();
+  let lastMs = client.runtime.elapsedMs();
   const { stallMs } = client.limits;
   void (async () => {
     try {
       for (;;) {
         await client.runtime.sleep(Math.max(10, stallMs / 4), over.signal);
-        if (client.runtime.nowMs() - lastMs > stallMs)
+        if (client.runtime.elapsedMs() - lastMs > stallMs)
           abort.abort(new CallError('Unreachable', `No byte came for ${stallMs} ms.`));
       }
     } catch {
       // Stopped.
     }
   })();
-  return { moved: () => (lastMs = client.runtime.nowMs()), stop: () => over.abort() };
+  return { moved: () => (lastMs = client.runtime.elapsedMs()), stop: () => over.abort() };
 }

@@ -178,7 +178,7 @@ export class OpenBucketLog implements BucketLog {
           signal?.removeEventListener('abort', abort);
           then(value);
         };
-      const deadlineMs = this.#input.runtime.nowMs() + this.#input.patienceMs;
+      const deadlineMs = this.#input.runtime.elapsedMs() + this.#input.patienceMs;
       const waiting: Waiting = { ...content, estimatedBytes, deadlineMs, resolve: settle(resolve), reject: settle(reject) };
       const abort = () => this.#giveUp(waiting, signal!.reason as Error);
       this.#patience.add(waiting);
@@ -330,7 +330,7 @@ class Patience {
     for (;;) {
       const [first] = this.#waiting;
       if (!first) break;
-      const delayMs = first.deadlineMs - this.#runtime.nowMs();
+      const delayMs = first.deadlineMs - this.#runtime.elapsedMs();
       if (delayMs <= 0) this.#onOver(first);
       else await pause(this.#runtime, delayMs, over.signal);
       if (over.signal.aborted) break;

@@ -3,7 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 
 export interface Runtime {
+  /** What the date says. A clock may be set back: what is waited for, and what took how long, goes by `elapsedMs`. */
   nowMs(): number;
+  /** Since some moment; never goes back. */
+  elapsedMs(): number;
   /** Fresh random bytes. */
   random(sizeBytes: number): Uint8Array;
   /** Rejects when the signal aborts. */
@@ -16,6 +19,7 @@ export interface Runtime {
 
 export const systemRuntime: Runtime = {
   nowMs: () => Date.now(),
+  elapsedMs: () => performance.now(),
   random: (sizeBytes) => new Uint8Array(randomBytes(sizeBytes)),
   sleep: (delayMs, signal) => wait(delayMs, undefined, signal ? { signal } : {}),
   deadline: (delayMs, ...others) => AbortSignal.any([AbortSignal.timeout(delayMs), ...others]),

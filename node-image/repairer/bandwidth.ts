@@ -25,7 +25,7 @@ export class Bandwidth {
   /** Waits until these bytes fit. */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     if (this.#bytesPerSecond === 0) return;
-    const nowMs = this.#runtime.nowMs();
+    const nowMs = this.#runtime.elapsedMs();
     const waitMs = this.#paidMs - nowMs;
     this.#paidMs = Math.max(this.#paidMs, nowMs - BURST_MS) + (bytes * 1000) / this.#bytesPerSecond;
     if (waitMs > 0) await this.#runtime.sleep(waitMs, signal);

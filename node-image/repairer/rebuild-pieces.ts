@@ -262,12 +262,12 @@ class SourceReaders {
   async #leaf(pieceNumber: number, stripe: number): Promise<Leaf | number> {
     const open = this.#open.get(pieceNumber)!;
     const { runtime, math, stallMs, onSourceFailed } = this.#input;
-    const startedMs = runtime.nowMs();
+    const startedMs = runtime.elapsedMs();
     try {
       const next = await withinTime(runtime, open.leaves.next(), stallMs);
       if (next.done) throw new Error('The piece ended early.');
       if (next.value.length !== math.leafBytes(stripe)) throw new Error('A leaf has the wrong length.');
-      this.#timesMs.push(runtime.nowMs() - startedMs);
+      this.#timesMs.push(runtime.elapsedMs() - startedMs);
       if (this.#timesMs.length > MAX_TIMES) this.#timesMs.shift();
       return { pieceNumber, leaf: next.value };
     } catch (error) {

@@ -157,6 +157,7 @@ export class Process {
       });
     this.runtime = {
       nowMs: () => time.nowMs + this.skewMs,
+      elapsedMs: () => time.nowMs,
       random: (sizeBytes) => dice.bytes(sizeBytes),
       sleep,
       turn: () => sleep(0),

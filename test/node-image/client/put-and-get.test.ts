@@ -237,6 +237,18 @@ describe('a put while farmers fail', () => {
     expect(await confirm(client)).toBeNull();
   });
 
+  it('gives up a farmer that takes nothing, also where the clock here is set back', async () => {
+    world = await startTestFarm({ farmers: 5, config: { redundancy: { required: 2, repair: 3, optimal: 4, total: 4 } } });
+    const client = world.client({ stallMs: 300 });
+    let aheadMs = 3_600_000;
+    const jumping = { ...client, runtime: { ...client.runtime, nowMs: () => Date.now() + aheadMs } };
+    for (const i of [0, 1]) world.fault(world.name(i), (operation) => (operation === 'piece.put' ? { kind: 'hang' } : undefined));
+    // While those two are waited for, and before that is too long.
+    setTimeout(() => (aheadMs = 0), 200);
+    const stored = await put(jumping, seededBytes(400_000, 1));
+    expect(holders(stored)).toEqual(expect.arrayContaining([2, 3, 4].map((i) => world.name(i))));
+  });
+
   it('believes no receipt that is not for what was sent', async () => {
     world = await startTestFarm({ farmers: 6 });
     const client = world.client();

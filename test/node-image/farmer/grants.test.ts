@@ -218,6 +218,7 @@ describe('what was taken back', () => {
     const grants = presentedGrants({
       runtime: {
         nowMs: () => nowMs,
+        elapsedMs: () => nowMs,
         random: () => new Uint8Array(0),
         deadline: (_, ...others) => AbortSignal.any(others),
         turn: async () => {},

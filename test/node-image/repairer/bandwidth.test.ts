@@ -9,7 +9,7 @@ function jumpingPace(): Runtime & { atMs: number } {
   const pace = {
     ...systemRuntime,
     atMs: 1_000_000,
-    nowMs: () => pace.atMs,
+    elapsedMs: () => pace.atMs,
     sleep: (ms: number, signal?: AbortSignal) => {
       signal?.throwIfAborted();
       pace.atMs += ms;
