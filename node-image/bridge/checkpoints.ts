@@ -6,6 +6,7 @@ import type { Client } from '#node/client/client.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
 import type { Catalog } from '#node/catalog/catalog.ts';
 import type { KeyPair } from '#node/core/keys.ts';
+import { newestCheckpoint } from '#node/log/checkpoint-reader.ts';
 import { CHECKPOINT_LIMITS, makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
 import { spreadLog } from '#node/log/copy-log.ts';
 import { LogError } from '#node/log/log-link.ts';
@@ -15,6 +16,7 @@ import { pause } from '#node/log/runtime.ts';
 import { isUnder } from '#node/core/schemes.ts';
 import { TAG_BYTES } from '#node/core/sealing.ts';
 import { openPacked } from '#node/wire/checkpoints.ts';
+import type { RootView } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type PackedBytes, type PublicKey, type SegmentId } from '#node/wire/types.ts';
 import type { Accounts } from './accounts.ts';
 import type { BucketWriter } from './bucket-writer.ts';
@@ -113,6 +115,27 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   };
 
   /**
+   * Whether the newest checkpoint has all that was written, by the number of batches behind what it covers: one of them
+   * brought in the checkpoint itself, more were written while it was made.
+   */
+  const isCovered = (owner: PublicKey, bucketId: BucketId, view: RootView): boolean => {
+    if (catalog.uncovered(owner, bucketId).headBytes > 0) return false;
+    const newest = newestCheckpoint({ view, bucketId });
+    if (newest === null) return true;
+    const covers = new Map(newest.covers.map(({ logId, seq }) => [logId, seq]));
+    const positions = positionsOf(owner, bucketId);
+    const behind = view.logs
+      .filter((log) => log.bucketId === bucketId && log.kind === 'entries')
+      .map(({ logId, closed }) => {
+        // One that was closed long ago is named no more.
+        const isOld = closed !== undefined && closed.closedMs < newest.issuedMs;
+        const covered = covers.get(logId) ?? (isOld ? Infinity : 0);
+        return Math.max(0, (positions.get(logId) ?? 0) - covered);
+      });
+    return behind.reduce((sum, batches) => sum + batches, 0) <= 1;
+  };
+
+  /**
    * Whoever starts from a checkpoint of the account doesn't read the cuts that it covers. No batch that such a reader
    * still takes from the other logs may bring in what they dropped: checkpoints of these buckets come first, of all
    * that the cuts knew.
@@ -121,7 +144,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     const roots = await accounts.roots(owner, signal);
     for (const other of writers.all()) {
       if (other.access.owner !== owner || other.bucketId === ACCOUNT_BUCKET_ID) continue;
-      if (catalog.uncovered(owner, other.bucketId).headBytes > 0) await make(other, { always: true, roots });
+      if (!isCovered(owner, other.bucketId, roots.view)) await make(other, { always: true, roots });
     }
   };
 

@@ -257,6 +257,28 @@ describe('a bridge', () => {
     expect(seen.filter((id) => bridge.catalog.references(ACCOUNT_BUCKET_ID, id) === 0)).toEqual(live);
   });
 
+  it("makes those of the buckets before the account's also for what came while the last ones were made, and not again for nothing", async () => {
+    farm = await memoryFarm({ farmers: 3 });
+    const real = createMemoryCatalog();
+    let isHidden = false;
+    // The entry of a checkpoint says that nothing is uncovered.
+    const uncovered: Catalog['uncovered'] = (owner, id) =>
+      isHidden && id !== ACCOUNT_BUCKET_ID ? { headBytes: 0, inlineBytes: 0 } : real.uncovered(owner, id);
+    const { bridge, owner, bucketOf, create, put } = await startBridge(undefined, { ...real, uncovered }, 3000);
+    await create('photos');
+    const { bucketId } = bucketOf('photos');
+    for (let i = 0; i < 40; i++) await put('photos', `key ${i}`, text('a', 100));
+    expect(await bridge.checkpoints.makeDue()).toBe(1);
+    await put('photos', 'late', text('b', 100));
+    isHidden = true;
+    for (const round of [1, 2]) {
+      for (let i = 0; i < 12; i++) await create(`bucket-${round}-${i}`);
+      expect(await bridge.checkpoints.makeDue()).toBe(1);
+      expect(await numbers(bridge, owner, ACCOUNT_BUCKET_ID)).toHaveLength(round);
+      expect(await numbers(bridge, owner, bucketId)).toEqual([2, 1]);
+    }
+  });
+
   it("lets the account's wait for batches that are on too few replicas for a checkpoint, and brings them to the others", async () => {
     farm = await memoryFarm({ farmers: 3 });
     const another = () => startBridge(undefined, createMemoryCatalog(), 3000);
