@@ -59,7 +59,7 @@ const notes = new Map<Level, string>();
 await runLevel('check', true);
 const last = ROWS.findLast((row) => row.some((level) => !isLeftOut(level) && obstacleOf(level) === null));
 await Promise.all(ROWS.map((row) => runRow(row, row === last)));
-console.log(`\n${[...total.failures, ...LEVELS.map((level) => notes.get(level))].join('\n')}`);
+console.log(`\n${[...total.failures, ...LEVELS.flatMap((level) => notes.get(level) ?? [])].join('\n')}`);
 console.log(line(total));
 if (isEnding) console.log('Ended before all levels had run.');
 process.exit(isEnding || total.failed > 0 || total.skipped > 0 || total.passed === 0 ? 1 : 0);

@@ -1,6 +1,6 @@
 // Checkpoints on real farmers: made from the logs, read without them, and nothing more or less in them.
 import { afterEach, describe, expect, it } from 'vitest';
-import { bucketKeys, openBucket, writerKeys } from '#node/client/account.ts';
+import { bucketKeys, openBucket } from '#node/client/account.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
 import { dropCovered } from '#node/farmer/covered-batches.ts';
 import { LogStore } from '#node/farmer/log-store.ts';
@@ -8,12 +8,13 @@ import { RootsStore } from '#node/farmer/roots-store.ts';
 import { readSince } from '#node/log/checkpoint-reader.ts';
 import { readHeads } from '#node/log/log-reader.ts';
 import { changeMember, nextMemberChange } from '#node/log/replica-set.ts';
-import { makeCheckpoint, type CheckpointLimits, type CheckpointOrder } from '#node/log/checkpoint-maker.ts';
+import type { CheckpointLimits, CheckpointOrder } from '#node/log/checkpoint-maker.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
 import { leftOfBucket, resetBucket } from '#node/log/reset-bucket.ts';
 import { fetchRoots, publishRoots } from '#node/log/roots.ts';
 import { signRootStatement } from '#node/wire/root-view.ts';
 import type { PutEntry } from '#node/wire/types.ts';
+import { checkpointOf } from './support/checkpoint-of.ts';
 import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
 import { readAll, seededBytes } from '../client/support/test-farm.ts';
 
@@ -32,27 +33,8 @@ async function start(farmers = 6) {
   return log;
 }
 
-async function checkpoint(log: BucketLog, limits?: CheckpointLimits, more: Partial<CheckpointOrder> = {}) {
-  const roots = await fetchRoots(world.link(), world.access.owner, within());
-  const { view } = roots;
-  return await makeCheckpoint({
-    roots,
-    link: world.link(),
-    store: segmentStore(world.client(), world.access.owner),
-    owner: world.access.owner,
-    bucketId: BUCKET,
-    keeper: world.farm.bridge,
-    readKeys: bucketKeys(world.access, view, BUCKET),
-    sealKeys: writerKeys(world.access, view, BUCKET),
-    record: async (entry, repair) => void (await log.append([{ ...entry, clock: { wallMs: Date.now(), counter: 0 } }], repair)),
-    follow: async () => {},
-    isLive: () => true,
-    keepsMoves: () => true,
-    ...(limits ? { limits } : {}),
-    signal: within(),
-    ...more,
-  });
-}
+const checkpoint = (log: BucketLog, limits?: CheckpointLimits, more: Partial<CheckpointOrder> = {}) =>
+  checkpointOf(world, log, { ...(limits ? { limits } : {}), ...more });
 const object = (key: string, bytes: Uint8Array, replaces: string[] = []): PutEntry => ({
   ...putEntry(key),
   replaces,

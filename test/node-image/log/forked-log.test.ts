@@ -1,13 +1,13 @@
 // Two copies of a writer's state in use at once: each writes a batch of the same number, and at most one of them counts.
 import { afterEach, describe, expect, it } from 'vitest';
-import { bucketKeys, writerKeys } from '#node/client/account.ts';
+import { bucketKeys } from '#node/client/account.ts';
 import { segmentStore } from '#node/client/segment-store.ts';
-import { makeCheckpoint } from '#node/log/checkpoint-maker.ts';
 import { readSince } from '#node/log/checkpoint-reader.ts';
 import { readHeads, type SeenHead } from '#node/log/log-reader.ts';
 import type { BucketLog } from '#node/log/log-writer.ts';
 import { fetchRoots } from '#node/log/roots.ts';
 import { CallError, type Network } from '#node/net/net.ts';
+import { checkpointOf } from './support/checkpoint-of.ts';
 import { BUCKET, memoryState, NOTHING, putEntry, startLogWorld, within, type LogWorld } from './support/log-world.ts';
 
 let world: LogWorld;
@@ -75,23 +75,7 @@ describe('a log with two batches of one number', () => {
     const logId = await forkedLog();
     const { keyPair } = world.owner;
     const beside = await opened(world.open({ writer: keyPair, link: world.link(keyPair) }));
-    const { roots, keys } = await stateNow();
-    const made = await makeCheckpoint({
-      roots,
-      link: world.link(),
-      store: segmentStore(world.client(), world.access.owner),
-      owner: world.access.owner,
-      bucketId: BUCKET,
-      keeper: world.farm.bridge,
-      readKeys: keys,
-      sealKeys: writerKeys(world.access, roots.view, BUCKET),
-      record: async (entry, repair) =>
-        void (await beside.append([{ ...entry, clock: { wallMs: Date.now(), counter: 0 } }], repair)),
-      follow: async () => {},
-      isLive: () => true,
-      keepsMoves: () => true,
-      signal: within(),
-    });
+    const made = await checkpointOf(world, beside);
     expect(made?.covers).toEqual([{ logId, seq: 1 }]);
   });
 
