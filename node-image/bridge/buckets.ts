@@ -2,17 +2,30 @@
 import { toHex } from '#node/core/ids.ts';
 import type { BucketRow } from '#node/catalog/catalog.ts';
 import type { ObjectStoreOptions } from './object-store.ts';
+import { ACCOUNT_BUCKET_ID } from '#node/wire/types.ts';
 import { ObjectsError, type Account, type Objects } from './objects.ts';
 
 export function bucketCalls(
   { catalog, writers, runtime }: ObjectStoreOptions,
   closeUploads: Objects['closeUploads'],
-): Pick<Objects, 'listBuckets' | 'bucket' | 'createBucket' | 'deleteBucket'> {
+): Pick<Objects, 'untilReady' | 'listBuckets' | 'bucket' | 'createBucket' | 'deleteBucket'> {
   const visible = (row: BucketRow, account: Account) => account.bucketName === null || account.bucketName === row.name;
   const holder = (name: string): BucketRow | null => catalog.bucketsNamed(name)[0] ?? null;
   const creating = new Set<string>();
 
+  /** Null where the name is nobody's, or somebody else's. */
+  const bucketReady = ({ owner }: Account, name: string | null, signal: AbortSignal): Promise<void> | null => {
+    const row = name === null ? null : holder(name);
+    return row?.owner === owner ? writers.untilReady(owner, row.bucketId, signal) : null;
+  };
+
   return {
+    untilReady(account, bucketName, signal) {
+      const accountReady = writers.untilReady(account.owner, ACCOUNT_BUCKET_ID, signal);
+      return accountReady === null
+        ? bucketReady(account, bucketName, signal)
+        : accountReady.then(() => bucketReady(account, bucketName, signal) ?? undefined);
+    },
     listBuckets(account) {
       writers.account(account.owner);
       return catalog.buckets(account.owner).filter((row) => visible(row, account) && holder(row.name)?.bucketId === row.bucketId);

@@ -73,6 +73,11 @@ export interface Range {
 
 /** All reject with ObjectsError. */
 export interface Objects {
+  /**
+   * Null where what a request on this bucket (null = on the account) needs has been read from the farmers. Else resolves
+   * when it has, or after 10 s: the call itself throws SlowDown then.
+   */
+  untilReady(account: Account, bucketName: string | null, signal: AbortSignal): Promise<void> | null;
   listBuckets(account: Account): BucketRow[];
   /** Throws AccessDenied or NoSuchBucket. */
   bucket(account: Account, name: string): BucketRow;

@@ -25,6 +25,8 @@ import type { Store } from './store.ts';
 const ASK_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
+/** As long as the others may be starting, too: until a bucket is caught up, nobody reads it here. */
+const EARLY_PAUSE_MS = 1_000;
 /** Whoever asks for a bucket that wasn't known at the start waits for the dead among the others so long, once. */
 const ASK_ON_DEMAND_MS = 1000;
 /** Members that have been away for so long since the start don't come with it: the time after which farmers count as offline. */
@@ -159,7 +161,11 @@ export function catchUp(options: CatchUpOptions): CatchUp {
       };
       signal.addEventListener('abort', stop, { once: true });
       void pause(runtime, PATIENCE_MS, signal).then(() => (hasWaited = true));
-      for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      for (
+        let pauseMs = FIRST_PAUSE_MS;
+        !signal.aborted;
+        pauseMs = Math.min(2 * pauseMs, hasWaited ? LONGEST_PAUSE_MS : EARLY_PAUSE_MS)
+      ) {
         if (pending.size + joined.size === 0) {
           await new Promise<void>((resolve) => (wake = resolve));
           pauseMs = FIRST_PAUSE_MS;

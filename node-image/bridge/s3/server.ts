@@ -186,7 +186,7 @@ async function serve(serving: Serving): Promise<void> {
 }
 
 async function answer(serving: Serving, known: { operation: string }): Promise<Reply> {
-  const { options, request, isBusy } = serving;
+  const { options, request, aborter, isBusy } = serving;
   const raw = { method: request.method ?? 'GET', url: request.url ?? '/', headers: request.headers };
   const target = parseTarget(raw, options.domains);
   if (target.key !== null) checkKey(target.key);
@@ -204,6 +204,8 @@ async function answer(serving: Serving, known: { operation: string }): Promise<R
   const expectedOwner = context.header('x-amz-expected-bucket-owner');
   if (expectedOwner !== null && expectedOwner !== authenticated.account.owner)
     throw new S3Error('AccessDenied', 'The bucket has another owner than expected');
+  // After a start the bridge may still read the bucket: waiting a moment is better than an error.
+  await options.objects.untilReady(authenticated.account, target.bucket, aborter.signal);
   return verb(context);
 }
 
