@@ -19,8 +19,11 @@ export interface FarmConfigStore {
   current(): FarmConfig | null;
   /** Already validated. */
   offer(config: FarmConfig): Verdict;
-  /** Called after each change; returns how to stop. */
-  onChange(callback: (config: FarmConfig) => void): () => void;
+  /**
+   * Called after each change, and now where another than `applied` (null = none) is in force: one that came while its
+   * user was still starting isn't missed. Returns how to stop.
+   */
+  follow(applied: FarmConfig | null, callback: (config: FarmConfig) => void): () => void;
   /** The first configuration, now or later. Rejects when the signal aborts. */
   first(signal: AbortSignal): Promise<FarmConfig>;
 }
@@ -57,14 +60,15 @@ export function createFarmConfigStore(controlKey: string): FarmConfigStore {
       for (const callback of callbacks) callback(config);
       return verdict;
     },
-    onChange: (callback) => {
+    follow: (applied, callback) => {
       callbacks.add(callback);
+      if (current && current !== applied) callback(current);
       return () => callbacks.delete(callback);
     },
     first: (signal) =>
       new Promise((resolve, reject) => {
         if (current) return resolve(current);
-        const stop = store.onChange((config) => {
+        const stop = store.follow(null, (config) => {
           stop();
           resolve(config);
         });

@@ -104,7 +104,7 @@ export async function runBridge(settings: BridgeSettings, signal: AbortSignal): 
       signal: ends,
     });
     started.bridge = bridge;
-    config.onChange((next) => bridge.configure(next));
+    config.follow(first, (next) => bridge.configure(next));
     bridge.desired.restore();
     const upkeep = Promise.all([bridge.upkeep.run(), bridge.rewriter.run(), bridge.followers.run(), bridge.checkpoints.run()]);
     const tlsDir = settings.s3TlsDir ?? '';

@@ -36,7 +36,7 @@ export interface FarmerOptions {
   network: Network;
   config: {
     current(): FarmConfig | null;
-    onChange(listener: (config: FarmConfig) => void): () => void;
+    follow(applied: FarmConfig | null, callback: (config: FarmConfig) => void): () => void;
   };
   runtime?: Runtime;
   /** Instead of the folder's `segments`. */
@@ -122,7 +122,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const service = farmerService({ ...parts, ...(options.observe ? { observe: options.observe } : {}) });
 
   roots.onChange((owner) => handover.request(owner));
-  const forget = config.onChange((next) => {
+  const forget = config.follow(null, (next) => {
     duty.follow(next);
     const names = namesNow();
     if (names !== roster.names) roster = { names, sinceMs: nowMs() };

@@ -81,7 +81,7 @@ export async function runRepairer(settings: RepairerSettings, signal: AbortSigna
       events: spoken(log, metrics),
       signal,
     });
-    config.onChange((next) => repair?.configure(next));
+    config.follow(first, (next) => repair?.configure(next));
     await repair.run();
   } catch (error) {
     if (!signal.aborted) throw error;

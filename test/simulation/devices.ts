@@ -111,7 +111,7 @@ export function startDevice(world: World, kept: DeviceKept, { name = 'device', k
   const grant = kept.grant === null ? null : openGrant(kept.grant, key.seed);
   const network = grant ? grantNetwork(own, grant) : own;
   const farm = settableFarmView(farmSnapshot(world.current()));
-  process.onKill(world.config.onChange((config) => farm.set(farmSnapshot(config))));
+  process.onKill(world.config.follow(null, (config) => farm.set(farmSnapshot(config))));
   kept.saved.process = process;
   const storj = storjOn({
     client: createClient({ network, farm, runtime: process.runtime, limits: { threads: 0 } }),

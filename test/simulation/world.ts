@@ -331,7 +331,7 @@ export class World {
       },
       signal: stopping.signal,
     });
-    process.onKill(this.config.onChange((config) => bridge.configure(config)));
+    process.onKill(this.config.follow(this.current(), (config) => bridge.configure(config)));
     const died = new Promise<never>((_, reject) => process.onKill(() => reject(new BridgeDied())));
     died.catch(() => {});
     void bridge.upkeep.run();
@@ -386,7 +386,7 @@ export class World {
       },
       signal: stopping.signal,
     });
-    process.onKill(this.config.onChange((config) => repair.configure(config)));
+    process.onKill(this.config.follow(this.current(), (config) => repair.configure(config)));
     this.note(`${process.name} has started`);
     this.repairer = { process, repair, index, states };
   }

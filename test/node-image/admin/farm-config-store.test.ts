@@ -54,11 +54,30 @@ describe('the store', () => {
       fc.property(fc.array(generation, { minLength: 1 }), (copies) => {
         const store = createFarmConfigStore(CONTROL);
         const seen: number[] = [];
-        store.onChange((one) => seen.push(one.epoch * 10 + one.generation));
+        store.follow(null, (one) => seen.push(one.epoch * 10 + one.generation));
         for (const [epoch, number] of copies) store.offer(config('a', epoch, number));
         expect(seen).toEqual([...seen].sort((a, b) => a - b));
         expect(seen.at(-1)).toBe(Math.max(...copies.map(([epoch, number]) => epoch * 10 + number)));
       }),
     );
+  });
+
+  it('tells a follower that began late what came meanwhile, and nothing twice', () => {
+    const store = createFarmConfigStore(CONTROL);
+    const follower = (applied: FarmConfig | null) => {
+      const seen: number[] = [];
+      const stop = store.follow(applied, ({ generation }) => seen.push(generation));
+      return { seen, stop };
+    };
+    const early = follower(null);
+    store.offer(config('a', 1, 1));
+    const first = store.current();
+    store.offer(config('a', 1, 2));
+    const [late, upToDate] = [follower(first), follower(store.current())];
+    store.offer(config('a', 1, 3));
+    expect([early, late, upToDate].map(({ seen }) => seen)).toEqual([[1, 2, 3], [2, 3], [3]]);
+    late.stop();
+    store.offer(config('a', 1, 4));
+    expect(late.seen).toEqual([2, 3]);
   });
 });

@@ -63,7 +63,7 @@ export function startFarmBridge(options: {
     ...(checkpointLimits ? { checkpointLimits } : {}),
     signal: stopping.signal,
   });
-  const forget = farm.config.onChange((config) => bridge.configure(config));
+  const forget = farm.config.follow(farm.current(), (config) => bridge.configure(config));
   bridge.desired.restore();
   const loops = Promise.all(running(bridge));
   return {

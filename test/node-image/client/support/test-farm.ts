@@ -43,7 +43,7 @@ export async function startTestFarm(options: {
   });
   const farm = await memoryFarm({ ...options, net });
   const view = settableFarmView(farmSnapshot(farm.current()));
-  farm.config.onChange((config) => view.set(farmSnapshot(config)));
+  farm.config.follow(null, (config) => view.set(farmSnapshot(config)));
   const clients: Client[] = [];
   const member = (name: PublicKey) => farm.farmers.find(({ keyPair }) => keyPair.publicKey === name)!;
   return {

@@ -75,7 +75,7 @@ export class RepairWorld {
     this.farm = farm;
     this.clock = clock;
     this.#view = settableFarmView(farmSnapshot(farm.current()));
-    farm.config.onChange((config) => this.#view.set(farmSnapshot(config)));
+    farm.config.follow(null, (config) => this.#view.set(farmSnapshot(config)));
   }
 
   static async start(farmers: number, domainOf?: (i: number) => string): Promise<RepairWorld> {
@@ -313,7 +313,7 @@ export class RepairWorld {
         ...options.events,
       },
     });
-    const forget = this.farm.config.onChange((config) => repair.configure(config));
+    const forget = this.farm.config.follow(this.farm.current(), (config) => repair.configure(config));
     const handle: RepairerHandle = {
       repair,
       index,
