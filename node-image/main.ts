@@ -10,6 +10,8 @@ const RUN: Record<NodeSettings['role'], (settings: NodeSettings, signal: AbortSi
 
 const stopping = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort(new Error(signal)));
+// On a local farm: without whoever started it nobody would ever stop it.
+process.once('disconnect', () => stopping.abort(new Error('the process that started this node is gone')));
 try {
   const settings = parseSettings(process.argv[2], process.env);
   collectWhenIdle();

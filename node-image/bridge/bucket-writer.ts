@@ -126,17 +126,17 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   const readWithProgress = async (): Promise<void> => {
     const stalled = new AbortController();
     const over = new AbortController();
-    let movedMs = runtime.nowMs();
+    let movedMs = runtime.elapsedMs();
     const signal = AbortSignal.any([closing.signal, stalled.signal]);
     const watch = async () => {
       while (!over.signal.aborted) {
         await runtime.sleep(OPENING_TIMEOUT_MS / 4, AbortSignal.any([signal, over.signal]));
-        if (runtime.nowMs() - movedMs < OPENING_TIMEOUT_MS) continue;
+        if (runtime.elapsedMs() - movedMs < OPENING_TIMEOUT_MS) continue;
         return stalled.abort(new ObjectsError('SlowDown', `Nothing came from the farmers for ${OPENING_TIMEOUT_MS} ms`));
       }
     };
     watch().catch(() => undefined);
-    await readNew(signal, () => (movedMs = runtime.nowMs())).finally(() => over.abort());
+    await readNew(signal, () => (movedMs = runtime.elapsedMs())).finally(() => over.abort());
   };
 
   const catchUp = (signal?: AbortSignal): Promise<void> => {
@@ -147,7 +147,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
   };
 
   const onAcknowledged = async (batch: AcknowledgedBatch): Promise<void> => {
-    const startedMs = runtime.nowMs();
+    const startedMs = runtime.elapsedMs();
     const { logId, seq, hash, entries, repair, placements } = batch;
     const applied = { owner, bucketId, logId, seq, hash, entries, repair, placements };
     try {
@@ -163,7 +163,7 @@ export function createBucketWriter(options: BucketWriterOptions): BucketWriter {
       throw error;
     }
     options.onNews?.(applied);
-    options.onBatch?.(batch, runtime.nowMs() - startedMs);
+    options.onBatch?.(batch, runtime.elapsedMs() - startedMs);
     for (const entry of entries) settle(writtenAt(entry));
   };
 

@@ -65,7 +65,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     const isWanted = renewals.has(`${owner}/${bucketId}`) && options.farm.rewriteTo() !== null;
     const { headBytes, inlineBytes } = catalog.uncovered(owner, bucketId);
     if (!isWanted && headBytes < limits.headBytes && inlineBytes < limits.inlineBytes) return false;
-    return runtime.nowMs() - (failedMs.get(`${owner}/${bucketId}`) ?? 0) > RETRY_MS;
+    return runtime.elapsedMs() - (failedMs.get(`${owner}/${bucketId}`) ?? -Infinity) > RETRY_MS;
   };
 
   const positionsOf = (owner: PublicKey, bucketId: BucketId) =>
@@ -154,7 +154,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   ): Promise<void> => {
     const { access, bucketId } = writer;
     const { owner } = access;
-    const beganMs = runtime.nowMs();
+    const beganMs = runtime.elapsedMs();
     const wanted = renewals.delete(`${owner}/${bucketId}`) ? options.farm.rewriteTo() : null;
     const mayStay = (segmentId: SegmentId): boolean => {
       const placement = catalog.placement(bucketId, segmentId);
@@ -193,7 +193,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       ...(wanted === null ? {} : { mayStay }),
       signal,
     });
-    if (made) options.onMade(bucketId, { number: made.number, tookMs: runtime.nowMs() - beganMs });
+    if (made) options.onMade(bucketId, { number: made.number, tookMs: runtime.elapsedMs() - beganMs });
   };
 
   const makeDue = async (): Promise<number> => {
@@ -204,7 +204,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         await make(writer);
         count++;
       } catch (error) {
-        failedMs.set(`${writer.access.owner}/${writer.bucketId}`, runtime.nowMs());
+        failedMs.set(`${writer.access.owner}/${writer.bucketId}`, runtime.elapsedMs());
         if (!signal.aborted) options.onTrouble('checkpoint', error);
       }
     }

@@ -82,7 +82,7 @@ export function createCuts(options: CutsOptions): Cuts {
   const isDue = (owner: PublicKey): boolean => {
     const before = last.get(owner);
     if (before === undefined) return true;
-    const passedMs = link.runtime.nowMs() - before.atMs;
+    const passedMs = link.runtime.elapsedMs() - before.atMs;
     if (passedMs < Math.max(times.busyMs, LOAD * before.tookMs)) return false;
     if (overBuckets(owner).some((bucketId) => !before.over.has(bucketId))) return true;
     const { heads, dropped } = catalog.cut(owner, 1);
@@ -125,6 +125,7 @@ export function createCuts(options: CutsOptions): Cuts {
     const access = accounts.access(owner);
     if (access === null) return 0;
     const cutMs = link.runtime.nowMs();
+    const atMs = link.runtime.elapsedMs();
     const account = writers.account(owner);
     const view = await accounts.refresh(owner, signal);
     const states: BucketState[] = [];
@@ -157,7 +158,7 @@ export function createCuts(options: CutsOptions): Cuts {
     }
     await dissolve(owner, states, signal);
     const heads = headsName(catalog.cut(owner, 0).heads);
-    last.set(owner, { atMs: cutMs, tookMs: link.runtime.nowMs() - cutMs, heads, over: new Set(overBuckets(owner)) });
+    last.set(owner, { atMs, tookMs: link.runtime.elapsedMs() - atMs, heads, over: new Set(overBuckets(owner)) });
     options.onCut(owner, dropped);
     return dropped;
   };

@@ -60,10 +60,10 @@ export function createFollowers(options: FollowersOptions): Followers {
       ?.logs.some((log) => log.bucketId === bucketId && log.kind === 'entries' && log.writer !== self && !log.closed) === true;
 
   const due = (): BucketWriter[] => {
-    const nowMs = runtime.nowMs();
+    const nowMs = runtime.elapsedMs();
     const ready = writers.all().filter((writer) => writer.isReady() && !asking.has(writer));
     const quietMs = Math.max(BUSY_MS, ready.length * QUIET_SHARE_MS);
-    const waitedMs = (writer: BucketWriter) => nowMs - (turns.get(writer)?.askedMs ?? 0);
+    const waitedMs = (writer: BucketWriter) => nowMs - (turns.get(writer)?.askedMs ?? -Infinity);
     return ready
       .filter((writer) => waitedMs(writer) >= (isBusy(writer) ? BUSY_MS : quietMs))
       .sort((a, b) => waitedMs(b) - waitedMs(a))
@@ -74,7 +74,7 @@ export function createFollowers(options: FollowersOptions): Followers {
     const { bucketId, access } = writer;
     const { owner } = access;
     const { turn } = turns.get(writer) ?? { turn: 0 };
-    turns.set(writer, { askedMs: runtime.nowMs(), turn: turn + 1 });
+    turns.set(writer, { askedMs: runtime.elapsedMs(), turn: turn + 1 });
     const members = (writer.current()?.set() ?? accounts.view(owner)?.sets.get(bucketId))?.members ?? [];
     const to = members.length === 0 ? null : link.addressOf(members[turn % members.length]!);
     if (bucketId === ACCOUNT_BUCKET_ID) await followBuckets(owner);
@@ -92,14 +92,14 @@ export function createFollowers(options: FollowersOptions): Followers {
 
   /** Somebody may have begun to write there: the statements say where. */
   const learnSets = async (owner: PublicKey): Promise<void> => {
-    const nowMs = runtime.nowMs();
-    if (nowMs - (learnt.get(owner) ?? 0) < SETS_MS) return;
+    const nowMs = runtime.elapsedMs();
+    if (nowMs - (learnt.get(owner) ?? -Infinity) < SETS_MS) return;
     learnt.set(owner, nowMs);
     await accounts.refresh(owner, runtime.deadline(READ_MS, signal));
   };
 
   const hasNews = (writer: BucketWriter, heads: BucketHeads): boolean => {
-    const nowMs = runtime.nowMs();
+    const nowMs = runtime.elapsedMs();
     return newerOf(writer, heads).some(({ logId, seq }) => {
       const held = ahead.get(logId);
       return held === undefined || seq > held.seq || nowMs >= held.untilMs;
@@ -110,7 +110,7 @@ export function createFollowers(options: FollowersOptions): Followers {
     for (const { logId } of heads.logs) if (!newerOf(writer, heads).some((log) => log.logId === logId)) ahead.delete(logId);
     for (const { logId, seq } of newerOf(writer, heads)) {
       const waitMs = Math.min(MAX_AGAIN_MS, 2 * (ahead.get(logId)?.waitMs ?? AGAIN_MS / 2));
-      ahead.set(logId, { seq, waitMs, untilMs: runtime.nowMs() + waitMs });
+      ahead.set(logId, { seq, waitMs, untilMs: runtime.elapsedMs() + waitMs });
     }
   };
 

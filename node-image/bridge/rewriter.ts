@@ -90,7 +90,7 @@ export function createRewriter(options: RewriterOptions): Rewriter {
     const name = `${bucket.bucketId}/${key.segmentId}`;
     const known = recent.get(name);
     if (known !== undefined && catalog.references(bucket.bucketId, known.key.segmentId) > 0) return known;
-    const startedMs = runtime.nowMs();
+    const startedMs = runtime.elapsedMs();
     const { owner } = bucket;
     const placement = catalog.placement(bucket.bucketId, key.segmentId);
     if (placement === null) throw new NotNow('the segment is gone');
@@ -109,7 +109,7 @@ export function createRewriter(options: RewriterOptions): Rewriter {
       throw new NotNow('a farmer failed on the way');
     remember(name, stored);
     options.onRewritten(key.plainBytes);
-    const tookMs = runtime.nowMs() - startedMs;
+    const tookMs = runtime.elapsedMs() - startedMs;
     await runtime.sleep(restMs({ tookMs, bytes: key.plainBytes, bytesPerSecond: options.bytesPerSecond() }), signal);
     return stored;
   };

@@ -175,11 +175,11 @@ export function shareFeed(options: ShareFeedOptions): ShareFeed {
   };
 
   const sayHeads = async (heads: readonly KnownHead[]): Promise<void> => {
-    if (runtime.nowMs() - fedMs < HEADS_EVERY_MS || headsName(heads) === said) return;
+    if (runtime.elapsedMs() - fedMs < HEADS_EVERY_MS || headsName(heads) === said) return;
     const log = await to.open();
     await log.append([], { added: [], released: [] });
     said = headsName(heads);
-    fedMs = runtime.nowMs();
+    fedMs = runtime.elapsedMs();
   };
   return {
     share,

@@ -47,7 +47,8 @@ export function startChild(options: ChildOptions): Child {
     const startedMs = performance.now();
     child = spawn(process.execPath, [...nodeFlags(options.role), MAIN, options.role], {
       env: options.env,
-      stdio: ['ignore', log, log],
+      // The channel says nothing; when it closes, the node knows that the farm's process is gone.
+      stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
     ended = new Promise((resolve) => {

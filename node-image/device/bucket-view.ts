@@ -33,13 +33,13 @@ export function bucketView(input: {
   let asking: Promise<BucketReader> | null = null;
 
   const isCurrent = async ({ reader, statementsMs }: NonNullable<typeof last>): Promise<boolean> => {
-    if (runtime.nowMs() - statementsMs > STATEMENTS_MS) return false;
+    if (runtime.elapsedMs() - statementsMs > STATEMENTS_MS) return false;
     const heads = await readHeads(link, { owner, bucketId, view: reader.state.view, signal });
     return isSame(heads, reader.state);
   };
   const newest = async (): Promise<BucketReader> => {
     if (last !== null && (await isCurrent(last))) return last.reader;
-    const statementsMs = runtime.nowMs();
+    const statementsMs = runtime.elapsedMs();
     const reader = await openBucket(client, access, bucketId, signal);
     last = { reader, statementsMs };
     return reader;

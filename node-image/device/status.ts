@@ -83,12 +83,12 @@ async function ping(
   { farmer, url }: { farmer: PublicKey; url: string },
   signal: AbortSignal,
 ): Promise<number | null> {
-  const startMs = runtime.nowMs();
+  const startMs = runtime.elapsedMs();
   try {
     const call = { operation: 'farm.members', head: encodeCallHead('farm.members', {}) } as const;
     const { body } = await network.call({ farmer, url }, call, runtime.deadline(ANSWER_MS, signal));
     for await (const _ of body ?? []);
-    return runtime.nowMs() - startMs;
+    return runtime.elapsedMs() - startMs;
   } catch {
     return null;
   }

@@ -85,7 +85,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
       .map(({ farmer }) => farmer)
       .toSorted()
       .join(' ');
-  let roster = { names: namesNow(), sinceMs: nowMs() };
+  let roster = { names: namesNow(), sinceMs: runtime.elapsedMs() };
   const owners = ownerLookup({
     roots,
     farmers,
@@ -125,7 +125,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const forget = config.follow(null, (next) => {
     duty.follow(next);
     const names = namesNow();
-    if (names !== roster.names) roster = { names, sinceMs: nowMs() };
+    if (names !== roster.names) roster = { names, sinceMs: runtime.elapsedMs() };
     handover.request(null);
   });
   await probe.probe();

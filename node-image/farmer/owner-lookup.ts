@@ -70,7 +70,7 @@ export function ownerLookup(options: OwnerLookupOptions): OwnerLookup {
     const answers = await Promise.allSettled(others.map((to) => fetchStatements(network, to, owner, bounded)));
     const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
     const own = near.length - others.length;
-    if (given.length + own >= rootQuorums(near.length, promise()).read) keep(refreshed, owner, runtime.nowMs());
+    if (given.length + own >= rootQuorums(near.length, promise()).read) keep(refreshed, owner, runtime.elapsedMs());
     return given.flat();
   };
   const learn = async (owner: PublicKey, signal: AbortSignal): Promise<RootView> => {
@@ -81,7 +81,7 @@ export function ownerLookup(options: OwnerLookupOptions): OwnerLookup {
       await roots.put(owner, statements);
       return roots.view(owner);
     }
-    keep(remembered, owner, { view, untilMs: runtime.nowMs() + REMEMBER_MS });
+    keep(remembered, owner, { view, untilMs: runtime.elapsedMs() + REMEMBER_MS });
     return view;
   };
   return {
@@ -90,7 +90,7 @@ export function ownerLookup(options: OwnerLookupOptions): OwnerLookup {
     async view(owner, signal) {
       if (roots.knows(owner)) return roots.view(owner);
       const known = remembered.get(owner);
-      if (known && known.untilMs > runtime.nowMs()) return known.view;
+      if (known && known.untilMs > runtime.elapsedMs()) return known.view;
       return await learn(owner, signal);
     },
     async refresh(owner, signal) {
@@ -107,7 +107,7 @@ export function ownerLookup(options: OwnerLookupOptions): OwnerLookup {
       const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
       if (given.some((statements) => statements.length > 0)) await roots.put(owner, given.flat());
       // Whoever has nothing may be as new as we are, and counts only where everybody was heard, or nobody is that new.
-      const isSettled = runtime.nowMs() - rosterSinceMs() > SETTLED_MS;
+      const isSettled = runtime.elapsedMs() - rosterSinceMs() > SETTLED_MS;
       const counted = isSettled ? given : given.filter((statements) => statements.length > 0);
       const own = isSettled || roots.knows(owner) ? 1 : 0;
       if (given.length < others.length && counted.length + own < near.length - promise())

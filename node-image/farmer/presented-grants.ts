@@ -46,7 +46,7 @@ export function presentedGrants({ owners, runtime }: { owners: OwnerLookup; runt
   /** By peer and owner, used longest ago first. */
   const known = new Map<string, PresentedGrant[]>();
   const nameOf = (from: PublicKey, owner: PublicKey) => `${from} ${owner}`;
-  const isWithin = (owner: PublicKey, ageMs: number) => (owners.refreshedMs(owner) ?? -Infinity) > runtime.nowMs() - ageMs;
+  const isWithin = (owner: PublicKey, ageMs: number) => (owners.refreshedMs(owner) ?? -Infinity) > runtime.elapsedMs() - ageMs;
   const use = (name: string, grants: PresentedGrant[]) => {
     known.delete(name);
     if (grants.length > 0) known.set(name, grants);

@@ -1,8 +1,12 @@
 // `npm run farm` as people use it: real processes, a real S3 client, a stop, a lost folder, a start, and it heals.
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CreateBucketCommand,
@@ -22,6 +26,7 @@ const dataDir = join(folder, 'farm');
 const large = randomBytes(20_000_000);
 const small = randomBytes(3_000);
 let farm: LocalFarm;
+const FARM = fileURLToPath(import.meta.resolve('#node/cli/farm.ts'));
 
 async function start(): Promise<LocalFarm> {
   return await startLocalFarm({
@@ -47,6 +52,16 @@ const get = async (Key: string, range?: string) => {
   const { Body } = await client().send(new GetObjectCommand({ Bucket: 'photos', Key, ...(range ? { Range: range } : {}) }));
   return Buffer.from((await Body?.transformToByteArray()) ?? []);
 };
+/** Whether something listens there. */
+const answers = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
 const report = async () =>
   farmReportSchema.parse(
     await farm.admin.call({ url: farm.adminUrl('repairer'), method: 'GET', path: '/report', signal: AbortSignal.timeout(5_000) }),
@@ -126,6 +141,28 @@ describe('a local farm', () => {
     const { Contents } = await client().send(new ListObjectsV2Command({ Bucket: 'photos' }));
     expect(Contents?.map((one) => one.Key)).toEqual(['after', 'dir/small', 'large']);
     await client().send(new PutObjectCommand({ Bucket: 'photos', Key: 'again', Body: small }));
+  });
+});
+
+describe('a farm whose process is killed', () => {
+  it('leaves no node behind, and goes on when it is started again', async () => {
+    const data = join(folder, 'killed');
+    const begin = async () => {
+      const args = [FARM, '--farmers', '1', '--port', '0', '--data', data, '--json'];
+      const process_ = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const [line] = (await once(process_.stdout, 'data')) as [Buffer];
+      return { farm: process_, endpoint: (JSON.parse(line.toString()) as { endpoint: string }).endpoint };
+    };
+    const first = await begin();
+    const { ports } = JSON.parse(readFileSync(join(data, 'state.json'), 'utf8')) as { ports: Record<string, { admin: number }> };
+    const listening = () => Promise.all(Object.values(ports).map(({ admin }) => answers(admin)));
+    expect(await listening()).toEqual([true, true, true]);
+    first.farm.kill('SIGKILL');
+    await expect.poll(listening, { timeout: 30_000 }).toEqual([false, false, false]);
+    const second = await begin();
+    expect(second.endpoint).toBe(first.endpoint);
+    second.farm.kill('SIGTERM');
+    expect(await once(second.farm, 'exit')).toEqual([0, null]);
   });
 });
 
