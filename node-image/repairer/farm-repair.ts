@@ -12,7 +12,7 @@ import type { LogLink } from '#node/log/log-link.ts';
 import type { Runtime } from '#node/log/runtime.ts';
 import { CallError, type Network } from '#node/net/net.ts';
 import type { Holdings } from '#node/wire/calls.ts';
-import type { PublicKey, SealedPlacement } from '#node/wire/types.ts';
+import type { PublicKey } from '#node/wire/types.ts';
 import { askHoldings, askOwners, overAll } from './ask-farmers.ts';
 import type { Audit } from './audit-farmer.ts';
 import { AuditRounds } from './audit-rounds.ts';
@@ -25,6 +25,7 @@ import { placementLogs, type PlacementLogs, type WriterStates } from './placemen
 import { farmReport } from './report.ts';
 import { repairMemory, type RepairDeps, type RepairOutcome } from './repair-segment.ts';
 import { RepairWork } from './repair-work.ts';
+import { tellMoves } from './tell-moves.ts';
 import { scanOwner, ScanError, type OwnerFacts } from './scan-owner.ts';
 import type { FarmerCounts } from './index-figures.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
@@ -329,19 +330,8 @@ export class FarmRepair {
   /** Moves of segments that another bucket names as well: its readers must find them too. */
   async #tellUntold(): Promise<void> {
     const { index, signal } = this.#input;
-    const untold = index.untoldMoves(UNTOLD_MOVES_PAGE);
-    const byBucket = Map.groupBy(untold, ({ owner, bucketId }) => `${owner}/${bucketId}`);
-    for (const moves of byBucket.values()) {
-      const { owner, bucketId } = moves[0]!;
-      const placements = moves.map(({ tag, move }): SealedPlacement => ({ tag, sealed: move.sealed }));
-      try {
-        await this.#logs.append(owner, bucketId, placements, signal);
-        index.transaction(() => moves.forEach(({ id, move }) => index.addMove(id, bucketId, move)));
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#input.events?.ownerFailed?.(owner, error);
-      }
-    }
+    const failed = await tellMoves({ logs: this.#logs, index }, index.untoldMoves(UNTOLD_MOVES_PAGE), signal);
+    for (const { owner, error } of failed) this.#input.events?.ownerFailed?.(owner, error);
   }
 
   // ---- comparing ----------------------------------------------------------------------------

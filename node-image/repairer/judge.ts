@@ -53,9 +53,19 @@ export class Judge {
   judge(segment: IndexedSegment): SegmentHealth {
     const stateOf = (farmer: PublicKey) => this.#watch.state(farmer);
     const farm = this.#watch.size();
-    const health = segmentHealth(segment, stateOf, farm);
-    this.#index.setHealth(segment.id, health, piecesToMove(segment, health, stateOf, farm), this.#runtime.nowMs());
+    const found = this.#asReadersFindIt(segment);
+    const health = segmentHealth(found, stateOf, farm);
+    this.#index.setHealth(segment.id, health, piecesToMove(found, health, stateOf, farm), this.#runtime.nowMs());
     return health;
+  }
+
+  /** A new holder counts when the readers of every bucket that names the segment have heard of it. */
+  #asReadersFindIt(segment: IndexedSegment): IndexedSegment {
+    const untold = segment.isInSeveralBuckets ? this.#index.untoldMovesOf(segment) : [];
+    if (untold.length === 0) return segment;
+    const isUntold = new Set(untold.map(({ move }) => `${move.pieceNumber} ${move.farmer}`));
+    const holders = segment.holders.map((farmers, piece) => farmers.filter((farmer) => !isUntold.has(`${piece} ${farmer}`)));
+    return { ...segment, holders };
   }
 
   judgeAll(ids: Iterable<number>): void {

@@ -11,6 +11,7 @@ import type { Judge } from './judge.ts';
 import { segmentLink, suspicionOf } from './piece-link.ts';
 import { Benches, pieceMath } from './piece-math.ts';
 import type { PlacementLogs } from './placement-logs.ts';
+import { tellMoves } from './tell-moves.ts';
 import { rebuildPieces, type Stored } from './rebuild-pieces.ts';
 import { placementOf } from './scan-owner.ts';
 import type { IndexedSegment, SegmentIndex } from './segment-index.ts';
@@ -49,6 +50,9 @@ export async function repairSegment(deps: RepairDeps, id: number, signal: AbortS
   const segment = index.segment(id);
   const warrants = segment && deps.warrantsOf(segment.owner);
   if (!segment || !warrants) return null;
+  const untold = segment.isInSeveralBuckets ? index.untoldMovesOf(segment) : [];
+  const [failed] = await tellMoves(deps, untold, signal);
+  if (failed) throw failed.error;
   const health = judge.judge(segment);
   const plan = repairPlan({ segment, health, farmers: deps.farmers(), pieceBytes: segment.pieceBytes, seed: segment.segmentId });
   const copied = plan.copies.length > 0;

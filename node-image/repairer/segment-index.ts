@@ -12,6 +12,9 @@ import { InventoryTable, SUSPICIONS, type Suspicion } from './index-inventory.ts
 import { IndexNumbers } from './index-numbers.ts';
 import { QueueTable } from './index-queue.ts';
 
+/** Of SQLite. */
+const NO_LIMIT = -1;
+
 /** A live segment with its holders (suspects left out), as planning and reading need it. */
 export interface IndexedSegment {
   id: number;
@@ -25,10 +28,18 @@ export interface IndexedSegment {
   /** By piece number. */
   holders: PublicKey[][];
   attempts: number;
+  isInSeveralBuckets: boolean;
 }
 export interface LogPosition {
   seq: number;
   hash: Hash;
+}
+export interface UntoldMove {
+  id: number;
+  owner: PublicKey;
+  tag: string;
+  bucketId: BucketId;
+  move: Move;
 }
 export interface Move {
   pieceNumber: number;
@@ -326,17 +337,24 @@ export class SegmentIndex {
   }
 
   /** Moves that a bucket's readers haven't heard of: a copy made after the move, or a crash in between. */
-  untoldMoves(limit: number): { id: number; owner: PublicKey; tag: string; bucketId: BucketId; move: Move }[] {
+  untoldMoves(limit: number): UntoldMove[] {
+    return this.#untold('TRUE', limit);
+  }
+  untoldMovesOf({ id }: IndexedSegment): UntoldMove[] {
+    return this.#untold('g.id = ?', id, NO_LIMIT);
+  }
+
+  #untold(where: string, ...values: number[]): UntoldMove[] {
     return this.#db
       .all(
         `SELECT m.segment AS id, b.owner AS owner, g.tag AS tag, b.bucket_id AS bucket_id, m.piece_number AS piece_number, f.farmer AS farmer, m.sealed AS sealed
        FROM segments g INDEXED BY segments_in_several_buckets JOIN moves m ON m.segment = g.id
        JOIN namings s ON s.segment = g.id AND s.bucket_no <> m.bucket_no
        JOIN buckets b ON b.bucket_no = s.bucket_no JOIN farmers f ON f.farmer_no = m.farmer_no
-       WHERE g.several_buckets = 1 AND NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
+       WHERE ${where} AND g.several_buckets = 1 AND NOT EXISTS (SELECT 1 FROM moves o WHERE o.segment = m.segment AND o.piece_number = m.piece_number
          AND o.farmer_no = m.farmer_no AND o.bucket_no = s.bucket_no)
        GROUP BY m.segment, m.piece_number, m.farmer_no, s.bucket_no LIMIT ?`,
-        limit,
+        ...values,
       )
       .map((row) => ({
         id: num(row['id']),
@@ -379,6 +397,7 @@ export class SegmentIndex {
       scheme: schemeOf(row),
       holders,
       attempts: num(row['attempts']),
+      isInSeveralBuckets: num(row['several_buckets']) === 1,
     };
   }
 

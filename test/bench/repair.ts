@@ -57,6 +57,7 @@ async function rebuildOne(client: Client, owner: string, { placement }: StoredSe
     pieceBytes: pieceBytes(sizeBytes, scheme.required),
     holders: placement.farmers.map((farmer) => (farmer === null ? [] : [farmer])),
     attempts: 0,
+    isInSeveralBuckets: false,
   };
   const sources = placement.farmers.flatMap((farmer, pieceNumber) =>
     farmer === null || pieceNumber === 0 ? [] : [{ pieceNumber, farmer, answers: true }],

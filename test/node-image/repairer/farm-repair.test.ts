@@ -308,6 +308,33 @@ describe('repair on a farm', () => {
     await expectWhole(fresh, [one]);
   });
 
+  it('counts no new holder of which the readers of one bucket have not heard', async () => {
+    world = await RepairWorld.start(6);
+    await world.openLog(OTHER_BUCKET);
+    const one = await world.write(OBJECT);
+    const handle = world.startRepairer();
+    await handle.round();
+    await world.farm.restart(0, { empty: true });
+    await handle.round();
+    await world.logs.get(OTHER_BUCKET)!.append([], { added: [one.placement], released: [] });
+    // In the first bucket the repairer has a log; in the other one it can open none.
+    world.farm.net.faultOf = ({ operation }) => (operation === 'roots.put' ? { kind: 'refuse' } : undefined);
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segmentsQueued: 1 });
+    await world.farm.restart(1, { empty: true });
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segmentsQueued: 1 });
+    expect(await world.placementsIn(OTHER_BUCKET)).toBe(0);
+
+    world.farm.net.faultOf = () => undefined;
+    world.clock.shiftMs += 10_000;
+    await handle.round();
+    await handle.round();
+    expect(handle.repair.report()).toMatchObject({ segmentsQueued: 0 });
+    expect(await Promise.all([BUCKET, OTHER_BUCKET].map((bucket) => world.placementsIn(bucket)))).toEqual([2, 2]);
+    await expectWhole(handle, [one]);
+  });
+
   it('notices a piece that its farmer has lost or spoiled, when it needs it, and rebuilds that too', async () => {
     world = await RepairWorld.start(8);
     const one = await world.write(OBJECT);

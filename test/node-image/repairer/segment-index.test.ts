@@ -48,6 +48,7 @@ describe('segment index', () => {
       scheme: { required: 2, repair: 2, optimal: 3, total: 3 },
       holders: [[key('a')], [], [key('c')]],
       attempts: 0,
+      isInSeveralBuckets: false,
     });
     expect(index.figures.ofFarmer(key('a'))).toEqual({ pieces: 1, pieceBytes: 100, piecesToMove: 0 });
     expect(index.owners()).toEqual([OWNER]);

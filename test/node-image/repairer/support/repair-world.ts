@@ -278,6 +278,7 @@ export class RepairWorld {
       pieceBytes,
       holders: [],
       attempts: 0,
+      isInSeveralBuckets: false,
     });
   }
 
