@@ -96,7 +96,7 @@ export function assembleBridge(parts: BridgeParts): Bridge {
   const moves = createHolderMoves({
     catalog,
     warrantsOf: (owner) => accounts.warrants(owner),
-    isLost: (farmer) => (farmView.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost',
+    members: () => farmView.current().members,
     catchUp: (owner, bucketId, wait) => writers.ready(owner, bucketId).catchUp(wait),
   });
   const shares: Shares = createShares({

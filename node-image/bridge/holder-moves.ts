@@ -1,6 +1,7 @@
 // Where pieces went since they were placed: repairers' placement entries, found by tag in the catalog,
 // checked against receipt and warrant before they are believed.
 import { openPlacement, placementProblem, placementTag } from '#node/wire/placements.ts';
+import type { FarmMember } from '#node/client/farm-view.ts';
 import { WireError } from '#node/wire/codec.ts';
 import type { BucketRow, Catalog } from '#node/catalog/catalog.ts';
 import type {
@@ -20,18 +21,19 @@ export interface HolderMoves {
   known(owner: PublicKey, placement: SegmentPlacement): Moved;
   /** Asks the farmers for newer entries first. */
   find(bucket: BucketRow, placement: SegmentPlacement, signal: AbortSignal): Promise<Moved>;
-  /** A segment's placement for another entry: lost holders replaced by those who have the piece now. Throws Unreadable. */
+  /** A segment's placement for another entry: holders that are lost, or leave, replaced by those who have the piece, too. Throws Unreadable. */
   refreshed(bucket: BucketRow, segmentId: string): SegmentPlacement;
 }
 
 export interface HolderMovesOptions {
   catalog: Catalog;
   warrantsOf: (owner: PublicKey) => readonly WarrantStatement[];
-  isLost: (farmer: PublicKey) => boolean;
+  /** Of the farm. */
+  members: () => readonly Pick<FarmMember, 'farmer' | 'state'>[];
   catchUp: (owner: PublicKey, bucketId: BucketId, signal: AbortSignal) => Promise<void>;
 }
 
-export function createHolderMoves({ catalog, warrantsOf, isLost, catchUp }: HolderMovesOptions): HolderMoves {
+export function createHolderMoves({ catalog, warrantsOf, members, catchUp }: HolderMovesOptions): HolderMoves {
   const known = (owner: PublicKey, placement: SegmentPlacement): Moved => {
     const holders = new Map<number, PublicKey[]>();
     for (const sealed of catalog.moves(placementTag(placement.secret))) {
@@ -51,9 +53,12 @@ export function createHolderMoves({ catalog, warrantsOf, isLost, catchUp }: Hold
       const placement = catalog.placement(bucketId, segmentId);
       if (placement === null) throw new ObjectsError('Unreadable', `The catalog lacks the places of segment ${segmentId}`);
       const moved = known(owner, placement);
+      const states = new Map(members().map((member) => [member.farmer, member.state]));
       const farmers = placement.farmers.map((farmer, number) => {
-        if (farmer !== null && !isLost(farmer)) return farmer;
-        return moved.get(number)?.find((one) => !isLost(one)) ?? farmer;
+        const holders = [...(farmer === null ? [] : [farmer]), ...(moved.get(number) ?? [])];
+        // One that leaves has the piece still, but may be gone as soon as the others are known to have it.
+        const inState = (state: FarmMember['state']) => holders.find((one) => states.get(one) === state);
+        return inState('Active') ?? inState('Leaving') ?? farmer;
       });
       return { ...placement, farmers };
     },

@@ -6,7 +6,7 @@ import type { FarmerAddress, Network } from '#node/net/net.ts';
 import type { FarmMembers } from '#node/wire/calls.ts';
 import type { PublicKey, Scheme } from '#node/wire/types.ts';
 
-interface FarmMember {
+export interface FarmMember {
   farmer: PublicKey;
   url: string;
   /** Failure domain. */

@@ -102,12 +102,10 @@ export function storjOn(parts: StorjParts): Storj {
     // Those that were fed once follow what is written or read here.
     onNews: (news) => shares.onNews(news),
   });
-  const isLost = (farmer: PublicKey) =>
-    (client.farm.current().members.find((member) => member.farmer === farmer)?.state ?? 'Lost') === 'Lost';
   const moves = createHolderMoves({
     catalog,
     warrantsOf: () => roots?.warrants ?? [],
-    isLost,
+    members: () => client.farm.current().members,
     catchUp: (of, bucketId, wait) => writers.ready(of, bucketId).catchUp(wait),
   });
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf: () => null });

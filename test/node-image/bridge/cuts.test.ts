@@ -141,7 +141,8 @@ describe('a cut', () => {
   it('is stated no more often for a deleted bucket that can’t be read to its end', async () => {
     farm = await memoryFarm({ farmers: 5 });
     let passedMs = 0;
-    const runtime = { ...systemRuntime, nowMs: () => systemRuntime.nowMs() + passedMs };
+    const later = (clock: () => number) => () => clock() + passedMs;
+    const runtime = { ...systemRuntime, nowMs: later(systemRuntime.nowMs), elapsedMs: later(systemRuntime.elapsedMs) };
     const behind = farm.networkOf(farm.bridge);
     const unreadable = new Set<string>();
     const network: Network = {

@@ -45,7 +45,7 @@ export async function memoryBridge({
   const quotas = new Map<string, Quota>();
   const writers = createOpenWriters({ catalog, farm, runtime });
   const catchUp = async (who: string, bucketId: string) => writers.ready(who, bucketId).catchUp();
-  const moves = createHolderMoves({ catalog, warrantsOf: () => [], isLost: () => false, catchUp });
+  const moves = createHolderMoves({ catalog, warrantsOf: () => [], members: () => [], catchUp });
   const quotaOf = (_: string, name: string) => quotas.get(name) ?? null;
   const objects = createObjectStore({ catalog, writers, farm, moves, runtime, quotaOf });
   await writers.serve(access, ACCOUNT_BUCKET_ID, never);
