@@ -116,23 +116,23 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
 
   /**
    * Whether the newest checkpoint has all that was written, by the number of batches behind what it covers: one of them
-   * brought in the checkpoint itself, more were written while it was made.
+   * brought in the checkpoint itself, more were written while it was made. A batch may say that there is a checkpoint of
+   * which no statement came about: what is in the logs then has none.
    */
   const isCovered = (owner: PublicKey, bucketId: BucketId, view: RootView): boolean => {
     if (catalog.uncovered(owner, bucketId).headBytes > 0) return false;
     const newest = newestCheckpoint({ view, bucketId });
-    if (newest === null) return true;
-    const covers = new Map(newest.covers.map(({ logId, seq }) => [logId, seq]));
+    const covers = new Map(newest?.covers.map(({ logId, seq }) => [logId, seq]));
     const positions = positionsOf(owner, bucketId);
     const behind = view.logs
       .filter((log) => log.bucketId === bucketId && log.kind === 'entries')
       .map(({ logId, closed }) => {
         // One that was closed long ago is named no more.
-        const isOld = closed !== undefined && closed.closedMs < newest.issuedMs;
+        const isOld = newest !== null && closed !== undefined && closed.closedMs < newest.issuedMs;
         const covered = covers.get(logId) ?? (isOld ? Infinity : 0);
         return Math.max(0, (positions.get(logId) ?? 0) - covered);
       });
-    return behind.reduce((sum, batches) => sum + batches, 0) <= 1;
+    return behind.reduce((sum, batches) => sum + batches, 0) <= (newest === null ? 0 : 1);
   };
 
   /**
