@@ -122,7 +122,9 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const service = farmerService({ ...parts, ...(options.observe ? { observe: options.observe } : {}) });
 
   roots.onChange((owner) => handover.request(owner));
-  const forget = config.follow(null, (next) => {
+  const known = config.current();
+  if (known) duty.follow(known);
+  const forget = config.follow(known, (next) => {
     duty.follow(next);
     const names = namesNow();
     if (names !== roster.names) roster = { names, sinceMs: runtime.elapsedMs() };

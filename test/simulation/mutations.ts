@@ -29,7 +29,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a tombstone is dropped',
-    foundBy: 10,
+    foundBy: 1,
     file: 'node-image/catalog/apply-batch.ts',
     find: `changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, entry.names));`,
     replace: `changeKey(tables, bucketId, entry.key, () => remove(tables, bucketId, entry.key, []));`,
@@ -50,7 +50,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a receipt's signature is not checked",
-    foundBy: 10,
+    foundBy: 121,
     file: 'node-image/wire/placements.ts',
     find: ` || !verifyReceipt(receipt)) return`,
     replace: `) return`,
