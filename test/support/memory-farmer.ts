@@ -116,7 +116,13 @@ export async function memoryFarm(options: MemoryFarmOptions): Promise<MemoryFarm
   });
   const start = async (i: number, keyPair: KeyPair) => {
     const folder = (folders[i] ??= await mkdtemp(join(root, `farmer-${i}-`)));
-    return await startMemoryFarmer({ net, config, keyPair, folder, runtime: { ...systemRuntime, nowMs, elapsedMs: nowMs, sleep } });
+    return await startMemoryFarmer({
+      net,
+      config,
+      keyPair,
+      folder,
+      runtime: { ...systemRuntime, nowMs, elapsedMs: nowMs, sleep },
+    });
   };
   const farm: MemoryFarm = {
     net,
