@@ -122,6 +122,7 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
   const service = farmerService({ ...parts, ...(options.observe ? { observe: options.observe } : {}) });
 
   roots.onChange((owner) => handover.request(owner));
+  // Nobody's statements move because of what was in force before the start.
   const known = config.current();
   if (known) duty.follow(known);
   const forget = config.follow(known, (next) => {

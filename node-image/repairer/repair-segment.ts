@@ -47,12 +47,10 @@ const LATE_MS = 1000;
 /** Null where there is nothing to do (any more). Rejects with RebuildError, LogError, CallError. */
 export async function repairSegment(deps: RepairDeps, id: number, signal: AbortSignal): Promise<RepairOutcome | null> {
   const { index, judge } = deps;
+  await tellUntold(deps, id, signal);
   const segment = index.segment(id);
   const warrants = segment && deps.warrantsOf(segment.owner);
   if (!segment || !warrants) return null;
-  const untold = segment.isInSeveralBuckets ? index.untoldMovesOf(segment) : [];
-  const [failed] = await tellMoves(deps, untold, signal);
-  if (failed) throw failed.error;
   const health = judge.judge(segment);
   const plan = repairPlan({ segment, health, farmers: deps.farmers(), pieceBytes: segment.pieceBytes, seed: segment.segmentId });
   const copied = plan.copies.length > 0;
@@ -70,6 +68,15 @@ export async function repairSegment(deps: RepairDeps, id: number, signal: AbortS
     const after = index.segment(id);
     if (after) judge.judge(after);
   }
+}
+
+/** What was moved before, and one of the buckets hasn't heard of. */
+async function tellUntold(deps: RepairDeps, id: number, signal: AbortSignal): Promise<void> {
+  const { index } = deps;
+  const segment = index.segment(id);
+  if (!segment?.isInSeveralBuckets || !deps.warrantsOf(segment.owner)) return;
+  const [failed] = await tellMoves(deps, index.untoldMovesOf(segment), signal);
+  if (failed) throw failed.error;
 }
 
 /** Two leaves on the way for each piece that is read, and three for each that is sent. */

@@ -283,7 +283,8 @@ describe('repair on a farm', () => {
     expect(handle.repair.report().repairedPieces).toBe(1);
   });
 
-  it('tells moves to every bucket that names the segment, also one that comes to name it later', async () => {
+  /** A segment of which one piece has moved; another bucket is there that doesn't name it yet. */
+  async function movedOnce() {
     world = await RepairWorld.start(6);
     await world.openLog(OTHER_BUCKET);
     const one = await world.write(OBJECT);
@@ -291,6 +292,11 @@ describe('repair on a farm', () => {
     await handle.round();
     await world.farm.restart(0, { empty: true });
     await handle.round();
+    return { one, handle };
+  }
+
+  it('tells moves to every bucket that names the segment, also one that comes to name it later', async () => {
+    const { one, handle } = await movedOnce();
     expect(handle.repair.report().repairedPieces).toBe(1);
     expect(await Promise.all([BUCKET, OTHER_BUCKET].map((bucket) => world.placementsIn(bucket)))).toEqual([1, 0]);
     await world.logs.get(OTHER_BUCKET)!.append([], { added: [one.placement], released: [] });
@@ -309,13 +315,7 @@ describe('repair on a farm', () => {
   });
 
   it('counts no new holder of which the readers of one bucket have not heard', async () => {
-    world = await RepairWorld.start(6);
-    await world.openLog(OTHER_BUCKET);
-    const one = await world.write(OBJECT);
-    const handle = world.startRepairer();
-    await handle.round();
-    await world.farm.restart(0, { empty: true });
-    await handle.round();
+    const { one, handle } = await movedOnce();
     await world.logs.get(OTHER_BUCKET)!.append([], { added: [one.placement], released: [] });
     // In the first bucket the repairer has a log; in the other one it can open none.
     world.farm.net.faultOf = ({ operation }) => (operation === 'roots.put' ? { kind: 'refuse' } : undefined);
