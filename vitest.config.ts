@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Five levels, each a project of its own, so that `npm test` can run them one after the other:
@@ -26,14 +27,20 @@ export default defineConfig({
           'test/**/*.cluster.test.ts',
         ],
       }),
-      level('simulation', ['test/**/*.simulation.test.ts'], 2_400_000, { maxConcurrency: 2 }),
+      level('simulation', ['test/**/*.simulation.test.ts'], 2_400_000, {
+        maxConcurrency: Math.min(4, availableParallelism()),
+      }),
       level('process', ['test/**/*.process.test.ts'], 120_000),
-      level('control-plane', ['test/**/*.control-plane.test.ts'], 180_000, { fileParallelism: false }),
+      level('control-plane', ['test/**/*.control-plane.test.ts'], 300_000, {
+        fileParallelism: false,
+        globalSetup: ['test/support/prepare-machine.ts'],
+      }),
       level('cluster', ['test/**/*.cluster.test.ts'], 600_000, {
         fileParallelism: false,
-        globalSetup: ['test/support/cluster-teardown.ts'],
         // With --context there is no local cluster to test.
-        exclude: process.env['STORJ_TEST_CONTEXT'] === undefined ? [] : ['test/infra/local/**'],
+        ...(process.env['STORJ_TEST_CONTEXT'] === undefined
+          ? { globalSetup: ['test/support/prepare-machine.ts', 'test/support/cluster-teardown.ts'] }
+          : { exclude: ['test/infra/local/**'] }),
       }),
     ],
   },

@@ -56,20 +56,18 @@ export interface LocalCluster {
   down(options?: { readonly keepData?: boolean }): Promise<void>;
 }
 
-/** One cluster starting must be waited for by the others that want it; a cold build may be part of it. */
-const LOCK_TIMEOUT_MS = 70 * 60_000;
+/** One cluster starting must be waited for by the others that want it. */
+const LOCK_TIMEOUT_MS = 10 * 60_000;
 
 /** The cluster of this name, started where it doesn't run. Harmless to call again and at once from several processes. */
 export async function ensureCluster(options: ClusterOptions): Promise<LocalCluster> {
-  checkMachine();
   const host = hostConfig();
   const paths = clusterPaths(options.name, host);
   const say = options.onProgress ?? (() => {});
   const wanted = wantedSettings(options);
   const mode = options.mode ?? (options.fresh === true ? undefined : readSettings(paths.settings)?.mode) ?? 'node';
-  await installMissingPackages(mode, host, say);
+  await prepareMachine(mode, say);
   return await withFileLock(paths.lock, LOCK_TIMEOUT_MS, async () => {
-    await ensureBinaries(mode === 'node' ? ['control-plane', 'node', 'helm'] : ['control-plane'], host, say);
     if (options.fresh === true) await removeCluster(paths, false);
     let settings = (await boxRuns(paths)) ? readSettings(paths.settings) : undefined;
     if (settings !== undefined) {
@@ -88,6 +86,14 @@ export async function ensureCluster(options: ClusterOptions): Promise<LocalClust
     await waitReady(paths, settings, say, options.readyTimeoutMs);
     return handle(paths, settings, host);
   });
+}
+
+/** What a cluster needs of this machine: packages, and binaries that are built where they are missing. The first time takes minutes. */
+export async function prepareMachine(mode: ClusterMode, onProgress: (line: string) => void): Promise<void> {
+  checkMachine();
+  const host = hostConfig();
+  await installMissingPackages(mode, host, onProgress);
+  await ensureBinaries(mode === 'node' ? ['control-plane', 'node', 'helm'] : ['control-plane'], host, onProgress);
 }
 
 /** The running cluster of this name, or undefined. */

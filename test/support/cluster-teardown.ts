@@ -3,6 +3,5 @@ import { removeClusterNamed } from '#infra/local/local-cluster.ts';
 import { TEST_CLUSTER } from './test-cluster.ts';
 
 export async function teardown(): Promise<void> {
-  if (process.env['STORJ_TEST_CONTEXT'] === undefined && process.env['STORJ_TEST_KEEP'] === undefined)
-    await removeClusterNamed(TEST_CLUSTER);
+  if (process.env['STORJ_TEST_KEEP'] === undefined) await removeClusterNamed(TEST_CLUSTER);
 }

@@ -7,7 +7,7 @@ import { openControlPlane, type ControlPlane } from './control-plane.ts';
 let plane: ControlPlane;
 beforeAll(async () => {
   plane = await openControlPlane();
-}, 600_000);
+});
 afterAll(() => plane.close());
 
 describe('HTTP adapter', () => {

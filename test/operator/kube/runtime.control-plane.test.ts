@@ -20,7 +20,7 @@ let exams: ResourceType<Exam>;
 beforeAll(async () => {
   plane = await openControlPlane();
   exams = await plane.customKind();
-}, 600_000);
+});
 afterAll(() => plane.close());
 
 const stops: AbortController[] = [];
