@@ -242,7 +242,7 @@ function start(order: OpenLogOrder, roots: Roots, set: ReplicaSet, saved: SavedL
       await refresh(signal);
       await putStatements(link, to, owner, statements, signal);
     },
-    async newerSet(signal) {
+    async newestSet(signal) {
       const view = await refresh(signal);
       return view.sets.get(bucketId) ?? set;
     },

@@ -21,6 +21,8 @@ const MAX_RECENT_BYTES = 16 * 1024 * 1024;
 const MAX_CALL_BYTES = 8 * 1024 * 1024;
 /** In a row, of one member: after the first the grants are shown to it once more. */
 const MAX_REFUSALS = 2;
+/** A member that has failed so often in a row may have been replaced. */
+const FAILURES_TO_LOOK = 4;
 
 export interface ReplicaGroupInput {
   link: LogLink;
@@ -30,8 +32,8 @@ export interface ReplicaGroupInput {
   head: { seq: number; hash: Hash };
   /** A member doesn't know the log or the set: gives it the statements. Rejects where that doesn't help. */
   teach: (farmer: PublicKey, signal: AbortSignal) => Promise<void>;
-  /** Members know a newer set: resolves with it once it is known here too. */
-  newerSet: (signal: AbortSignal) => Promise<ReplicaSet>;
+  /** The set that the statements name now. */
+  newestSet: (signal: AbortSignal) => Promise<ReplicaSet>;
   /** The log is over. */
   onEnd: (error: LogError) => void;
 }
@@ -150,6 +152,9 @@ export class ReplicaGroup {
         continue;
       }
       try {
+        // Those that have the batch aren't asked again, so nobody else would tell of a newer set.
+        const looks = failures > 0 && failures % FAILURES_TO_LOOK === 0 && !this.#isAcknowledged(this.#newest.seq);
+        if (looks && (await this.#adoptNewer(signal)) && !this.#set.members.includes(member)) return;
         await this.#send(member, signal);
         failures = 0;
         this.#refused.delete(member);
@@ -235,11 +240,16 @@ export class ReplicaGroup {
   /** The member and we know different statements: exchange them. */
   async #agree(member: PublicKey, error: CallError, signal: AbortSignal): Promise<void> {
     await this.#input.teach(member, signal);
-    if (error.code !== 'WrongEpoch' || this.#adopting) return;
+    if (error.code === 'WrongEpoch' && !(await this.#adoptNewer(signal))) throw error;
+  }
+
+  /** Goes on under the set that the statements name now. False = it is the one we have. */
+  async #adoptNewer(signal: AbortSignal): Promise<boolean> {
+    if (this.#adopting) return true;
     this.#adopting = true;
     try {
-      const set = await this.#input.newerSet(signal);
-      if (set.epoch <= this.#set.epoch) throw error;
+      const set = await this.#input.newestSet(signal);
+      if (set.epoch <= this.#set.epoch) return false;
       if (set.members.length === 0) throw new LogError('LogEnded', 'The bucket was deleted.');
       const former = [...this.#loops].filter(([name]) => !set.members.includes(name));
       for (const [name, { abort }] of former) {
@@ -247,6 +257,7 @@ export class ReplicaGroup {
         abort.abort(new CallError('Aborted', 'No replica any more.'));
       }
       this.#adopt(set);
+      return true;
     } finally {
       this.#adopting = false;
     }

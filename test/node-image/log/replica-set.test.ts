@@ -163,18 +163,7 @@ describe('other writers of the bucket', () => {
     const log = await opened(world.open());
     await put(log, 'a');
     await world.warrant();
-    const { repairer } = world.farm;
-    const moves = await opened(
-      openBucketLog({
-        link: world.link(repairer),
-        owner: world.access.owner,
-        bucketId: BUCKET,
-        writer: repairer,
-        kind: 'placements',
-        state: memoryState(),
-        signal: within(),
-      }),
-    );
+    const moves = await opened(openMoves(world));
     const entry = (i: number) => ({ tag: String(i).padStart(32, '0'), sealed: new Uint8Array(40) });
     await moves.appendPlacements([entry(1)]);
     const change = { remove: log.set().members[0]!, add: outside(world, log.set()), f: 2 };
@@ -184,7 +173,27 @@ describe('other writers of the bucket', () => {
     for (const member of set.members.slice(3)) world.kill(member);
     const found = (await world.read()).filter(({ header }) => header.kind === 'placements');
     expect(found.flatMap(({ placements }) => placements.map(({ tag }) => tag))).toEqual([entry(1).tag, entry(2).tag]);
-    expect(found.every(({ log: { writer } }) => writer === repairer.publicKey)).toBe(true);
+    expect(found.every(({ log: { writer } }) => writer === world!.farm.repairer.publicKey)).toBe(true);
+  });
+
+  it('follow it too where every member that lacks their batch is gone by then', async () => {
+    const w = (world = await startLogWorld({ farmers: 8, answerTimeoutMs: 400 }));
+    const log = await opened(w.open());
+    await put(log, 'a');
+    await w.warrant();
+    const [, , later, ...gone] = log.set().members as [string, string, string, string, string];
+    const moves = await opened(openMoves(w, (network) => without(network, later)));
+    for (const member of gone) w.kill(member);
+    const appended = moves.appendPlacements([{ tag: '1'.repeat(32), sealed: new Uint8Array(40) }]);
+    // On two of five, which is one too few.
+    await expect.poll(() => moves.head().seq).toBe(0);
+    for (const member of [...gone, later]) {
+      w.kill(member);
+      w.farm.setState(member, 'Lost');
+      await changeMember(w.link(), { ...input(w), change: { remove: member, add: outside(w, log.set()), f: 2 }, logs: [log] });
+    }
+    expect(await appended).toMatchObject({ seq: 1 });
+    expect(moves.set()).toEqual(log.set());
   });
 
   it('read by the newest set even where the statements they know are older', async () => {
@@ -201,8 +210,34 @@ describe('other writers of the bucket', () => {
   });
 });
 
+/** The repairer's log. */
+async function openMoves(w: LogWorld, wrap?: (network: Network) => Network): Promise<BucketLog> {
+  const { repairer } = w.farm;
+  return await openBucketLog({
+    link: w.link(repairer, wrap),
+    owner: w.access.owner,
+    bucketId: BUCKET,
+    writer: repairer,
+    kind: 'placements',
+    state: memoryState(),
+    signal: within(),
+  });
+}
+
+/** One farmer takes no batches of this writer. */
+function without(network: Network, farmer: string): Network {
+  return {
+    self: network.self,
+    close: () => network.close(),
+    call: async (to, call, signal) => {
+      if (call.operation === 'log.append' && to.farmer === farmer) throw new CallError('Unreachable', 'Not now.');
+      return await network.call(to, call, signal);
+    },
+  };
+}
+
 function outside(w: LogWorld, { members }: ReplicaSet): string {
-  return w.view.current().members.find(({ farmer }) => !members.includes(farmer))!.farmer;
+  return w.view.current().members.find(({ farmer, state }) => state === 'Active' && !members.includes(farmer))!.farmer;
 }
 
 describe('what the roster asks for', () => {
