@@ -118,6 +118,8 @@ export async function startFarmer(options: FarmerOptions): Promise<Farmer> {
     runtime,
     config: config.current,
     isCaughtUp: behind.isCaughtUp,
+    isBehind: behind.isBehind,
+    isSealedElsewhere: behind.isSealedElsewhere,
   };
   const service = farmerService({ ...parts, ...(options.observe ? { observe: options.observe } : {}) });
 

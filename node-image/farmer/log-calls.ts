@@ -22,12 +22,15 @@ export const logCalls: Record<LogOperation, Handler> = {
     const { view, log } = await openedLog(context, name);
     if (!mayAppend(askerOf(context, view), name.bucketId)) throw forbidden('append to logs of this bucket');
     checkEpoch(context, view, name);
+    // Set back, it may have forgotten that the log was sealed: what it acknowledged then would count for nothing.
+    if (context.isBehind(name.owner, name.bucketId)) throw notCaughtUp();
     const isHeld = context.logs.held(name.owner, name.logId) !== null;
     if (!isHeld && context.logs.logs(name.owner, name.bucketId).length === 0) context.duty.checkTakesNew();
     const end = context.duty.begin();
     try {
       const batches = await readBatches(body);
-      const answer = await context.logs.append({ ...name, kind: log.kind, closing: log.closed }, batches);
+      const isSealed = context.isSealedElsewhere(name.logId);
+      const answer = await context.logs.append({ ...name, kind: log.kind, closing: log.closed, isSealed }, batches);
       // Whoever was told these heads under a newer set relies on it that nothing more is acknowledged under this one.
       checkEpoch(context, context.owners.localView(name.owner), name);
       context.grants.charge(

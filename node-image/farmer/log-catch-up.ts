@@ -42,6 +42,10 @@ export interface CatchUp {
    * now: it may be new, or its first statement may have been lost with the rest when the store was set back.
    */
   isCaughtUp(owner: PublicKey, bucketId: BucketId): Promise<boolean>;
+  /** Whether the bucket was known at the start and others may know more of it: also that one of its logs is sealed. */
+  isBehind(owner: PublicKey, bucketId: BucketId): boolean;
+  /** Whether another member has said so. A store that was set back forgets what it sealed. */
+  isSealedElsewhere(logId: PublicKey): boolean;
   /** Goes on with the buckets that were known at the start, and with those of whose sets it becomes a member, until the signal fires. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -75,6 +79,7 @@ export function catchUp(options: CatchUpOptions): CatchUp {
   /** By bucket: the epoch under which this farmer was a member and caught up; 0 = it was no member. */
   const caughtUp = new Map<string, number>();
   const underWay = new Map<string, Promise<boolean>>();
+  const sealedElsewhere = new Set<PublicKey>();
   const stopped = new AbortController();
   let hasWaited = false;
   const nameOf = ({ owner, bucketId }: Bucket) => `${owner}/${bucketId}`;
@@ -116,7 +121,9 @@ export function catchUp(options: CatchUpOptions): CatchUp {
     if (isGap) await owners.refresh(bucket.owner, signal).catch(() => {});
     const { set, before } = setsOf(roots.view(bucket.owner), bucket.bucketId, network.self);
     const hasWaitedBefore = set !== null && before.isOwed && patienceOf(name, set.epoch, signal).isOver;
-    const epoch = await catchUpBucket(options, bucket, { hasWaited, hasWaitedBefore, askMs }, signal).catch(() => null);
+    const onSealed = (logId: PublicKey) => sealedElsewhere.add(logId);
+    const how = { hasWaited, hasWaitedBefore, askMs, onSealed };
+    const epoch = await catchUpBucket(options, bucket, how, signal).catch(() => null);
     if (epoch === null) return false;
     remember(name, epoch);
     return true;
@@ -141,6 +148,8 @@ export function catchUp(options: CatchUpOptions): CatchUp {
     return await attempt(bucket, ASK_ON_DEMAND_MS, stopped.signal);
   };
   return {
+    isBehind: (owner, bucketId) => pending.has(nameOf({ owner, bucketId })),
+    isSealedElsewhere: (logId) => sealedElsewhere.has(logId),
     async isCaughtUp(owner, bucketId) {
       const bucket = { owner, bucketId };
       const name = nameOf(bucket);
@@ -225,10 +234,11 @@ function hasHeardBefore(
 async function catchUpBucket(
   options: CatchUpOptions,
   { owner, bucketId }: Bucket,
-  { hasWaited, hasWaitedBefore, askMs }: { hasWaited: boolean; hasWaitedBefore: boolean; askMs: number },
+  how: { hasWaited: boolean; hasWaitedBefore: boolean; askMs: number; onSealed: (logId: PublicKey) => void },
   signal: AbortSignal,
 ): Promise<number | null> {
   const { roots, logs, network, runtime, addressOf } = options;
+  const { hasWaited, hasWaitedBefore, askMs, onSealed } = how;
   const { self } = network;
   const { set, before } = setsOf(roots.view(owner), bucketId, self);
   if (!set) return 0;
@@ -259,6 +269,7 @@ async function catchUpBucket(
     }),
   );
   const good = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  for (const { heads } of good) for (const log of openedAndSealed(roots.view(owner), bucketId, heads)) onSealed(log);
   for (const log of roots.view(owner).logs) {
     if (log.bucketId === bucketId) await takeNewer(options, owner, log, good, signal);
   }
@@ -284,10 +295,20 @@ async function catchUpBucket(
   return isEnough && isEnoughBefore ? set.epoch : null;
 }
 
-/** A member knows a newer set, or a log that isn't known here: statements are missing. */
-function namesUnknown({ sets, logs }: RootView, bucketId: BucketId, heads: BucketHeads): boolean {
-  const known = new Set(logs.filter((log) => log.bucketId === bucketId).map(({ logId }) => logId));
-  return heads.epoch > (sets.get(bucketId)?.epoch ?? 0) || heads.logs.some(({ logId }) => !known.has(logId));
+/** A member knows a newer set, or a log that isn't known here, or has sealed one that isn't closed here: statements may be missing. */
+function namesUnknown(view: RootView, bucketId: BucketId, heads: BucketHeads): boolean {
+  const known = new Set(view.logs.filter((log) => log.bucketId === bucketId).map(({ logId }) => logId));
+  return (
+    heads.epoch > (view.sets.get(bucketId)?.epoch ?? 0) ||
+    heads.logs.some(({ logId }) => !known.has(logId)) ||
+    openedAndSealed(view, bucketId, heads).length > 0
+  );
+}
+
+/** Logs that the member has sealed, and that no statement known here closes. */
+function openedAndSealed({ logs }: RootView, bucketId: BucketId, heads: BucketHeads): PublicKey[] {
+  const open = new Set(logs.filter((log) => log.bucketId === bucketId && !log.closed).map(({ logId }) => logId));
+  return heads.logs.filter(({ logId, sealed }) => sealed && open.has(logId)).map(({ logId }) => logId);
 }
 
 interface Answered {

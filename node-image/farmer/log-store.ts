@@ -24,6 +24,8 @@ export interface Appending extends LogName {
   kind: BatchHeader['kind'];
   /** What the root statements say of the log's end. */
   closing: Closing | undefined;
+  /** Another member has sealed it. */
+  isSealed?: boolean;
 }
 /** What the root statements say of a log's end. */
 interface Closing {
@@ -154,7 +156,7 @@ export class LogStore {
   }
 
   /** Of consecutive batches those that aren't here yet. Throws CallError where they don't fit. */
-  #fresh({ closing, epoch, ...name }: Appending, batches: readonly Verified[]): Verified[] {
+  #fresh({ closing, isSealed = false, epoch, ...name }: Appending, batches: readonly Verified[]): Verified[] {
     const held = this.#store.index.logs.get(name.owner, name.logId);
     const { seq, hash, sealed } = held ?? { seq: 0, hash: NO_HASH, sealed: false };
     const detail = { detail: encodeLogHead({ seq, hash, epoch }) };
@@ -173,7 +175,7 @@ export class LogStore {
       if (closing && (number > closing.lastSeq || (number === closing.lastSeq && batch.hash !== closing.lastHash))) {
         throw new CallError('Sealed', `The log was closed at ${closing.lastSeq}.`, detail);
       }
-      if (sealed && !closing) throw new CallError('Sealed', 'The log is sealed and takes nothing more.', detail);
+      if ((sealed || isSealed) && !closing) throw new CallError('Sealed', 'The log is sealed and takes nothing more.', detail);
       fresh.push(batch);
       head = { logId: name.logId, seq: number, hash: batch.hash };
     }

@@ -11,6 +11,7 @@ import { farmPeers, type Asker, type FarmPeers } from './admission.ts';
 import type { Duty } from './duty.ts';
 import { farmCalls } from './farm-calls.ts';
 import { inventoryCalls } from './inventory-calls.ts';
+import type { CatchUp } from './log-catch-up.ts';
 import { logCalls } from './log-calls.ts';
 import type { LogStore } from './log-store.ts';
 import type { OwnerLookup } from './owner-lookup.ts';
@@ -32,8 +33,9 @@ export interface FarmerParts {
   owners: OwnerLookup;
   grants: PresentedGrants;
   config: () => FarmConfig | null;
-  /** Whether the newest heads of this bucket were taken from the other replicas since the start. */
-  isCaughtUp: (owner: PublicKey, bucketId: string) => Promise<boolean>;
+  isCaughtUp: CatchUp['isCaughtUp'];
+  isBehind: CatchUp['isBehind'];
+  isSealedElsewhere: CatchUp['isSealedElsewhere'];
   nowMs: () => number;
   runtime: Runtime;
   observe?: CallObserver;

@@ -179,8 +179,7 @@ async function cheats({ world }: Stage): Promise<void> {
 export async function setBackInTheRush(stage: Stage): Promise<void> {
   const { world } = stage;
   const { dice, bridge, net } = world;
-  // With the rest a farmer forgets which logs were sealed: a bridge that was overtaken must not be there to profit.
-  if (!bridge || world.zombie) return;
+  if (!bridge) return;
   const home = stage.breakable({ forGood: true });
   if (!home?.running) return;
   const late = dice.pick(world.farmers.filter((one) => one !== home));

@@ -262,7 +262,7 @@ describe('a seal', () => {
     expect(await append(batches)).toMatchObject({ seq: 2 });
     expect((await heads()).logs[0]).toMatchObject({ sealed: true });
     await farm.restart(0);
-    expect(await refusal(append(chain(1, batches[1])))).toBe('Sealed');
+    await expect.poll(() => refusal(append(chain(1, batches[1]))), { timeout: 15_000 }).toBe('Sealed');
   });
 
   it('counts before the first batch too', async () => {
@@ -392,8 +392,9 @@ describe('after a start', () => {
     expect(await read()).toHaveLength(1);
   });
 
-  it("doesn't answer readers while too few others do, but answers the other members", async () => {
-    await append(chain(1));
+  it('answers neither readers nor writers while too few others answer it, but the other members', async () => {
+    const [first, second] = chain(2);
+    await append([first!]);
     const self = farmer(0).farmer;
     let tries = 0;
     farm.net.faultOf = ({ from, operation }) => {
@@ -406,9 +407,23 @@ describe('after a start', () => {
 
     await expect.poll(() => tries, { timeout: 15_000 }).toBeGreaterThan(4);
     expect(await refusal(heads())).toBe('Unavailable');
+    expect(await refusal(append([second!]))).toBe('Unavailable');
     expect(await refusal(heads(farmer(0), farm.networkOf(farm.farmers[1]!.keyPair)))).toBe('accepted');
     farm.net.faultOf = () => undefined;
     await expect.poll(() => refusal(heads()), { timeout: 15_000 }).toBe('accepted');
+    expect(await append([second!])).toMatchObject({ seq: 2 });
+  });
+
+  it('takes nothing more into a log that others have sealed: set back, it may have sealed it, too', async () => {
+    const batches = chain(2);
+    await append(batches.slice(0, 1));
+    await seal(keeper, farmer(1));
+
+    await farm.restart(0);
+
+    await expect.poll(() => refusal(append(batches)), { timeout: 15_000 }).toBe('Sealed');
+    for (const i of [0, 1]) await putRoots(farmer(i), closed(2, batches[1]!.hash));
+    expect(await append(batches)).toMatchObject({ seq: 2 });
   });
 
   describe('set back to before a batch that it and one other had acknowledged', () => {
