@@ -56,6 +56,35 @@ afterAll(async () => {
 
 describe('S3 on a farm in memory', () => s3Exam(() => endpoint));
 
+it('lets a request wait while the bridge still reads the bucket', async () => {
+  const { account, objects } = bridge;
+  const asked: (string | null)[] = [];
+  const read = Promise.withResolvers<void>();
+  const starting = await startS3Server({
+    objects: { ...objects, untilReady: (_, bucket) => (asked.push(bucket), read.promise) },
+    findKey: () => ({ ...account, secretAccessKey: SECRET }),
+    region: 'storj-1',
+    domains: ['localhost'],
+    host: '127.0.0.1',
+    port: 0,
+    maxInFlight: 100,
+    nowMs: () => Date.now(),
+  });
+  try {
+    const client = clientOf({ ...endpoint, endpoint: `http://127.0.0.1:${starting.port}` });
+    let isAnswered = false;
+    const answer = client.send(new CreateBucketCommand({ Bucket: 'early' })).finally(() => (isAnswered = true));
+    await expect.poll(() => asked).toEqual(['early']);
+    expect(isAnswered).toBe(false);
+    expect(await failure(clientOf(endpoint).send(new ListObjectsV2Command({ Bucket: 'early' })))).toContain('NoSuchBucket');
+    read.resolve();
+    await answer;
+    await clientOf(endpoint).send(new ListObjectsV2Command({ Bucket: 'early' }));
+  } finally {
+    await starting.close(0);
+  }
+});
+
 describe('S3 over HTTPS', () => {
   it('serves with its certificate, and with a renewed one from then on', async () => {
     const { account } = bridge;

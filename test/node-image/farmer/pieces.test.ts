@@ -206,6 +206,8 @@ describe('a farmer', () => {
     expect((await put(id, made)).body.pieceId).toBe(id);
     expect((await get(id)).bytes).toHaveLength(50);
     expect(farm.farmers[0]!.farmer.duty.cordonedMs).not.toBeNull();
+    await farm.restart(0);
+    expect(await refusal(put(newId(), made))).toBe('Leaving');
     farm.setState(to.farmer, 'Active');
     expect(await refusal(put(newId(), made))).toBe('accepted');
   });
