@@ -2,6 +2,7 @@
 // where the present roster wants them, replica sets without farmers that leave or are lost, and cuts.
 import type { LogLink } from '#node/log/log-link.ts';
 import { changeMember, nextMemberChange, syncReplicas } from '#node/log/replica-set.ts';
+import type { ReplicaSet } from '#node/wire/root-view.ts';
 import type { KeyPair } from '#node/core/keys.ts';
 import type { PublicKey } from '#node/wire/types.ts';
 import type { Accounts, WantedWarrant } from './accounts.ts';
@@ -77,17 +78,17 @@ export function createUpkeep(options: UpkeepOptions): Upkeep {
   const keepSet = async (writer: BucketWriter, limit: AbortSignal): Promise<void> => {
     const { bucketId, access } = writer;
     const { owner } = access;
+    const wanted = (set: ReplicaSet) => nextMemberChange({ set, farmers: link.farmers(), bucketId, promise: link.promise() });
     for (let step = 0; step < MAX_CHANGES; step++) {
-      const set = writer.current()?.set() ?? accounts.view(owner)?.sets.get(bucketId);
+      const set = accounts.view(owner)?.sets.get(bucketId);
       // Never written: its first writer chooses the set.
-      if (set === undefined) return;
-      const change = nextMemberChange({ set, farmers: link.farmers(), bucketId, promise: link.promise() });
-      if (change === null) return;
+      if (set === undefined || wanted(set) === null) return;
       // A batch of the log may wait for replicas that only the change brings: then it comes upon the new set by itself.
       const log = await writer.open().catch(() => null);
       limit.throwIfAborted();
       const logs = log === null ? [] : [log];
-      const next = await changeMember(link, { owner, bucketId, keeper: bridge, change, logs, signal: limit });
+      const next = await changeMember(link, { owner, bucketId, keeper: bridge, wanted, logs, signal: limit });
+      if (next.epoch === set.epoch) return;
       options.onChange(bucketId, next.epoch);
       await accounts.refresh(owner, limit);
     }

@@ -121,8 +121,9 @@ function crowdingOf(
 }
 
 /**
- * Epoch + 1 with that change, while `logs` (this process's open logs of the bucket) wait. On return every
- * batch is on f + 1 of both sets and all of them are on the new member. Run again after a failure.
+ * Epoch + 1 with the change that is wanted of the newest set, if any, while `logs` (this process's open logs of the
+ * bucket) wait. On return every batch is on f + 1 of both sets and all of them are on the new member. Resolves with the set
+ * in force. Run again after a failure: the new set may be known then, or not.
  */
 export async function changeMember(
   link: LogLink,
@@ -130,17 +131,19 @@ export async function changeMember(
     owner: PublicKey;
     bucketId: BucketId;
     keeper: KeyPair;
-    change: MemberChange;
+    wanted: (set: ReplicaSet) => MemberChange | null;
     logs: readonly BucketLog[];
     signal: AbortSignal;
   },
 ): Promise<ReplicaSet> {
   const [first, ...rest] = input.logs;
   if (first) return await first.hold(() => changeMember(link, { ...input, logs: rest }));
-  const { owner, bucketId, keeper, change, signal } = input;
+  const { owner, bucketId, keeper, wanted, signal } = input;
   const roots = await fetchRoots(link, owner, signal);
   const old = roots.view.sets.get(bucketId);
   if (!old) throw new LogError('NoReplicaSet', `Bucket ${bucketId} has no replicas that could change.`);
+  const change = wanted(old);
+  if (!change) return old;
   const members = old.members.filter((member) => member !== change.remove);
   if (change.add && !members.includes(change.add)) members.push(change.add);
   const set: ReplicaSet = { epoch: old.epoch + 1, f: change.f, members };

@@ -176,7 +176,7 @@ describe('batches that checkpoints cover', () => {
     world.farm.setState(gone, 'Leaving');
     const change = nextMemberChange({ set: log.set(), farmers: world.view.current().members, bucketId: BUCKET, promise: 2 })!;
     const order = { owner: world.access.owner, bucketId: BUCKET, keeper: world.farm.bridge, signal: within() };
-    const set = await changeMember(world.link(), { ...order, change, logs: [log] });
+    const set = await changeMember(world.link(), { ...order, wanted: () => change, logs: [log] });
     world.kill(gone);
     world.kill(set.members[1]!);
     await log.append([object('f', seededBytes(400, 1))], NOTHING);

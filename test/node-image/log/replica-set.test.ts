@@ -70,7 +70,7 @@ describe('a member that is replaced', () => {
       w.farm.setState(leaver, 'Leaving');
       const change = nextMemberChange({ set: log.set(), farmers: w.view.current().members, bucketId: BUCKET, promise: 2 })!;
       expect(change.remove).toBe(leaver);
-      const changed = changeMember(w.link(w.farm.bridge, late), { ...input(w), change, logs: [log] });
+      const changed = changeMember(w.link(w.farm.bridge, late), { ...input(w), wanted: () => change, logs: [log] });
       if (isGone) await expect(changed).rejects.toThrow();
       else await changed;
       const { set } = await vi.waitFor(() => readHeads(w.link(), input(w)), 10_000);
@@ -94,7 +94,7 @@ describe('a member that is replaced', () => {
       const writing = (async () => {
         for (const key of keys.slice(20)) await put(log, key);
       })();
-      const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+      const set = await changeMember(world.link(), { ...input(world), wanted: () => change, logs: [log] });
       await writing;
       expect([set.epoch, set.f, set.members.length]).toEqual([2, 2, 5]);
       expect(set.members).toContain(change.add);
@@ -125,7 +125,7 @@ describe('a member that is replaced', () => {
     world.farm.setState(gone, 'Lost');
     world.farm.change({ redundancy: { required: 1, repair: 1, optimal: 2, total: 2 } });
     const change = nextMemberChange({ set: log.set(), farmers: world.view.current().members, bucketId: BUCKET, promise: 1 })!;
-    const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    const set = await changeMember(world.link(), { ...input(world), wanted: () => change, logs: [log] });
     await waiting;
     for (const member of set.members) {
       world.kill(member);
@@ -144,7 +144,7 @@ describe('a member that is replaced', () => {
     const change = ask()!;
     // The new member knows that it is one, but no batches reach it, and nobody's question makes it ask for them.
     world.fault(change.add!, (operation) => (['log.append', 'log.heads'].includes(operation) ? { kind: 'refuse' } : undefined));
-    await expect(changeMember(world.link(), { ...input(world), change, logs: [log] })).rejects.toMatchObject({
+    await expect(changeMember(world.link(), { ...input(world), wanted: () => change, logs: [log] })).rejects.toMatchObject({
       code: 'NotEnoughReplicas',
     });
     await put(log, 'd');
@@ -154,6 +154,27 @@ describe('a member that is replaced', () => {
     await syncReplicas(world.link(), input(world));
     await expect.poll(() => log.upToDate(), { timeout: 10_000 }).toContain(change.add);
     expect(await world.readKeys()).toEqual(['a', 'b', 'c', 'd']);
+  });
+});
+
+describe('a change that was made, but not to its end', () => {
+  it('is not made again: what is wanted is asked of the set that is known by then', async () => {
+    const w = (world = await startLogWorld({ farmers: 7 }));
+    const log = await opened(w.open());
+    await put(log, 'a');
+    const leaver = log.set().members[0]!;
+    w.farm.setState(leaver, 'Leaving');
+    const wanted = (set: ReplicaSet) =>
+      nextMemberChange({ set, farmers: w.view.current().members, bucketId: BUCKET, promise: 2 });
+    // The log isn't told.
+    const made = await changeMember(w.link(), { ...input(w), wanted, logs: [] });
+    expect([made.epoch, log.set().epoch]).toEqual([2, 1]);
+    expect(wanted(log.set())).not.toBeNull();
+
+    expect(await changeMember(w.link(), { ...input(w), wanted, logs: [log] })).toEqual(made);
+
+    expect(log.set()).toEqual(made);
+    expect((await readHeads(w.link(), input(w))).set).toEqual(made);
   });
 });
 
@@ -167,7 +188,7 @@ describe('other writers of the bucket', () => {
     const entry = (i: number) => ({ tag: String(i).padStart(32, '0'), sealed: new Uint8Array(40) });
     await moves.appendPlacements([entry(1)]);
     const change = { remove: log.set().members[0]!, add: outside(world, log.set()), f: 2 };
-    const set = await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    const set = await changeMember(world.link(), { ...input(world), wanted: () => change, logs: [log] });
     await moves.appendPlacements([entry(2)]);
     await expect.poll(() => moves.set().epoch).toBe(2);
     for (const member of set.members.slice(3)) world.kill(member);
@@ -190,7 +211,11 @@ describe('other writers of the bucket', () => {
     for (const member of [...gone, later]) {
       w.kill(member);
       w.farm.setState(member, 'Lost');
-      await changeMember(w.link(), { ...input(w), change: { remove: member, add: outside(w, log.set()), f: 2 }, logs: [log] });
+      await changeMember(w.link(), {
+        ...input(w),
+        wanted: (set) => ({ remove: member, add: outside(w, set), f: 2 }),
+        logs: [log],
+      });
     }
     expect(await appended).toMatchObject({ seq: 1 });
     expect(moves.set()).toEqual(log.set());
@@ -202,7 +227,7 @@ describe('other writers of the bucket', () => {
     await put(log, 'a');
     const before = await readHeads(world.link(), input(world));
     const change = { remove: log.set().members[0]!, add: outside(world, log.set()), f: 2 };
-    await changeMember(world.link(), { ...input(world), change, logs: [log] });
+    await changeMember(world.link(), { ...input(world), wanted: () => change, logs: [log] });
     await put(log, 'b');
     const after = await readHeads(world.link(), { ...input(world), view: before.view });
     expect(after.set.epoch).toBe(2);

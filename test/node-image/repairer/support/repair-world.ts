@@ -200,7 +200,7 @@ export class RepairWorld {
         const change = nextMemberChange({ set, farmers, bucketId, promise: this.link.promise() });
         if (!change) break;
         const keeper = this.farm.bridge;
-        await changeMember(this.link, { owner, bucketId, keeper, change, logs: [log], signal: this.ended.signal });
+        await changeMember(this.link, { owner, bucketId, keeper, wanted: () => change, logs: [log], signal: this.ended.signal });
       }
     }
   }
