@@ -22,7 +22,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'an old head is accepted',
-    foundBy: 27,
+    foundBy: 7,
     file: 'node-image/log/log-reader.ts',
     find: `(newest, { seq, hash }) => (seq > newest.seq || (seq === newest.seq && hash < newest.hash) ? { seq, hash } : newest),`,
     replace: `(newest, { seq, hash }) => (newest.seq === 0 || seq < newest.seq ? { seq, hash } : newest),`,
@@ -204,8 +204,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a seal is ignored',
     foundBy: 93,
     file: 'node-image/farmer/log-store.ts',
-    find: `if (sealed && !closing) throw`,
-    replace: `if (sealed && !closing && number < 0) throw`,
+    find: `if ((sealed || isSealed) && !closing) throw`,
+    replace: `if ((sealed || isSealed) && !closing && number < 0) throw`,
   },
   {
     name: 'a new replica asks nobody of the set before',
@@ -244,7 +244,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a grant that has ended is taken',
-    foundBy: 5,
+    foundBy: 12,
     file: 'node-image/core/grants.ts',
     find: `>= rights.notBeforeMs && nowMs <= rights.expiresMs;`,
     replace: `>= rights.notBeforeMs;`,
