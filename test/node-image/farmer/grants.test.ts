@@ -21,13 +21,15 @@ const [ownerKey, keeper, app, thief, appLog, keeperLog] = ['owner', 'keeper', 'a
 ) as [KeyPair, KeyPair, KeyPair, KeyPair, KeyPair, KeyPair];
 const owner = ownerKey.publicKey;
 const bucketId = '12'.repeat(16);
-const signal = AbortSignal.timeout(60_000);
+/** Of the test that runs. */
+let signal: AbortSignal;
 const say = (key: KeyPair, body: RootStatement) => signRootStatement(key, body).bytes;
 
 let nowMs: number;
 let farm: MemoryFarm;
 
 beforeEach(async () => {
+  signal = AbortSignal.timeout(60_000);
   nowMs = 1_700_000_000_000;
   farm = await memoryFarm({ farmers: 3, nowMs: () => nowMs });
   const role = {

@@ -18,7 +18,8 @@ const [ownerKey, keeper, logKey] = [testKey('owner'), testKey('keeper'), testKey
 const owner = ownerKey.publicKey;
 const bucketId = '12'.repeat(16);
 const logId = logKey.publicKey;
-const signal = AbortSignal.timeout(60_000);
+/** Of the test that runs. */
+let signal: AbortSignal;
 
 let farm: MemoryFarm;
 let network: Network;
@@ -28,6 +29,7 @@ let hurry: number;
 const farmer = (i = 0): FarmerAddress => farm.farmers[i]!.address;
 
 beforeEach(async () => {
+  signal = AbortSignal.timeout(60_000);
   hurry = 1;
   farm = await memoryFarm({
     farmers: 3,

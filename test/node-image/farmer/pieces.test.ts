@@ -12,12 +12,14 @@ import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farme
 import { spoilReads } from '#test/support/test-store.ts';
 
 const owner = testKey('owner').publicKey;
-const signal = AbortSignal.timeout(60_000);
+/** Of the test that runs. */
+let signal: AbortSignal;
 let farm: MemoryFarm;
 let to: FarmerAddress;
 let network: Network;
 
 beforeEach(async () => {
+  signal = AbortSignal.timeout(60_000);
   farm = await memoryFarm({ farmers: 1 });
   to = farm.farmers[0]!.address;
   network = farm.networkOf(farm.bridge);

@@ -12,7 +12,11 @@ import { memoryFarm, testKey, type MemoryFarm } from '#test/support/memory-farme
 
 const [ownerKey, keeper, stranger] = [testKey('owner'), testKey('keeper'), testKey('stranger')];
 const owner = ownerKey.publicKey;
-const signal = AbortSignal.timeout(60_000);
+/** Of the test that runs. */
+let signal: AbortSignal;
+beforeEach(() => {
+  signal = AbortSignal.timeout(60_000);
+});
 const bucketId = '34'.repeat(16);
 let farm: MemoryFarm;
 
