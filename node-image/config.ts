@@ -1,5 +1,5 @@
 // A node's environment, parsed once. The operator's pods and `npm run farm` set all of it.
-import { z } from 'zod';
+import * as z from 'zod';
 import { PORTS } from '#node/interface/ports.ts';
 import product from '../package.json' with { type: 'json' };
 

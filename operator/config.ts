@@ -1,5 +1,5 @@
 // The operator's environment, parsed once. The chart (charts/storj-operator) sets all of it.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const environmentSchema = z.object({
   /** Where the Lease lives. */

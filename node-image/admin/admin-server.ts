@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Registry } from 'prom-client';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { KeyPair } from '#node/core/keys.ts';
 import { farmConfigSchema } from '#node/interface/config.ts';
 import { provePeer, TLS_OPTIONS, tlsIdentity } from '#node/net/tls-identity.ts';

@@ -3,7 +3,7 @@
 // new farm uid under the same control key starts anew. A farm that was left is never gone back to.
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { farmConfigSchema, type FarmConfig } from '#node/interface/config.ts';
 import type { Log } from './log.ts';
 

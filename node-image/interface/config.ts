@@ -1,6 +1,6 @@
 // The farm's configuration as nodes receive it: `farm.json` in the mounted ConfigMap is the durable
 // copy, PUT /admin/config the fast path. Nodes apply the one with the higher (epoch, generation).
-import { z } from 'zod';
+import * as z from 'zod';
 
 const publicKey = z.string().regex(/^[0-9a-f]{64}$/, 'an Ed25519 public key in hex');
 const base64 = z.base64();

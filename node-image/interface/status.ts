@@ -1,5 +1,5 @@
 // What nodes tell the operator: GET /status on the admin port of each role, and the repairer's farm report.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const publicKey = z.string().regex(/^[0-9a-f]{64}$/);
 

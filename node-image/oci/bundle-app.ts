@@ -13,6 +13,11 @@ const WORKER = /new URL\(\s*'(\.{1,2}\/[^']+)\.ts'\s*,\s*import\.meta\.url\s*\)/
 /** Packages in CommonJS call require() for Node's own modules. */
 const BANNER = `import { createRequire as createRequireOfBundle } from 'node:module'; globalThis.require ??= createRequireOfBundle(import.meta.url);`;
 
+/** Loading it does nothing by itself, which it doesn't say: of its hundreds of classes, 9 MB in memory, we use one. */
+const PURE = /node_modules\/@kubernetes\/client-node\//;
+/** Marks a question of our own. */
+const SEEN = Symbol('seen');
+
 export interface BundleOptions {
   /** Folder of package.json. */
   readonly root: string;
@@ -48,12 +53,23 @@ export async function bundleApp({ root, entries }: BundleOptions): Promise<Map<s
       lineLimit: 160,
       legalComments: 'linked',
       logLevel: 'silent',
-      plugins: [workerEntries(root, (name, file) => addEntry(known, name, file))],
+      plugins: [workerEntries(root, (name, file) => addEntry(known, name, file)), withoutUnusedParts],
     });
     // Workers show up while their users are bundled; then all is bundled again, with them as entries.
     if (known.size === before) return new Map(result.outputFiles.map((file) => [basename(file.path), file.contents]));
   }
 }
+
+const withoutUnusedParts: Plugin = {
+  name: 'without-unused-parts',
+  setup(builder) {
+    builder.onResolve({ filter: /^\./ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === SEEN || !PURE.test(importer)) return undefined;
+      const resolved = await builder.resolve(path, { importer, resolveDir, kind, pluginData: SEEN });
+      return { ...resolved, sideEffects: false };
+    });
+  },
+};
 
 function addEntry(known: Map<string, string>, name: string, file: string): void {
   const before = known.get(name);

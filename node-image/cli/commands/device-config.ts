@@ -2,7 +2,7 @@
 // that is lost is one key less, not the account.
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StorjError } from '#node/device/storj-error.ts';
 import type { Environment, Flags } from './command.ts';
 
