@@ -8,10 +8,11 @@ import type { TLSSocket } from 'node:tls';
 import { request } from 'node:http';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Objects } from '#node/bridge/objects.ts';
 import { watchCertificate } from '#node/bridge/s3/certificate.ts';
 import { systemRuntime } from '#node/log/runtime.ts';
 import { testAuthority, testCertificates } from '#test/support/tls-fixture.ts';
-import { startS3Server, type RequestRecord, type S3Server } from '#node/bridge/s3/server.ts';
+import { startS3Server, type RequestRecord, type S3Server, type S3ServerOptions } from '#node/bridge/s3/server.ts';
 import { canonicalRequest, createSigningKeys, requestStringToSign, sign } from '#node/bridge/s3/signature.ts';
 import { memoryBridge, SECRET, type MemoryBridge } from '#test/node-image/bridge/memory-bridge.ts';
 import { clientOf, failure, s3Exam, type Endpoint } from './s3-exam.ts';
@@ -28,11 +29,10 @@ let server: S3Server;
 let endpoint: Endpoint;
 const records: RequestRecord[] = [];
 
-beforeAll(async () => {
-  bridge = await memoryBridge();
-  const { account } = bridge;
-  server = await startS3Server({
-    objects: bridge.objects,
+async function serve(more: Partial<S3ServerOptions>): Promise<S3Server> {
+  const { account, objects } = bridge;
+  return await startS3Server({
+    objects,
     findKey: (accessKeyId) => (accessKeyId === account.accessKeyId ? { ...account, secretAccessKey: SECRET } : null),
     region: 'storj-1',
     domains: ['localhost'],
@@ -40,8 +40,14 @@ beforeAll(async () => {
     port: 0,
     maxInFlight: 100,
     nowMs: () => Date.now(),
-    onDone: (record) => records.push(record),
+    ...more,
   });
+}
+
+beforeAll(async () => {
+  bridge = await memoryBridge();
+  const { account } = bridge;
+  server = await serve({ onDone: (record) => records.push(record) });
   endpoint = {
     endpoint: `http://127.0.0.1:${server.port}`,
     region: 'storj-1',
@@ -57,19 +63,10 @@ afterAll(async () => {
 describe('S3 on a farm in memory', () => s3Exam(() => endpoint));
 
 it('lets a request wait while the bridge still reads the bucket', async () => {
-  const { account, objects } = bridge;
   const asked: (string | null)[] = [];
   const read = Promise.withResolvers<void>();
-  const starting = await startS3Server({
-    objects: { ...objects, untilReady: (_, bucket) => (asked.push(bucket), read.promise) },
-    findKey: () => ({ ...account, secretAccessKey: SECRET }),
-    region: 'storj-1',
-    domains: ['localhost'],
-    host: '127.0.0.1',
-    port: 0,
-    maxInFlight: 100,
-    nowMs: () => Date.now(),
-  });
+  const untilReady: Objects['untilReady'] = (_, bucket) => (asked.push(bucket), read.promise);
+  const starting = await serve({ objects: { ...bridge.objects, untilReady } });
   try {
     const client = clientOf({ ...endpoint, endpoint: `http://127.0.0.1:${starting.port}` });
     let isAnswered = false;
@@ -87,18 +84,7 @@ it('lets a request wait while the bridge still reads the bucket', async () => {
 
 describe('S3 over HTTPS', () => {
   it('serves with its certificate, and with a renewed one from then on', async () => {
-    const { account } = bridge;
-    const secure = await startS3Server({
-      objects: bridge.objects,
-      findKey: (accessKeyId) => (accessKeyId === account.accessKeyId ? { ...account, secretAccessKey: SECRET } : null),
-      region: 'storj-1',
-      domains: ['localhost'],
-      host: '127.0.0.1',
-      port: 0,
-      maxInFlight: 100,
-      nowMs: () => Date.now(),
-      certificate: testCertificates.one,
-    });
+    const secure = await serve({ certificate: testCertificates.one });
     /** Whose certificate it was, and the status of an unsigned request. */
     const ask = (ca: string) =>
       new Promise<{ subject: string; status: number | undefined }>((resolve, reject) => {

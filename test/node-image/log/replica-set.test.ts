@@ -38,14 +38,7 @@ describe('a member that is replaced', () => {
       await put(log, 'first');
       const [one, two, , , leaver] = log.set().members as [string, string, string, string, string];
       const reached = new Set([one, two, leaver]);
-      const only = (network: Network): Network => ({
-        self: network.self,
-        close: () => network.close(),
-        call: async (to, call, signal) => {
-          if (call.operation === 'log.append' && !reached.has(to.farmer)) throw new CallError('Unreachable', 'Not now.');
-          return await network.call(to, call, signal);
-        },
-      });
+      const only = (network: Network) => reaching(network, (farmer) => reached.has(farmer));
       // A writer that the change doesn't hold.
       const { keyPair } = w.owner;
       const other = await opened(w.open({ writer: keyPair, link: w.link(keyPair, only) }));
@@ -203,7 +196,7 @@ describe('other writers of the bucket', () => {
     await put(log, 'a');
     await w.warrant();
     const [, , later, ...gone] = log.set().members as [string, string, string, string, string];
-    const moves = await opened(openMoves(w, (network) => without(network, later)));
+    const moves = await opened(openMoves(w, (network) => reaching(network, (farmer) => farmer !== later)));
     for (const member of gone) w.kill(member);
     const appended = moves.appendPlacements([{ tag: '1'.repeat(32), sealed: new Uint8Array(40) }]);
     // On two of five, which is one too few.
@@ -249,13 +242,13 @@ async function openMoves(w: LogWorld, wrap?: (network: Network) => Network): Pro
   });
 }
 
-/** One farmer takes no batches of this writer. */
-function without(network: Network, farmer: string): Network {
+/** Batches of this writer come only to these farmers. */
+function reaching(network: Network, isReached: (farmer: string) => boolean): Network {
   return {
     self: network.self,
     close: () => network.close(),
     call: async (to, call, signal) => {
-      if (call.operation === 'log.append' && to.farmer === farmer) throw new CallError('Unreachable', 'Not now.');
+      if (call.operation === 'log.append' && !isReached(to.farmer)) throw new CallError('Unreachable', 'Not now.');
       return await network.call(to, call, signal);
     },
   };

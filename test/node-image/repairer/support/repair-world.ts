@@ -29,7 +29,7 @@ import { copiedFooter } from '#node/repairer/piece-math.ts';
 import { WriterStates } from '#node/repairer/placement-logs.ts';
 import { SegmentIndex } from '#node/repairer/segment-index.ts';
 import { signCut } from '#node/wire/cuts.ts';
-import { signRootStatement } from '#node/wire/root-view.ts';
+import { signRootStatement, type ReplicaSet } from '#node/wire/root-view.ts';
 import { ACCOUNT_BUCKET_ID, type BucketId, type CutHead, type PublicKey, type SegmentPlacement } from '#node/wire/types.ts';
 import { memoryFarm, type MemoryFarm } from '#test/support/memory-farmer.ts';
 import { testSegment, type TestSegment } from '#test/node-image/repairer/support/test-segment.ts';
@@ -191,16 +191,15 @@ export class RepairWorld {
 
   /** The bridge's part after a loss: every replica set is made whole again. */
   async upkeep(): Promise<void> {
+    const { owner } = this.access;
+    const [keeper, { signal }] = [this.farm.bridge, this.ended];
     for (const [bucketId, log] of this.logs) {
-      for (;;) {
-        const { owner } = this.access;
-        const { view } = await fetchRoots(this.link, owner, this.ended.signal);
-        const set = view.sets.get(bucketId)!;
-        const farmers = this.link.farmers();
-        const change = nextMemberChange({ set, farmers, bucketId, promise: this.link.promise() });
-        if (!change) break;
-        const keeper = this.farm.bridge;
-        await changeMember(this.link, { owner, bucketId, keeper, wanted: () => change, logs: [log], signal: this.ended.signal });
+      const wanted = (set: ReplicaSet) =>
+        nextMemberChange({ set, farmers: this.link.farmers(), bucketId, promise: this.link.promise() });
+      let isDone = false;
+      while (!isDone) {
+        const { epoch } = log.set();
+        isDone = (await changeMember(this.link, { owner, bucketId, keeper, wanted, logs: [log], signal })).epoch === epoch;
       }
     }
   }
